@@ -1,0 +1,51 @@
+# Each target works on a fresh machine that has Python (3.11 or newer) and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+# Real data and weights beside the checkout are used where they exist; both variables can be set by hand.
+ifneq ($(wildcard ../shared/data),)
+export ALENV_DATA ?= $(abspath ../shared/data)
+endif
+ifneq ($(wildcard ../shared/weights),)
+export ALENV_WEIGHTS ?= $(abspath ../shared/weights)
+endif
+
+.PHONY: help .venv leaderboard test test-all lint clean
+
+help:
+	@echo "make leaderboard  run the quick suite and rank all policies (results/quick)"
+	@echo "make test         lint, types and the fast tests"
+	@echo "make test-all     the same with the slow tests"
+	@echo "make lint         ruff and mypy"
+	@echo "make .venv        only the virtual environment"
+	@echo "make clean        remove the virtual environment and tool caches (results stay)"
+
+.venv: $(BIN)/.installed
+
+# The stamp is written last: an interrupted installation is taken up again.
+$(BIN)/.installed: constraints.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "alenv needs Python 3.11 or newer, and '$(PYTHON)' was not found. Install it, or: make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "alenv needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Try: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { \
+	  echo "'$(PYTHON) -m venv' failed (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[agents,benchmarks,dev]'
+	@touch $@
+
+leaderboard: .venv
+	$(BIN)/python -m benchmarks.leaderboard --suite configs/suites/quick.toml --out results/quick
+
+lint: .venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow" -n 2
+
+test-all: lint
+	$(BIN)/python -m pytest -n 2
+
+clean:
+	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

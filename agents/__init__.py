@@ -1,0 +1,1 @@
+"""Policies for the environments of ``alenv``, and the one loop that judges them. Run from a checkout."""

@@ -1,0 +1,210 @@
+"""The Policy protocol, and ``evaluate``: the one loop for all policies."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+import alenv
+from alenv.errors import unknown
+from alenv.metrics import class_iou, mean_iou
+
+Observation = dict[str, NDArray]
+Info = dict[str, Any]
+
+
+class Policy(Protocol):
+    """Chooses actions from what the environment shows.
+
+    Attributes:
+        name: Name in tables.
+        scores: Acquisition channels that the environment must add to the observation.
+        oracle: Whether the policy is given labels that were not bought. Such a policy also has a method
+            ``attach(env)``, and the evaluator, not the environment, hands it the environment.
+    """
+
+    name: str
+    scores: tuple[str, ...]
+    oracle: bool
+
+    def reset(self, seed: int) -> None:
+        """Start an episode."""
+
+    def act(self, obs: Observation, info: Info) -> int:
+        """Return an action that ``obs["action_mask"]`` allows."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What happened in one episode, as plain JSON values.
+
+    Attributes:
+        policy: Name of the policy.
+        oracle: Whether it was given labels that were not bought.
+        env_id: Id of the environment.
+        kwargs: Its arguments.
+        seed: Seed of ``reset``.
+        actions: The actions.
+        rewards: The reward of each.
+        curve: One entry for the start and for the end of every round: ``regions``, ``pixels``, ``clicks``, ``images``
+            bought so far; ``miou`` and ``class_iou`` (points; None for a class that does not occur) by split.
+        labels_given: Pixels labelled outside the budget.
+        seconds: Wall time of ``policy``, ``env`` and ``evaluator``.
+        fingerprint: What the numbers depend on.
+    """
+
+    policy: str
+    oracle: bool
+    env_id: str
+    kwargs: dict[str, Any]
+    seed: int
+    actions: list[int]
+    rewards: list[float]
+    curve: dict[str, Any]
+    labels_given: int
+    seconds: dict[str, float]
+    fingerprint: dict[str, Any]
+
+    def to_json(self) -> str:
+        """Return the episode as JSON."""
+        return json.dumps(asdict(self), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Episode:
+        """Read an episode.
+
+        Raises:
+            ValueError: If the text is not JSON, or an entry is missing or unknown.
+        """
+        entries = json.loads(text)
+        names = {entry.name for entry in fields(cls)}
+        if not isinstance(entries, dict) or set(entries) != names:
+            raise ValueError(f"not an episode: its entries must be {', '.join(sorted(names))}")
+        return cls(**entries)
+
+
+@dataclass
+class _Curve:
+    """Budget curve in the making; the splits are scored here, where no policy looks."""
+
+    splits: Sequence[str]
+    points: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        by_split = ("reward", *self.splits)
+        self.points = {unit: [] for unit in ("regions", "pixels", "clicks", "images")}
+        self.points |= {kind: {split: [] for split in by_split} for kind in ("miou", "class_iou")}
+
+    def add(self, env: gym.Env, info: Info) -> None:
+        sources = ("labelled_regions", "labelled_pixels", "cost_clicks", "images_opened")
+        for unit, source in zip(("regions", "pixels", "clicks", "images"), sources, strict=True):
+            self.points[unit].append(int(info[source]))
+        self._score("reward", float(info["miou"]), info["class_iou"])
+        for split in self.splits:
+            confusion = env.unwrapped.evaluate(split)  # type: ignore[attr-defined]
+            self._score(split, mean_iou(confusion), 100 * class_iou(confusion))
+
+    def _score(self, split: str, miou: float, by_class: NDArray) -> None:
+        self.points["miou"][split].append(miou)
+        self.points["class_iou"][split].append([None if np.isnan(v) else float(v) for v in by_class])
+
+
+def evaluate(
+    policy: Policy,
+    env_id: str,
+    kwargs: dict[str, Any],
+    seeds: Iterable[int],
+    splits: Sequence[str] = ("holdout", "test"),
+) -> Iterator[Episode]:
+    """Run a policy, one episode per seed.
+
+    Args:
+        policy: The policy; its channels are added to the environment's ``scores``.
+        env_id: A RegionSelect id.
+        kwargs: Arguments of the environment.
+        seeds: Equal seeds give every policy the same initial labels and candidates.
+        splits: What to score at the end of every round, besides the reward split.
+
+    Yields:
+        The finished episodes.
+    """
+    scores = dict.fromkeys([*kwargs.get("scores", ()), *policy.scores])
+    env = gym.make(env_id, **{**kwargs, "scores": list(scores)}) if scores else gym.make(env_id, **kwargs)
+    if policy.oracle:
+        policy.attach(env.unwrapped)  # type: ignore[attr-defined]
+    try:
+        for seed in seeds:
+            yield _run(policy, env, env_id, kwargs, seed, splits)
+    finally:
+        env.close()
+
+
+def _run(
+    policy: Policy, env: gym.Env, env_id: str, kwargs: dict[str, Any], seed: int, splits: Sequence[str]
+) -> Episode:
+    seconds = {"policy": 0.0, "env": 0.0, "evaluator": 0.0}
+
+    def timed(part: str, function: Any, *args: Any, **named: Any) -> Any:
+        start = time.perf_counter()
+        result = function(*args, **named)
+        seconds[part] += time.perf_counter() - start
+        return result
+
+    obs, info = timed("env", env.reset, seed=seed)
+    timed("policy", policy.reset, seed)
+    curve = _Curve(splits)
+    timed("evaluator", curve.add, env, info)
+    actions: list[int] = []
+    rewards: list[float] = []
+    terminated = False
+    while not terminated:
+        action = int(timed("policy", policy.act, obs, info))
+        rounds = info["round"]
+        obs, reward, terminated, _, info = timed("env", env.step, action)
+        actions.append(action)
+        rewards.append(reward)
+        if info["round"] > rounds:
+            timed("evaluator", curve.add, env, info)
+    return Episode(
+        policy=policy.name,
+        oracle=policy.oracle,
+        env_id=env_id,
+        kwargs=kwargs,
+        seed=seed,
+        actions=actions,
+        rewards=rewards,
+        curve=curve.points,
+        labels_given=int(info["labels_given"]),
+        seconds=seconds,
+        fingerprint=env.unwrapped.fingerprint(),  # type: ignore[attr-defined]
+    )
+
+
+def make_policy(spec: str) -> Policy:
+    """Make a policy from its name in ``agents.heuristics.POLICIES`` or from ``package.module:Class``.
+
+    Raises:
+        ValueError: If there is no such policy.
+    """
+    from agents.heuristics import POLICIES
+
+    module, colon, name = spec.partition(":")
+    if not colon:
+        if spec not in POLICIES:
+            raise unknown("policy", spec, POLICIES)
+        return POLICIES[spec]()
+    try:
+        return getattr(importlib.import_module(module), name)()
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"policy {spec!r}: {error}; write 'package.module:Class'") from error
+
+
+assert alenv  # imported for its environments

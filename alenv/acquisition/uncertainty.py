@@ -1,0 +1,115 @@
+"""Uncertainty of one prediction per pixel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = TypeVar("Array", NDArray, "Tensor")
+"""A NumPy array or a torch tensor: what goes in comes out."""
+
+
+def entropy(probs: Array) -> Array:
+    """Shannon entropy in nats, ``-sum_c p_c ln p_c``.
+
+    Args:
+        probs: (..., C, H, W), non-negative, summing to one over C.
+
+    Returns:
+        (..., H, W), in [0, ln C].
+
+    Raises:
+        ValueError: If the shape has no class axis, or a probability is negative, NaN, or they do not sum to one.
+    """
+    xp = _check(probs)
+    return -(probs * xp.log(probs.clip(min=_tiny(probs)))).sum(-3)
+
+
+def margin(probs: Array) -> Array:
+    """One minus the lead of the most probable class over the second: (..., C, H, W) -> (..., H, W), in [0, 1].
+
+    Raises:
+        ValueError: As for ``entropy``.
+    """
+    xp = _check(probs)
+    if xp is np:
+        top = np.partition(probs, -2, axis=-3)[..., -2:, :, :]
+        return 1 - (top[..., 1, :, :] - top[..., 0, :, :])
+    best = cast("Tensor", probs).topk(2, dim=-3).values
+    return cast("Array", 1 - (best[..., 0, :, :] - best[..., 1, :, :]))
+
+
+def least_confidence(probs: Array) -> Array:
+    """One minus the largest probability: (..., C, H, W) -> (..., H, W), in [0, 1 - 1/C].
+
+    Raises:
+        ValueError: As for ``entropy``.
+    """
+    xp = _check(probs)
+    return 1 - xp.amax(probs, -3)
+
+
+def class_weights(class_counts: NDArray, exponent: float = 0.5) -> NDArray[np.float64]:
+    """Weight of each class, ``(frequency among the labels)^-exponent``, the largest being one.
+
+    Frequencies below 0.1 % count as 0.1 %, so a class without labels has a large but finite weight.
+
+    Args:
+        class_counts: (C,) labelled pixels of each class.
+        exponent: 1/2 in the literature's square-root weighting; 1 for inverse frequency.
+    """
+    counts = np.asarray(class_counts, np.float64)
+    weights = np.maximum(counts / max(counts.sum(), 1), 1e-3) ** -exponent
+    return weights / weights.max()
+
+
+def class_balanced_entropy(probs: Array, class_counts: NDArray, exponent: float = 0.5) -> Array:
+    """Entropy times the weight of the predicted class, see ``class_weights``.
+
+    Args:
+        probs: (..., C, H, W).
+        class_counts: (C,) labelled pixels of each class so far.
+        exponent: Of the class weights.
+
+    Returns:
+        (..., H, W), in [0, ln C].
+
+    Raises:
+        ValueError: As for ``entropy``, or if there is not one count per class.
+    """
+    if np.shape(class_counts) != (probs.shape[-3],):
+        raise ValueError(
+            f"class_counts has shape {np.shape(class_counts)}, but probs has {probs.shape[-3]} classes"
+        )
+    weights = class_weights(class_counts, exponent)
+    predicted = probs.argmax(-3)
+    if isinstance(probs, np.ndarray):
+        return entropy(probs) * weights.astype(probs.dtype)[predicted]
+    return entropy(probs) * probs.new_tensor(weights)[predicted]
+
+
+def _tiny(probs: Array) -> float:
+    # p ln p at p = 0 is 0: clipping the logarithm's argument alone leaves every other value as it is.
+    return 1e-300 if "64" in str(probs.dtype) else 1e-38
+
+
+def _check(probs: Array):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    """Return the array's module, after checking that it holds probabilities."""
+    if probs.ndim < 3:
+        raise ValueError(f"probs has shape {tuple(probs.shape)}; expected (..., classes, height, width)")
+    error = float(abs(probs.sum(-3) - 1).max()) if probs.size != 0 else 0.0
+    if not error < 1e-3 or float(probs.min()) < 0:  # a NaN fails the first comparison
+        raise ValueError(
+            f"probs are not probabilities over axis -3: sums differ from one by up to {error:.3g}, smallest value "
+            f"{float(probs.min()):.3g}; apply softmax over the class axis first"
+        )
+    if isinstance(probs, np.ndarray):
+        return np
+    import torch
+
+    return torch

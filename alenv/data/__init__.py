@@ -1,0 +1,118 @@
+"""Datasets: images, masks and named splits, decoded once and memory-mapped.
+
+A dataset is a module with ``CLASSES``, ``COLOURS``, ``REGION``, ``SPLIT_TABLES`` and ``load(root, split)``, and one
+line in ``DATASETS``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alenv.data.store import cache_folder
+from alenv.errors import unknown
+
+IGNORE = 255
+"""The mask value of pixels without a label: they are neither learned nor scored."""
+
+DATASETS = {
+    "scenes": "alenv.data.generated",
+    "camvid": "alenv.data.camvid",
+}
+
+
+@dataclass(frozen=True)
+class SegmentationData:
+    """A segmentation dataset in memory-mapped arrays.
+
+    Attributes:
+        name: Name in ``DATASETS``.
+        images: uint8 (n, h, w, 3), RGB.
+        masks: uint8 (n, h, w), class indices; 255 = ignore.
+        classes: Names of the C classes, in index order.
+        colours: uint8 (C, 3), RGB, for display.
+        names: Names of the n images.
+        splits: int64 image indices by split name (``state``, ``train``, ``reward``, ``eval``, ``test``, ...).
+        manifest: Hash of all pixels, labels and splits.
+    """
+
+    name: str
+    images: NDArray[np.uint8]
+    masks: NDArray[np.uint8]
+    classes: tuple[str, ...]
+    colours: NDArray[np.uint8]
+    names: tuple[str, ...]
+    splits: Mapping[str, NDArray[np.int64]]
+    manifest: str
+
+
+class Dataset(Protocol):
+    """What a dataset's module offers. Nothing is read from disk before ``load``."""
+
+    CLASSES: tuple[str, ...]
+    COLOURS: NDArray[np.uint8]
+    REGION: tuple[int, int]
+    """Height and width of a region in pixels, unless the user chooses others."""
+    CELL: int
+    """Side of a feature cell in pixels; divides image and region."""
+    SPLIT_TABLES: tuple[str, ...]
+    """Names of the split tables, the default first."""
+
+    def load(self, root: Path | None, split: str) -> SegmentationData:
+        """Return the data with the splits of one table."""
+
+
+def dataset(name: str) -> Dataset:
+    """Return the module of a dataset.
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+    if name not in DATASETS:
+        raise unknown("dataset", name, DATASETS)
+    return importlib.import_module(DATASETS[name])  # type: ignore[return-value]
+
+
+def load(name: str, root: str | Path | None = None, split: str | None = None) -> SegmentationData:
+    """Load a dataset, decoding it into the cache on the first call.
+
+    Args:
+        name: A name in ``DATASETS``.
+        root: Where it lies; else ``$ALENV_DATA/<name>``, else ``<cache>/data/<name>``. Generated data need none.
+        split: Name of the split table; the dataset's first by default.
+
+    Raises:
+        ValueError: If a name is unknown, or a file holds what it must not.
+        FileNotFoundError: If the dataset or one of its files is missing.
+    """
+    module = dataset(name)
+    split = split or module.SPLIT_TABLES[0]
+    if split not in module.SPLIT_TABLES:
+        raise unknown(f"split of {name}", split, module.SPLIT_TABLES)
+    return module.load(Path(root).expanduser() if root else None, split)
+
+
+def find_root(name: str, root: Path | None) -> Path:
+    """Return the folder of a dataset on disk.
+
+    Raises:
+        FileNotFoundError: If none of the places has it; names all of them.
+    """
+    places = [root] if root else [cache_folder() / "data" / name]
+    if not root and (data := os.environ.get("ALENV_DATA")):
+        places.insert(0, Path(data).expanduser() / name)
+    for place in places:
+        if place.is_dir():
+            return place
+    looked = " or ".join(str(place) for place in places)
+    raise FileNotFoundError(
+        f"dataset {name!r}: there is no folder {looked}; pass root='...', "
+        f"or set ALENV_DATA to the folder that contains {name!r}"
+    )

@@ -1,0 +1,148 @@
+"""Arrays made once and memory-mapped ever after.
+
+A store is a folder of ``.npy`` files with a ``manifest.json`` that names, for each array, its SHA-256, size and
+modification time. It is built in a temporary folder and renamed, under a file lock: a killed build leaves
+nothing that looks finished, and of two processes one builds while the other waits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+Build = Callable[[Path], dict[str, Any]]
+MANIFEST = "manifest.json"
+
+
+class StoreWarning(UserWarning):
+    """A store was damaged or out of date and is being rebuilt."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """Read-only arrays of one store.
+
+    Attributes:
+        arrays: Memory-mapped arrays by name.
+        meta: What the builder returned (JSON values).
+        digest: SHA-256 over names and contents of all arrays and over ``meta``.
+    """
+
+    arrays: Mapping[str, NDArray]
+    meta: Mapping[str, Any]
+    digest: str
+
+
+def cache_folder() -> Path:
+    """Return ``$ALENV_CACHE``, else ``alenv`` in the user's cache folder."""
+    if chosen := os.environ.get("ALENV_CACHE"):
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "alenv"
+
+
+def key(*parts: object) -> str:
+    """Return a short hash of JSON-like values, for file names and comparisons."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def open_store(name: str, source: str, build: Build) -> Store:
+    """Open the store ``name``, building it first where it is missing, damaged or made from another source.
+
+    Args:
+        name: Folder name within the cache folder.
+        source: What the arrays are made from (any string, such as a hash of file sizes and times).
+        build: Called as ``build(folder)``: saves ``.npy`` files there and returns JSON metadata.
+
+    Returns:
+        The arrays, memory-mapped read-only.
+
+    Raises:
+        OSError: If the cache folder cannot be written.
+    """
+    folder = cache_folder() / name
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"cannot create the cache folder {folder.parent} ({error.strerror}); "
+            "set ALENV_CACHE to a folder that can be written"
+        ) from error
+    # Without the lock first: readers of a finished store never wait for one another.
+    if (store := _read(folder, source, quiet=True)) is not None:
+        return store
+    with FileLock(f"{folder}.lock"):
+        if (store := _read(folder, source)) is None:
+            _build(folder, source, build)
+            store = _read(folder, source)
+    if store is None:
+        raise OSError(f"the store {folder} was built but cannot be read back; is the disk full?")
+    return store
+
+
+def _build(folder: Path, source: str, build: Build) -> None:
+    for stale in folder.parent.glob(f"{folder.name}.tmp-*"):  # of killed builds: we hold the lock
+        shutil.rmtree(stale, ignore_errors=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.tmp-", dir=folder.parent))
+    try:
+        meta = build(temporary)
+        arrays = {path.stem: _entry(path) for path in sorted(temporary.glob("*.npy"))}
+        manifest = {"source": source, "meta": meta, "arrays": arrays}
+        (temporary / MANIFEST).write_text(json.dumps(manifest))
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _read(folder: Path, source: str, quiet: bool = False) -> Store | None:
+    """Return the store, or None (with a warning unless ``quiet``) if it has to be built."""
+    if not folder.exists():
+        return None
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        if manifest["source"] != source:
+            raise ValueError("it was made from other files or settings")
+        arrays = {name: _open(folder, name, entry) for name, entry in manifest["arrays"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if not quiet:
+            message = f"rebuilding the cache {folder}: {error}"
+            warnings.warn(message, StoreWarning, stacklevel=4)
+        return None
+    hashes = {name: entry["sha256"] for name, entry in manifest["arrays"].items()}
+    digest = hashlib.sha256(json.dumps([hashes, manifest["meta"]], sort_keys=True).encode())
+    return Store(arrays, manifest["meta"], digest.hexdigest())
+
+
+def _open(folder: Path, name: str, entry: Mapping[str, Any]) -> NDArray:
+    """Map one array. Like git's index, trust an untouched file, and hash it again where its time stamp moved."""
+    path = folder / f"{name}.npy"
+    status = path.stat()
+    if status.st_size != entry["size"]:
+        raise ValueError(f"{path.name} has {status.st_size} bytes, expected {entry['size']}")
+    if status.st_mtime_ns != entry["mtime_ns"]:
+        if _sha256(path) != entry["sha256"]:
+            raise ValueError(f"the contents of {path.name} have changed")
+        os.utime(path, ns=(status.st_atime_ns, entry["mtime_ns"]))
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    status = path.stat()
+    return {"sha256": _sha256(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,76 @@
+"""Checks of RegionSelect's arguments: an error names the value, the cause and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from alenv.acquisition import SCORES
+from alenv.data import Dataset
+from alenv.errors import unknown
+
+CHOICES = {
+    "pool": ("train", "eval"),
+    "pooling": ("uniform",),
+    "segmenter": ("linear", "lda"),
+    "observation": ("compact",),
+    "device": ("cpu",),
+    "precision": ("auto", "float32"),
+    "render_mode": (None, "rgb_array", "ansi"),
+}
+INITIAL = ("none", "state:n", "random:n", "train")
+
+
+def check(arguments: Mapping[str, Any], module: Dataset) -> None:
+    """Check what can be checked without reading data.
+
+    Raises:
+        ValueError: For the first argument that is wrong.
+    """
+    for name, choices in CHOICES.items():
+        if arguments[name] not in choices:
+            raise unknown(name, arguments[name], [str(choice) for choice in choices])
+    for name in ("picks", "candidates", "budget"):
+        _positive(name, arguments[name])
+    if arguments["budget"] < arguments["picks"]:
+        budget, picks = arguments["budget"], arguments["picks"]
+        raise ValueError(
+            f"budget={budget} is smaller than one round of picks={picks}; use budget >= {picks} or picks <= {budget}"
+        )
+    if arguments["split"] is not None and arguments["split"] not in module.SPLIT_TABLES:
+        raise unknown(f"split of {arguments['dataset']}", arguments["split"], module.SPLIT_TABLES)
+    if arguments["fresh_pool"] and not hasattr(module, "fresh_pool"):
+        raise ValueError(f"fresh_pool=True: {arguments['dataset']!r} cannot be generated; only 'scenes' can")
+    for name in arguments["scores"]:
+        if name not in SCORES:
+            raise unknown("score", name, SCORES)
+    _check_region(arguments["region"])
+    parse_initial(arguments["initial"], arguments["pool"])
+
+
+def parse_initial(initial: str, pool: str) -> tuple[str, int]:
+    """Split ``initial`` into its kind and number (0 where it has none)."""
+    kind, _, number = str(initial).partition(":")
+    if initial in ("none", "train"):
+        if initial == pool:
+            raise ValueError("initial='train' labels the whole pool 'train'; use pool='eval' or another initial")
+        return kind, 0
+    if kind in ("state", "random"):
+        if not number.isdecimal() or int(number) < 1:
+            raise ValueError(f"initial={initial!r}: write a number of at least 1 after the colon, as in '{kind}:2'")
+        return kind, int(number)
+    raise unknown("initial", initial, INITIAL)
+
+
+def _positive(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name}={value!r}: expected an integer of at least 1")
+
+
+def _check_region(region: object) -> None:
+    if region is None:
+        return
+    if not isinstance(region, list | tuple) or len(region) != 2:
+        raise ValueError(f"region={region!r}: expected [height, width] in pixels")
+    for axis, value in zip(("region height", "region width"), region, strict=True):
+        _positive(axis, value)

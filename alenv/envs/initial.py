@@ -1,0 +1,67 @@
+"""What is labelled before the first pick."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from alenv.data import SegmentationData
+from alenv.envs.arguments import parse_initial
+from alenv.errors import unknown
+from alenv.regions import Ids, RegionGrid
+from alenv.rng import Stream, keyed_rng
+
+SCORED = ("reward", "holdout", "test")
+"""Splits whose images may not be labelled: they are what policies are scored on."""
+
+
+def initial_regions(initial: str, pool: str, data: SegmentationData, grid: RegionGrid, episode: int) -> Ids:
+    """Return the ids of the regions that are labelled at the start.
+
+    Args:
+        initial: The environment's argument.
+        pool: Name of the pool split.
+        data: The dataset.
+        grid: Its regions.
+        episode: Key of the episode's random draws.
+
+    Raises:
+        ValueError: If there are fewer images or regions than asked for.
+    """
+    kind, number = parse_initial(initial, pool)
+    if kind == "none":
+        return np.empty(0, np.int64)
+    if kind == "train":
+        return grid.of_images(data.splits["train"])
+    items = data.splits["state"] if kind == "state" else grid.of_images(data.splits[pool])
+    if number > len(items):
+        raise ValueError(f"initial={initial!r} asks for {number}, but there are {len(items)}")
+    order = np.argsort(keyed_rng(episode, Stream.INITIAL).random(len(items)), kind="stable")
+    chosen = items[order[:number]]
+    return grid.of_images(chosen) if kind == "state" else chosen
+
+
+def named_regions(images: Sequence[str | int], data: SegmentationData, grid: RegionGrid) -> Ids:
+    """Return the regions of images that are given by name or index.
+
+    Raises:
+        ValueError: If an image is unknown, or belongs to a split that policies are scored on.
+    """
+    indices = np.array([_find(image, data) for image in images], np.int64)
+    for split in SCORED:
+        inside = np.intersect1d(indices, data.splits.get(split, []))
+        if len(inside):
+            name = data.names[int(inside[0])]
+            raise ValueError(f"initial image {name!r} belongs to the split {split!r}, which is only for scoring")
+    return grid.of_images(np.unique(indices))
+
+
+def _find(image: str | int, data: SegmentationData) -> int:
+    if isinstance(image, str):
+        if image not in data.names:
+            raise unknown("initial image", image, data.names)
+        return data.names.index(image)
+    if not 0 <= int(image) < len(data.images):
+        raise ValueError(f"initial image {image}: the dataset has images 0..{len(data.images) - 1}")
+    return int(image)

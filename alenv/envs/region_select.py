@@ -1,0 +1,423 @@
+"""RegionSelect: choose which regions of images to label for a segmentation model that is trained in the loop."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from alenv import data as datasets
+from alenv import render
+from alenv.acquisition import SCORES
+from alenv.envs import arguments
+from alenv.envs.initial import initial_regions, named_regions
+from alenv.envs.round import Round
+from alenv.errors import unknown
+from alenv.ledger import Ledger, label_histogram
+from alenv.metrics import Confusion, Reward, class_iou, mean_iou
+from alenv.observation import candidate_size, state_features, state_size
+from alenv.pool import LabelPool
+from alenv.regions import Ids, make_grid
+from alenv.state import fingerprint
+
+Observation = dict[str, NDArray]
+Info = dict[str, Any]
+
+
+class RegionSelectEnv(gym.Env[Observation, np.int64]):
+    r"""Buy labels of image regions, one at a time, so that a segmentation model becomes as good as possible.
+
+    ## Description
+    A segmentation model is trained *inside* the environment. The episode starts with few labels. The agent is shown N
+    unlabelled candidate regions and picks one; after K picks (a *round*) the labels of the picked regions arrive, the
+    model is fitted to all labels so far, and the reward is what the model gained on a held-out reward split. The task
+    is that of Casanova et al. (2020). At the default rung the model is a convex head on frozen features: its solution
+    is a function of the labelled set, so the reward carries no training noise.
+
+    Every random draw is a function of (episode, stream, round, region): two policies with one seed meet the same
+    initial labels and, as far as they have bought the same regions, the same candidates.
+
+    ## Action Space
+    `Discrete(N)`: which candidate of the current pool to label. A masked action buys nothing, costs one pick of the
+    budget and sets `info["invalid_action"]`.
+
+    ## Observation Space
+    A `Dict` of fresh arrays:
+
+    | key | shape, dtype | meaning |
+    |---|---|---|
+    | `candidates` | (N, F) float32 in [0, 1] | features of each candidate, see `alenv.observation` |
+    | `state` | (S,) float32 in [0, 1] | progress, labelled class frequencies, class IoUs |
+    | `scores` | (N, channels) float32 | acquisition channels, only if `scores` are asked for |
+    | `action_mask` | (N,) int8 | 1 where the candidate exists |
+
+    `env.unwrapped.action_masks()` is the mask as bool, for sb3-contrib.
+
+    ## Starting State
+    `initial="state:2"`: two images of the state split, drawn by the episode's seed, are labelled in full, and the model
+    is fitted and scored. `reset(options={"initial_images": [...]})` names images (by name or index) instead.
+
+    ## Rewards
+    0 for the first K - 1 picks of a round, then the increase of the score on the reward split, in IoU points (0 to
+    100). The first score is taken at `reset`, so the return is the last score minus the first.
+
+    | `reward` | score |
+    |---|---|
+    | `miou` | mean IoU over the classes that occur in the reward split |
+    | `class:<name>` | IoU of one class |
+    | `balanced` | mean IoU of the worst third of the classes |
+
+    ## Episode End
+    *Terminated* when the budget is spent or nothing is left to label. The environment never truncates.
+
+    ## Information
+    The same keys at every step: `round`, `pick`, `invalid_action`, `picked` (image, y, x; -1 if none), `miou` and
+    `class_iou` (C,) on the reward split as of the last evaluation, in points; `labelled_regions`, `labelled_pixels`,
+    `cost_clicks`, `images_opened`, `class_pixels` (C,): what was bought; `labels_given`: pixels labelled outside the
+    budget (initial labels and the reward split); `pick_gains` (K,): with `pick_gains=True`, at the end of a round, the
+    score with all picks minus the score without each one (exact for `lda`, a first-order estimate for `linear`),
+    otherwise NaN.
+
+    ## Arguments
+
+    | argument | default | meaning |
+    |---|---|---|
+    | `dataset`, `root` | `"scenes"`, `None` | which data, and where they lie |
+    | `split` | the dataset's first | named split table |
+    | `pool` | `"train"` | which images are labelled: `train` (agents learn here) or `eval` (policies are judged here) |
+    | `fresh_pool` | `False` | `scenes` only: every episode labels newly generated drives |
+    | `region` | the dataset's | `[height, width]` in pixels |
+    | `picks`, `candidates` | 24, 20 | K picks a round, N candidates for each |
+    | `budget` | 240 | regions bought in an episode |
+    | `pooling` | `"uniform"` | K disjoint random pools of N a round |
+    | `initial` | `"state:2"` | `none`, `state:n` images, `random:n` regions of the pool, or `train` (that split) |
+    | `segmenter` | `"linear"` | `linear` (logistic regression) or `lda` (closed form) |
+    | `features`, `weights` | `"filterbank"`, `None` | frozen features, and their weights (torchvision name or file) |
+    | `observation` | `"compact"` | kind of features |
+    | `scores` | `()` | acquisition channels by name, see `alenv.acquisition.SCORES` |
+    | `reward` | `"miou"` | see Rewards |
+    | `pick_gains` | `False` | report each pick's own gain |
+    | `device`, `precision` | `"cpu"`, `"auto"` | where and how the model computes |
+    | `render_mode` | `None` | `rgb_array` (image, bought labels, prediction) or `ansi` |
+
+    ## Registered Configurations
+    - `RegionSelect-v0`: generated street scenes, filter-bank features.
+    - `RegionSelect-CamVid-v0`: CamVid 480x360, SqueezeNet features, split `blocked`, budget 480.
+
+    ## References
+    A. Casanova, P. O. Pinheiro, N. Rostamzadeh, C. J. Pal. Reinforced active learning for image segmentation. ICLR
+    2020.
+
+    ## Version History
+    - v0: first version.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 2}
+
+    def __init__(
+        self,
+        dataset: str = "scenes",
+        root: str | None = None,
+        split: str | None = None,
+        pool: str = "train",
+        fresh_pool: bool = False,
+        region: tuple[int, int] | list[int] | None = None,
+        picks: int = 24,
+        candidates: int = 20,
+        budget: int = 240,
+        pooling: str = "uniform",
+        initial: str = "state:2",
+        segmenter: str = "linear",
+        features: str = "filterbank",
+        weights: str | None = None,
+        observation: str = "compact",
+        scores: tuple[str, ...] | list[str] = (),
+        reward: str = "miou",
+        pick_gains: bool = False,
+        device: str = "cpu",
+        precision: str = "auto",
+        render_mode: str | None = None,
+    ) -> None:
+        self._arguments = {name: value for name, value in locals().items() if name != "self"}
+        self._dataset = datasets.dataset(dataset)
+        arguments.check(self._arguments, self._dataset)
+        self.render_mode = render_mode
+        self._picks, self._shown, self._budget = picks, candidates, budget
+        self._scores = [SCORES[name] for name in scores]
+        self._reward = Reward(reward, self._dataset.CLASSES)
+        self.action_space = spaces.Discrete(candidates)
+        self.observation_space = self._make_observation_space()
+        self._built = False
+        self._episode: int | None = None
+        self._snapshot: dict[str, Any] | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, Info]:
+        """Start an episode.
+
+        Args:
+            seed: Seeds this episode and those that follow.
+            options: ``initial_images``: names or indices of images to label at the start.
+
+        Raises:
+            ValueError: If an option is unknown, or an initial image is unknown or belongs to a scored split.
+        """
+        super().reset(seed=seed)
+        for name in options or {}:
+            if name != "initial_images":
+                raise unknown("reset option", name, ["initial_images"])
+        self._build()
+        self._snapshot = None
+        self._begin(int(self.np_random.integers(2**62)))
+        self._label_initial((options or {}).get("initial_images"))
+        self._score = self._evaluate()
+        self._open_round()
+        return self._observe(), self._info()
+
+    def step(self, action: np.int64 | int) -> tuple[Observation, float, bool, bool, Info]:
+        """Pick one candidate.
+
+        Raises:
+            gymnasium.error.ResetNeeded: Before the first ``reset`` and after the end of an episode.
+            ValueError: If the action is not in the action space.
+        """
+        self._resume()
+        if self._over:
+            raise gym.error.ResetNeeded("the episode is over; call reset()")
+        if not self.action_space.contains(np.int64(action)):
+            raise ValueError(f"action {action!r} is not one of 0..{self._shown - 1}")
+        region = self._current.pick(int(action))
+        self._picked = np.array([-1, -1, -1] if region is None else self._grid.corner(region))
+        self._spent += 1
+        reward, gains = 0.0, None
+        if self._current.over:
+            reward, gains = self._close_round()
+        return self._observe(), reward, self._over, False, self._info(region is None, gains)
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Return which actions are legal now, bool (N,)."""
+        self._resume()
+        return np.arange(self._shown) < self._current.shown
+
+    def render(self) -> NDArray[np.uint8] | str | None:  # type: ignore[override]
+        """Return a picture (``rgb_array``), a line of text (``ansi``), or None without a render mode."""
+        if self.render_mode is None:
+            gym.logger.warn("render() needs gym.make(..., render_mode='rgb_array' or 'ansi')")
+            return None
+        self._resume()
+        if self.render_mode == "rgb_array":
+            return render.frame(self._data, self._grid, self._learner)
+        return (
+            f"round {self._round}  pick {self._current.made}/{len(self._current.pools)}  "
+            f"bought {self._ledger.regions}/{self._budget} regions  mIoU {mean_iou(self._confusion):.2f}"
+        )
+
+    def evaluate(self, split: str) -> Confusion:
+        """Return the model's confusion matrix (C, C) on a split. For evaluators: policies never see it."""
+        self._resume()
+        return self._learner.evaluate(split)
+
+    def candidate_gains(self) -> NDArray[np.float64]:
+        """Return what each candidate of the current pool would gain, (N,); NaN where masked.
+
+        For oracles only: it reads labels that were not bought.
+        """
+        self._resume()
+        if self._oracle is None:
+            self._oracle = self._learner.gains(self._current.candidates, self._reward)
+        gains = np.full(self._shown, np.nan)
+        gains[: self._current.shown] = self._oracle[self._current.current]
+        return gains
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what the numbers of an episode depend on, with its hash under ``sha256``."""
+        self._build()
+        facts = {k: v for k, v in self._arguments.items() if k not in ("root", "render_mode")}
+        return fingerprint(
+            env="RegionSelect", arguments=facts, data=self._data.manifest, features=self._learner.digest
+        )
+
+    def get_state(self) -> dict[str, Any]:
+        """Return a snapshot of the episode: plain arrays, numbers and dicts.
+
+        Raises:
+            gymnasium.error.ResetNeeded: Before the first ``reset``.
+        """
+        if self._snapshot is not None:
+            return self._snapshot
+        self._resume()
+        return {
+            "np_random": self.np_random.bit_generator.state,
+            "episode": self._episode,
+            "pool": self._pool.get_state(),
+            "ledger": self._ledger.get_state(),
+            "learner": self._learner.get_state(),
+            "round": self._current.get_state(),
+            "counters": (self._round, self._spent, self._given, self._score),
+            "class_pixels": self._class_pixels.copy(),
+            "confusion": self._confusion.copy(),
+            "picked": self._picked.copy(),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restore a snapshot of an environment with the same arguments, in this or another process."""
+        self._build()
+        self._snapshot = None
+        self._np_random = np.random.default_rng()
+        self._np_random.bit_generator.state = state["np_random"]
+        self._begin(state["episode"])
+        self._pool.set_state(state["pool"])
+        self._ledger.set_state(state["ledger"])
+        self._learner.set_state(state["learner"])
+        self._round, self._spent, self._given, self._score = state["counters"]
+        self._class_pixels, self._confusion = state["class_pixels"].copy(), state["confusion"].copy()
+        self._picked = state["picked"].copy()
+        self._show(state["round"]["pools"])
+        self._current.set_state(state["round"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle arguments and snapshot: data and model are built anew where they are needed."""
+        started = self._episode is not None or self._snapshot is not None
+        return {"arguments": self._arguments, "state": self.get_state() if started else None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpickle; the snapshot is restored at the first use."""
+        RegionSelectEnv.__init__(self, **state["arguments"])
+        self._snapshot = state["state"]
+
+    def _make_observation_space(self) -> spaces.Dict:
+        classes, rows = len(self._dataset.CLASSES), self._shown
+        boxes: dict[str, spaces.Space] = {
+            "candidates": spaces.Box(0, 1, (rows, candidate_size(classes)), np.float32),
+            "state": spaces.Box(0, 1, (state_size(classes),), np.float32),
+            "action_mask": spaces.Box(0, 1, (rows,), np.int8),
+        }
+        if self._scores:
+            high = np.array([score.high(classes) for score in self._scores], np.float32)
+            boxes["scores"] = spaces.Box(0, np.tile(high * (1 + 1e-6), (rows, 1)), dtype=np.float32)
+        return spaces.Dict(boxes)
+
+    def _build(self) -> None:
+        """Load data and make the model: once, and not before they are needed."""
+        if self._built:
+            return
+        from alenv.segmenters.learner import Learner  # imports torch, which `import alenv` must not
+
+        chosen = self._arguments
+        self._data = datasets.load(chosen["dataset"], chosen["root"], chosen["split"])
+        region = tuple(chosen["region"] or self._dataset.REGION)
+        self._grid = make_grid(self._data.images.shape[1:3], region, self._dataset.CELL)
+        names = (chosen["segmenter"], chosen["features"], chosen["weights"])
+        self._learner = Learner(self._data, self._grid, self._dataset.CELL, *names)
+        self._built = True
+
+    def _begin(self, episode: int) -> None:
+        """Start from nothing labelled, with the pool of this episode."""
+        self._episode = episode
+        pool = self._data.splits[self._arguments["pool"]]
+        if self._arguments["fresh_pool"]:
+            self._data = self._dataset.fresh_pool(self._data, pool, episode, self._arguments["split"])
+            self._learner.replace(self._data, pool)
+        self._learner.reset()
+        self._pool = LabelPool(self._grid.of_images(pool), episode)
+        self._ledger = Ledger(len(self._dataset.CLASSES))
+        self._round = self._spent = 0
+        self._picked = np.full(3, -1)
+
+    def _label_initial(self, images: list[str | int] | None) -> None:
+        chosen = self._arguments
+        if images is None:
+            regions = initial_regions(
+                chosen["initial"], chosen["pool"], self._data, self._grid, self._episode or 0
+            )
+        else:
+            regions = named_regions(images, self._data, self._grid)
+        self._pool.take(np.intersect1d(regions, self._pool.unlabelled))
+        self._learner.fit(regions)
+        self._class_pixels = label_histogram(
+            self._grid.cut(self._data.masks, regions), len(self._dataset.CLASSES)
+        )
+        reward_masks = self._data.masks[self._data.splits["reward"]]
+        given = label_histogram(reward_masks, len(self._dataset.CLASSES)) + self._class_pixels
+        self._given = int(given.sum())
+
+    def _open_round(self) -> None:
+        picks = min(self._picks, self._budget - self._spent)
+        self._show(self._pool.draw(self._round, picks, self._shown) if picks else [])
+
+    def _show(self, pools: list[Ids]) -> None:
+        self._current = Round(pools, self._learner, self._class_pixels, self._scores)
+        self._oracle: NDArray[np.float64] | None = None
+
+    def _close_round(self) -> tuple[float, NDArray[np.float64] | None]:
+        """Label what was picked, refit and score; return the reward and each pick's own gain."""
+        regions = self._current.picked
+        self._pool.take(regions)
+        for region, mask in zip(regions, self._grid.cut(self._data.masks, regions), strict=True):
+            self._ledger.buy(int(region) // self._grid.per_image, mask)
+            self._class_pixels += label_histogram(mask, len(self._class_pixels))
+        before = self._score
+        if len(regions):
+            self._learner.fit(regions)
+            self._score = self._evaluate()
+        gains = None
+        if self._arguments["pick_gains"]:
+            gains = np.zeros(self._picks)
+            gains[self._current.legal] = self._learner.gains(regions, self._reward, remove=True)
+        self._round += 1
+        self._open_round()
+        return self._score - before, gains
+
+    def _evaluate(self) -> float:
+        self._confusion = self._learner.evaluate("reward")
+        return self._reward(self._confusion)
+
+    @property
+    def _over(self) -> bool:
+        return not self._current.pools
+
+    def _resume(self) -> None:
+        """Bring an unpickled episode back to life; there must be one."""
+        if self._snapshot is not None:
+            self.set_state(self._snapshot)
+        if self._episode is None:
+            raise gym.error.ResetNeeded("there is no episode yet; call reset()")
+
+    def _observe(self) -> Observation:
+        classes, current = len(self._dataset.CLASSES), self._current
+        rounds = -(-self._budget // self._picks)
+        progress = (
+            self._spent / self._budget,
+            min(self._round / rounds, 1.0),
+            current.made / max(len(current.pools), 1),
+        )
+        obs = {
+            "candidates": current.features(self._shown, classes),
+            "state": state_features(*progress, self._class_pixels, class_iou(self._confusion)),
+            "action_mask": self.action_masks().astype(np.int8),
+        }
+        if self._scores:
+            obs["scores"] = current.scores(self._shown, len(self._scores))
+        return obs
+
+    def _info(self, invalid: bool = False, gains: NDArray[np.float64] | None = None) -> Info:
+        ledger = self._ledger
+        return {
+            "round": self._round,
+            "pick": self._current.made,
+            "invalid_action": invalid,
+            "picked": self._picked.copy(),
+            "miou": mean_iou(self._confusion),
+            "class_iou": 100 * class_iou(self._confusion),
+            "labelled_regions": ledger.regions,
+            "labelled_pixels": ledger.pixels,
+            "cost_clicks": ledger.clicks,
+            "images_opened": len(ledger.images),
+            "labels_given": self._given,
+            "class_pixels": ledger.class_pixels.copy(),
+            "pick_gains": np.full(self._picks, np.nan) if gains is None else gains,
+        }

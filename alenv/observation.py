@@ -1,0 +1,87 @@
+"""The ``compact`` observation: what is known of each candidate and of the episode, scaled to [0, 1]."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alenv.acquisition import class_weights, entropy, margin
+
+PER_CANDIDATE = 11
+"""Candidate features besides the class histogram."""
+GLOBAL = 3
+"""State features besides the two class vectors."""
+
+Vector = NDArray[np.float32]
+
+
+def candidate_size(classes: int) -> int:
+    """Return the number F of candidate features."""
+    return classes + PER_CANDIDATE
+
+
+def state_size(classes: int) -> int:
+    """Return the number S of state features."""
+    return 2 * classes + GLOBAL
+
+
+def candidate_features(
+    probs: NDArray[np.float32], class_pixels: NDArray[np.int64], nearest: Vector, typical: Vector
+) -> NDArray[np.float32]:
+    """Describe candidate regions.
+
+    Args:
+        probs: float32 (n, C, rows, columns), class probabilities.
+        class_pixels: (C,) labelled pixels of each class so far.
+        nearest: (n,) cosine to the nearest labelled region.
+        typical: (n,) mean cosine to the labelled regions.
+
+    Returns:
+        float32 (n, F) in [0, 1]: mean probability of each class (C); mean, smallest, largest and deviation of the
+        entropy; mean of margin uncertainty; share of cells more uncertain than half the maximum; entropy times class
+        weight and class weight alone, means (class weight: labels' frequency^-1/2); similarity to the nearest and to
+        the typical labelled region; and a place for the similarity to this round's picks.
+    """
+    n, classes = probs.shape[:2]
+    uncertainty = (entropy(probs) / np.log(classes)).reshape(n, -1)
+    weight = class_weights(class_pixels).astype(np.float32)
+    balanced = weight[probs.argmax(1)].reshape(n, -1)
+    columns = [
+        uncertainty.mean(1),
+        uncertainty.min(1),
+        uncertainty.max(1),
+        2 * uncertainty.std(1),
+        margin(probs).mean((1, 2)),
+        (uncertainty > 0.5).mean(1),
+        (uncertainty * balanced).mean(1),
+        balanced.mean(1),
+        similarity(nearest),
+        similarity(typical),
+        np.zeros(n),
+    ]
+    features = np.concatenate([probs.mean((2, 3)), np.stack(columns, 1)], 1)
+    return features.clip(0, 1).astype(np.float32)
+
+
+def similarity(cosine: NDArray) -> NDArray:
+    """Map cosines from [-1, 1] to [0, 1]."""
+    return (1 + cosine) / 2
+
+
+def state_features(
+    budget: float, round_: float, pick: float, class_pixels: NDArray[np.int64], class_iou: NDArray[np.float64]
+) -> Vector:
+    """Describe the episode.
+
+    Args:
+        budget: Share of the budget that is spent.
+        round_: Share of the rounds that are over.
+        pick: Share of this round's picks that are made.
+        class_pixels: (C,) labelled pixels of each class.
+        class_iou: (C,) IoU on the reward split, 0..1; NaN for a class that does not occur there.
+
+    Returns:
+        float32 (S,) in [0, 1]: the three shares, the labelled class frequencies, and the class IoUs (NaN as 0).
+    """
+    frequency = class_pixels / max(int(class_pixels.sum()), 1)
+    return np.concatenate([[budget, round_, pick], frequency, np.nan_to_num(class_iou)]).astype(np.float32)

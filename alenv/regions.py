@@ -1,0 +1,81 @@
+"""The geometry of regions: every image is tiled by rectangles of one size, numbered through all images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class RegionGrid:
+    """Regions of ``images`` images, numbered image by image, row by row.
+
+    Attributes:
+        size: Height and width of an image in pixels.
+        region: Height and width of a region in pixels; divides ``size``.
+    """
+
+    size: tuple[int, int]
+    region: tuple[int, int]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of regions in an image."""
+        return self.size[0] // self.region[0], self.size[1] // self.region[1]
+
+    @property
+    def per_image(self) -> int:
+        """Number of regions in an image."""
+        return self.shape[0] * self.shape[1]
+
+    def of_images(self, images: Ids) -> Ids:
+        """Return the ids of all regions of some images."""
+        return (images[:, None] * self.per_image + np.arange(self.per_image)).ravel()
+
+    def locate(self, ids: Ids) -> tuple[Ids, Ids, Ids]:
+        """Return image, row and column (in regions) of each id."""
+        image, within = np.divmod(ids, self.per_image)
+        row, column = np.divmod(within, self.shape[1])
+        return image, row, column
+
+    def cut(self, array: NDArray, ids: Ids, unit: int = 1) -> NDArray:
+        """Cut regions out of maps.
+
+        Args:
+            array: (images, h / unit, w / unit, ...).
+            ids: (n,).
+            unit: Pixels that one element of the map stands for.
+
+        Returns:
+            (n, region height / unit, region width / unit, ...), a copy.
+        """
+        h, w = self.region[0] // unit, self.region[1] // unit
+        rows, columns = self.shape
+        tiles = array.reshape(len(array), rows, h, columns, w, *array.shape[3:])
+        image, row, column = self.locate(ids)
+        return tiles[image, row, :, column]
+
+    def corner(self, region: int) -> tuple[int, int, int]:
+        """Return the image, and y and x of the top left pixel, of one region."""
+        image, row, column = (int(v[0]) for v in self.locate(np.array([region])))
+        return image, row * self.region[0], column * self.region[1]
+
+
+def make_grid(size: tuple[int, int], region: tuple[int, int], cell: int) -> RegionGrid:
+    """Return the grid of regions.
+
+    Raises:
+        ValueError: If regions do not tile the image, or cells do not tile a region.
+    """
+    for axis, whole, part in zip(("height", "width"), size, region, strict=True):
+        if part < 1 or whole % part or part % cell:
+            fits = [n for n in range(cell, whole + 1, cell) if whole % n == 0]
+            raise ValueError(
+                f"region={list(region)}: a {axis} of {part} does not tile images of {axis} {whole} "
+                f"in cells of {cell} pixels; possible: {', '.join(map(str, fits))}"
+            )
+    return RegionGrid(size, region)

@@ -1,0 +1,63 @@
+"""Pictures of an episode: the images opened last, with what was bought and what the model says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alenv.data import IGNORE, SegmentationData
+from alenv.regions import Ids, RegionGrid
+
+if TYPE_CHECKING:
+    from alenv.segmenters.learner import Learner
+
+SHOWN = 3
+"""Images in a picture."""
+FRAME = 255
+
+
+def frame(data: SegmentationData, grid: RegionGrid, learner: Learner) -> NDArray[np.uint8]:
+    """Draw the images that were labelled last, as rows of image, bought labels and prediction.
+
+    Args:
+        data: The dataset.
+        grid: Its regions.
+        learner: The model.
+
+    Returns:
+        uint8 (SHOWN h, 3 w, 3); black where fewer images are labelled.
+    """
+    h, w = grid.size
+    opened = learner.labelled[::-1] // grid.per_image
+    images = opened[np.sort(np.unique(opened, return_index=True)[1])][:SHOWN]
+    picture = np.zeros((SHOWN * h, 3 * w, 3), np.uint8)
+    for row, image in enumerate(images):
+        bought = np.intersect1d(learner.labelled, grid.of_images(images[row : row + 1]))
+        panels = [
+            data.images[image].copy(),
+            _labels(data, grid, image, bought),
+            data.colours[learner.label_map(int(image))],
+        ]
+        for region in bought:
+            _outline(panels[0], *grid.corner(region)[1:], *grid.region)
+        picture[row * h : (row + 1) * h] = np.concatenate(panels, 1)
+    return picture
+
+
+def _labels(data: SegmentationData, grid: RegionGrid, image: int, bought: Ids) -> NDArray[np.uint8]:
+    """The labels that were bought, in colour on the darkened image."""
+    panel = data.images[image] // 4
+    h, w = grid.region
+    for region in bought:
+        _, y, x = grid.corner(region)
+        mask = data.masks[image, y : y + h, x : x + w]
+        known = mask != IGNORE
+        panel[y : y + h, x : x + w][known] = data.colours[mask[known]]
+    return panel
+
+
+def _outline(panel: NDArray[np.uint8], y: int, x: int, h: int, w: int) -> None:
+    panel[y : y + h, [x, x + w - 1]] = FRAME
+    panel[[y, y + h - 1], x : x + w] = FRAME

@@ -1,0 +1,70 @@
+"""What single regions are worth: exact for a closed-form head, by influence functions for a convex one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from alenv.segmenters.probes import LdaHead, LinearHead
+
+SHARPNESS = 2.0
+"""Factor on the logits of the soft score: closer to the arg-max that is scored, still smooth."""
+
+
+def exact(
+    head: LdaHead, x: Tensor, counts: Tensor, score: Callable[[], float], remove: bool
+) -> NDArray[np.float64]:
+    """Refit with (or without) each group of cells and score it.
+
+    Args:
+        head: The fitted head; unchanged afterwards.
+        x: Features (groups, cells, D).
+        counts: Label counts (groups, cells, C).
+        score: Scores the head as it stands.
+        remove: Take each group away instead of adding it.
+
+    Returns:
+        Score with the group minus score without it, (groups,).
+    """
+    state, now = head.get_state(), score()
+    changes = np.zeros(len(x))
+    for i in range(len(x)):
+        head.add(x[i], counts[i], -1 if remove else 1)
+        head.fit()
+        changes[i] = score() - now
+        head.set_state(state)
+    return -changes if remove else changes
+
+
+def influence(
+    head: LinearHead, x: Tensor, counts: Tensor, x_score: Tensor, counts_score: Tensor, weights: Tensor
+) -> NDArray[np.float64]:
+    """Estimate the change of a soft IoU when each group of cells is added.
+
+    First order in the group's weight, so the same number estimates what a labelled group has added. The soft score
+    replaces hard predictions by probabilities with sharpened logits.
+
+    Args:
+        head: The fitted head.
+        x: Features (groups, cells, D).
+        counts: Label counts (groups, cells, C).
+        x_score: Features of the scored cells (n, D).
+        counts_score: Their label counts (n, C).
+        weights: Weight of each class in the score (C,).
+
+    Returns:
+        IoU points (groups,).
+    """
+    gradient = head.gradient(lambda logits: -_soft_iou(logits, counts_score, weights), x_score)
+    return 100 * head.influence(x, counts, gradient).double().numpy()
+
+
+def _soft_iou(logits: Tensor, counts: Tensor, weights: Tensor) -> Tensor:
+    probs = (SHARPNESS * logits).softmax(0)
+    hit = (probs * counts.T).sum(1)
+    union = probs @ counts.sum(1) + counts.sum(0) - hit
+    return (weights * hit / union.clamp_min(1)).sum()

@@ -1,0 +1,218 @@
+"""Learner: the model in the loop. Label regions and fit, predict, evaluate; snapshot and restore.
+
+It is the only owner of torch's threads, devices and precision, and leaves all of torch's global state as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from alenv.data import SegmentationData
+from alenv.errors import unknown
+from alenv.metrics import Confusion, Reward
+from alenv.regions import Ids, RegionGrid
+from alenv.segmenters import gains
+from alenv.segmenters.features import cell_features, count_labels
+from alenv.segmenters.probes import Head, LdaHead, LinearHead
+from alenv.segmenters.threads import torch_threads
+
+CHUNK = 8192
+"""Cells that are evaluated at once: the logits stay in the processor's cache."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of n regions.
+
+    Attributes:
+        probs: float32 (n, C, rows, columns), class probabilities of every cell.
+        embedding: float32 (n, D), unit vectors: the mean features of the region.
+        nearest: float32 (n,), largest cosine of the embedding to a labelled region (-1 while nothing is labelled).
+        typical: float32 (n,), mean cosine to the labelled regions.
+    """
+
+    probs: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+    nearest: NDArray[np.float32]
+    typical: NDArray[np.float32]
+
+
+class Learner:
+    """A probe on frozen features, trained on the labelled regions.
+
+    Args:
+        data: Images and masks.
+        grid: The regions.
+        cell: Side of a feature cell in pixels.
+        segmenter: ``linear`` or ``lda``.
+        features: ``filterbank`` or a torchvision backbone.
+        weights: The backbone's weights, see ``features.cell_features``.
+
+    Raises:
+        ValueError: If a name is unknown.
+        FileNotFoundError: If weights are missing.
+    """
+
+    def __init__(
+        self, data: SegmentationData, grid: RegionGrid, cell: int, segmenter: str, features: str, weights: str | None
+    ) -> None:
+        self._data = data
+        self._grid = grid
+        self._cell = cell
+        self._segmenter = segmenter
+        with self._settings():
+            cells = cell_features(data, cell, features, weights)
+        self._vectors, self._counts, self._map = cells.vectors, cells.counts, cells.map
+        self._classes = len(data.classes)
+        self._resident: dict[str, tuple[Tensor, Tensor]] = {}
+        self.digest = cells.digest
+        """Hash of the features and labels."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all labels."""
+        self._head = self._make_head()
+        self.labelled: Ids = np.empty(0, np.int64)
+        """Ids of the labelled regions, in the order of labelling."""
+        self._embedding = np.empty((0, self._vectors.shape[-1]), np.float32)
+
+    def fit(self, regions: Ids) -> None:
+        """Label further regions and fit the head to all labels so far."""
+        with self._settings():
+            self._add(regions)
+            self._head.fit()
+
+    def predict(self, regions: Ids) -> Prediction:
+        """Predict regions (n,)."""
+        with self._settings():
+            vectors = torch.from_numpy(self._grid.cut(self._vectors, regions, self._cell))
+            n, rows, columns, dimensions = vectors.shape
+            probs = self._head.logits(vectors.view(-1, dimensions)).softmax(0)
+            embedding = _unit(vectors.mean((1, 2)))
+            cosine = embedding @ torch.from_numpy(self._embedding).T
+            known = cosine.shape[1] > 0
+            return Prediction(
+                probs.view(self._classes, n, rows, columns).movedim(0, 1).contiguous().numpy(),
+                embedding.numpy(),
+                (cosine.amax(1) if known else torch.full((n,), -1.0)).numpy(),
+                (cosine.mean(1) if known else torch.full((n,), -1.0)).numpy(),
+            )
+
+    def evaluate(self, split: str) -> Confusion:
+        """Return the confusion matrix (C, C) over all labelled pixels of a split.
+
+        Raises:
+            ValueError: If the data have no such split.
+        """
+        if split not in self._data.splits:
+            raise unknown("split", split, self._data.splits)
+        with self._settings():
+            total = torch.zeros(self._classes, self._classes, dtype=torch.float64)
+            for x, counts in self._cells(split):
+                total += _winners(self._head.logits(x)) @ counts
+            return total.to(torch.int64).numpy()
+
+    def gains(self, regions: Ids, reward: Reward, remove: bool = False) -> NDArray[np.float64]:
+        """Measure what single regions are worth on the reward split: this reads labels that were not bought.
+
+        Args:
+            regions: (n,) ids.
+            reward: The score.
+            remove: False: what labelling each of them would add. True: what each labelled one has added.
+
+        Returns:
+            Points of the score (n,); exact for ``lda``, the influence on a soft score for ``linear``.
+        """
+        with self._settings():
+            x = torch.from_numpy(self._grid.cut(self._vectors, regions, self._cell)).flatten(1, 2)
+            counts = torch.from_numpy(self._region_counts(regions))
+            if isinstance(self._head, LdaHead):
+                return gains.exact(self._head, x, counts, lambda: reward(self.evaluate("reward")), remove)
+            assert isinstance(self._head, LinearHead)
+            weights = torch.from_numpy(reward.weights(self.evaluate("reward"))).float()
+            return gains.influence(self._head, x, counts, *self._tensors("reward"), weights)
+
+    def replace(self, data: SegmentationData, images: Ids) -> None:
+        """Go over to data in which some images are others, for pools that are made anew."""
+        self._data = data
+        with self._settings():
+            if not self._vectors.flags.writeable:
+                self._vectors, self._counts = np.array(self._vectors), np.array(self._counts)
+            self._vectors[images] = self._map(data.images[images])
+            self._counts[images] = count_labels(data.masks[images], self._cell, self._classes)
+
+    def label_map(self, image: int) -> NDArray[np.uint8]:
+        """Return the predicted labels of one image, uint8 (h, w)."""
+        with self._settings():
+            vectors = torch.from_numpy(np.array(self._vectors[image]))
+            labels = self._head.logits(vectors.flatten(0, 1)).argmax(0).view(vectors.shape[:2])
+            return labels.to(torch.uint8).numpy().repeat(self._cell, 0).repeat(self._cell, 1)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return all that later results depend on."""
+        return {"labelled": self.labelled.copy(), "head": self._head.get_state()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restore what ``get_state`` returned, in this or another process."""
+        self.reset()
+        with self._settings():
+            self._add(state["labelled"])
+            self._head.set_state(state["head"])
+
+    def _add(self, regions: Ids) -> None:
+        x = torch.from_numpy(self._grid.cut(self._vectors, regions, self._cell)).flatten(1, 2)
+        self._head.add(x.flatten(0, 1), torch.from_numpy(self._region_counts(regions)).flatten(0, 1))
+        self.labelled = np.concatenate([self.labelled, regions])
+        self._embedding = np.concatenate([self._embedding, _unit(x.mean(1)).numpy()])
+
+    def _region_counts(self, regions: Ids) -> NDArray[np.float32]:
+        counts = self._grid.cut(self._counts, regions, self._cell)
+        return counts.reshape(len(regions), -1, self._classes).astype(np.float32)
+
+    def _cells(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the cells of a split in chunks; those of the reward split, read every round, stay in memory."""
+        if split == "reward":
+            yield from zip(*(tensor.split(CHUNK) for tensor in self._tensors(split)), strict=True)
+        else:
+            for image in self._data.splits[split]:
+                yield self._flat(np.array([image]))
+
+    def _tensors(self, split: str) -> tuple[Tensor, Tensor]:
+        if split not in self._resident:
+            self._resident[split] = self._flat(self._data.splits[split])
+        return self._resident[split]
+
+    def _flat(self, images: Ids) -> tuple[Tensor, Tensor]:
+        x = self._vectors[images].reshape(-1, self._vectors.shape[-1])
+        counts = self._counts[images].reshape(-1, self._classes).astype(np.float32)
+        return torch.from_numpy(x), torch.from_numpy(counts)
+
+    def _make_head(self) -> Head:
+        dimensions = self._vectors.shape[-1]
+        if self._segmenter == "lda":
+            return LdaHead(dimensions, self._classes)
+        return LinearHead(dimensions, self._classes, self._cell**2)
+
+    def _settings(self) -> AbstractContextManager[None]:
+        """One thread: the number of threads is part of what makes results repeat bit for bit."""
+        return torch_threads(1)
+
+
+def _winners(logits: Tensor) -> Tensor:
+    """One-hot arg-max over the first axis; comparing with the maximum is far faster than ``argmax`` there."""
+    winners = (logits == logits.amax(0)).float()
+    if winners.sum() != logits.shape[1]:  # ties, as with weights that are all zero: the first class wins
+        winners = torch.zeros_like(logits).scatter_(0, logits.argmax(0, keepdim=True), 1.0)
+    return winners
+
+
+def _unit(x: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(x, dim=1)

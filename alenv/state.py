@@ -1,0 +1,38 @@
+"""The fingerprint: everything that an episode's numbers depend on, in clear and as one hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+PACKAGES = ("gymnasium", "numpy", "scipy", "torch", "torchvision")
+
+
+def fingerprint(**facts: Any) -> dict[str, Any]:
+    """Return facts and software versions, with their hash under ``sha256``.
+
+    Args:
+        **facts: JSON values, such as environment arguments and data hashes.
+    """
+    from alenv import __version__
+
+    software = {name: _version(name) for name in PACKAGES}
+    clear = {
+        **facts,
+        "alenv": __version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "packages": software,
+    }
+    canonical = json.dumps(clear, sort_keys=True, separators=(",", ":"))
+    return {**clear, "sha256": hashlib.sha256(canonical.encode()).hexdigest()}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

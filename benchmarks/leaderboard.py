@@ -1,0 +1,100 @@
+"""Command line of the leaderboard: run what is missing, aggregate, write the report.
+
+A run can be killed at any moment; the same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import gymnasium
+import joblib
+import tyro
+from rich.console import Console
+
+from benchmarks.report import print_ranking, summarize, write_report
+from benchmarks.runner import Task, prepare, read_finished, run_tasks
+from benchmarks.suite import Suite, read_suite, with_policies
+
+GIB_PER_JOB = 2
+
+
+def _default_jobs() -> int:
+    memory = (
+        os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
+    )
+    fitting = memory // (GIB_PER_JOB * 2**30) or 1
+    return int(min(joblib.cpu_count(), fitting))
+
+
+@dataclass(frozen=True)
+class Args:
+    """Run policies on a suite and rank them."""
+
+    suite: Path
+    """suite file, such as configs/suites/quick.toml"""
+    out: Path | None = None
+    """folder of episodes and report (default: results/<name of the suite>)"""
+    jobs: int = field(default_factory=_default_jobs)
+    """episodes at the same time, one thread each (default: the cores, as memory allows)"""
+    policy: tuple[str, ...] = ()
+    """more policies, as package.module:Class or the name of a heuristic"""
+
+
+def main(args: Args) -> int:
+    """Run the leaderboard and return the exit status.
+
+    0: all episodes are there; 1: some failed; 2: arguments or suite are wrong; 130: interrupted.
+    """
+    console = Console()
+    out = args.out or Path("results") / args.suite.stem
+    try:
+        suite, missing = _plan(args, out, console)
+        complete = not missing or run_tasks(suite, missing, args.jobs, console)
+        _report(suite, out, console)
+    except RefusedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        console.print(f"interrupted; finished episodes stay in {out}, the same command goes on")
+        return 130
+    return 0 if complete else 1
+
+
+class RefusedError(Exception):
+    """What was asked for cannot be run."""
+
+
+def _plan(args: Args, out: Path, console: Console) -> tuple[Suite, list[Task]]:
+    """Read the suite and find what is missing; nothing runs before everything has been checked."""
+    try:
+        if args.jobs < 1:
+            raise ValueError(f"--jobs {args.jobs} runs nothing; use 1 or more")
+        suite = with_policies(read_suite(args.suite), args.policy)
+        finished = read_finished(suite, out)
+        for path, cause in finished.damaged.items():
+            console.print(f"damaged, runs again: {path} ({cause})", markup=False, soft_wrap=True)
+        if finished.missing:
+            console.print(f"preparing {suite.env} ...")
+            prepare(suite)
+    except (ValueError, TypeError, OSError, gymnasium.error.Error) as error:
+        raise RefusedError(error) from error
+    return suite, finished.missing
+
+
+def _report(suite: Suite, out: Path, console: Console) -> None:
+    episodes = read_finished(suite, out).episodes
+    if not any(episodes.values()):
+        console.print("no episode finished, so there is no report")
+        return
+    summary = summarize(suite, episodes)
+    write_report(summary, out)
+    print_ranking(summary, console)
+    console.print(f"report: {out / 'leaderboard.md'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Args, description=__doc__)))

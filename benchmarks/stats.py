@@ -1,0 +1,152 @@
+"""Statistics of the leaderboard, on NumPy and SciPy.
+
+Comparisons are paired by seed: the environments use common random numbers, so two policies with
+one seed meet the same luck, and n is the number of seeds (never of budget points).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import integrate, stats
+
+MIN_SEEDS_FOR_P = 5
+
+Array = NDArray[np.float64]
+
+
+class Interval(NamedTuple):
+    """A mean with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class PairedDifference(NamedTuple):
+    """Mean of x - y over pairs, its 95 % t-interval, and two p-values (None below five pairs)."""
+
+    mean: float
+    low: float
+    high: float
+    half_width: float
+    n: int
+    p_t: float | None
+    p_wilcoxon: float | None
+
+
+def mean_interval(values: ArrayLike) -> Interval:
+    """Mean +- t(0.975, n - 1) * sd / sqrt(n); the bounds are NaN for a single value."""
+    values = np.asarray(values, dtype=float)
+    mean, half = float(values.mean()), _half_width(values)
+    return Interval(mean, mean - half, mean + half)
+
+
+def _half_width(values: Array) -> float:
+    if len(values) < 2:
+        return float("nan")
+    return float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+
+
+def paired_difference(x: ArrayLike, y: ArrayLike) -> PairedDifference:
+    """Compare two samples paired by seed.
+
+    Args:
+        x: one score per seed.
+        y: the scores of the reference for the same seeds, in the same order.
+
+    Returns:
+        The mean of d = x - y, its t-interval, and the p-values of the paired t-test and of
+        Wilcoxon's signed-rank test. Below five pairs a p-value says nothing and is None.
+    """
+    d = np.asarray(x, dtype=float) - np.asarray(y, dtype=float)
+    mean, low, high = mean_interval(d)
+    p_t = p_wilcoxon = None
+    if len(d) >= MIN_SEEDS_FOR_P:
+        p_t, p_wilcoxon = _p_t(d), _p_wilcoxon(d)
+    return PairedDifference(mean, low, high, _half_width(d), len(d), p_t, p_wilcoxon)
+
+
+def _p_t(d: Array) -> float:
+    sem = stats.sem(d)
+    if sem == 0:  # SciPy answers NaN where nothing varies
+        return float(d[0] == 0)
+    return float(2 * stats.t.sf(abs(d.mean() / sem), len(d) - 1))
+
+
+def _p_wilcoxon(d: Array) -> float:
+    return float(stats.wilcoxon(d).pvalue) if d.any() else 1.0
+
+
+def holm(pvalues: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment: the i-th smallest of m times m - i + 1, kept monotone."""
+    p = np.asarray(pvalues, dtype=float)
+    order = np.argsort(p)
+    adjusted = np.empty_like(p)
+    factors = np.arange(len(p), 0, -1)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * factors))
+    return adjusted.tolist()
+
+
+def minimum_detectable_difference(x: ArrayLike, y: ArrayLike) -> float:
+    """Smallest true mean difference that a paired two-sided test at 5 % finds with 80 % power.
+
+    (t(0.975, n - 1) + t(0.8, n - 1)) * sd(x - y) / sqrt(n); NaN for a single pair.
+    """
+    d = np.asarray(x, dtype=float) - np.asarray(y, dtype=float)
+    if len(d) < 2:
+        return float("nan")
+    return float((stats.t.ppf(0.975, len(d) - 1) + stats.t.ppf(0.8, len(d) - 1)) * stats.sem(d))
+
+
+def area_under_curve(cost: ArrayLike, value: ArrayLike) -> Array:
+    """Area under value against cost by the trapezoid rule, divided by the cost range.
+
+    Args:
+        cost: (points,) increasing costs.
+        value: (..., points) one curve or a stack of curves.
+
+    Returns:
+        (...) areas, in the unit of the values: a constant curve has that constant as its area.
+    """
+    cost = np.asarray(cost, dtype=float)
+    return integrate.trapezoid(value, cost, axis=-1) / (cost[-1] - cost[0])
+
+
+def iqm(scores: ArrayLike) -> Array:
+    """Interquartile mean of (..., runs, tasks): sort all n, trim n // 4 at each end, average."""
+    scores = np.asarray(scores, dtype=float)
+    pooled = np.sort(scores.reshape(*scores.shape[:-2], -1), axis=-1)
+    trim = pooled.shape[-1] // 4
+    return pooled[..., trim : pooled.shape[-1] - trim].mean(axis=-1)
+
+
+def stratified_bootstrap(
+    scores: ArrayLike, statistic: Callable[[Array], Array], seed: int, resamples: int = 10_000
+) -> Interval:
+    """Percentile interval of a statistic; runs are resampled with replacement within each task.
+
+    Args:
+        scores: (runs, tasks).
+        statistic: maps (..., runs, tasks) to (...), such as `iqm`.
+        seed: of the one generator that draws all resamples.
+        resamples: how many.
+
+    Returns:
+        The statistic of the scores themselves, and its 2.5 and 97.5 bootstrap percentiles.
+    """
+    scores = np.asarray(scores, dtype=float)
+    picks = np.random.default_rng(seed).integers(len(scores), size=(resamples, *scores.shape))
+    low, high = np.percentile(
+        statistic(np.take_along_axis(scores[None], picks, axis=1)), [2.5, 97.5]
+    )
+    return Interval(float(statistic(scores)), float(low), float(high))
+
+
+def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:
+    """Share of all run pairs with x > y plus half the ties (unpaired)."""
+    difference = np.subtract.outer(np.asarray(x, dtype=float), np.asarray(y, dtype=float))
+    return float(np.mean((np.sign(difference) + 1) / 2))

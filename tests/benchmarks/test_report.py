@@ -1,0 +1,202 @@
+import json
+import math
+
+import pytest
+from rich.console import Console
+
+from agents.policy import Episode
+from benchmarks.report import (
+    draw_curves,
+    print_ranking,
+    ranking_table,
+    summarize,
+    to_markdown,
+    write_report,
+)
+from benchmarks.suite import Suite
+
+COST = [0, 24, 48, 72, 96]
+LUCK = [0.0, 1.0, -1.0, 2.0, 3.0, 0.5, -0.5, 1.5, 4.0, -2.0]
+# The entropy policy gains 1 or 3 in turn at every budget but the start: mean 2, sd sqrt(10/9).
+GAIN = [1.0, 3.0] * 5
+HALF_WIDTH = 2.2621571628 * math.sqrt(10 / 9) / math.sqrt(10)
+
+
+def make_episode(policy, seed, curve, *, cost=COST, oracle=False, sha256="a" * 64):
+    classes = [[v - 9, None, v, v - 3, v + 3, v + 9, v + 12, v + 15] for v in curve]
+    return Episode(
+        policy=policy,
+        env_id="RegionSelect-v0",
+        kwargs={"pool": "eval"},
+        seed=seed,
+        actions=[0] * cost[-1],
+        rewards=[0.0] * cost[-1],
+        curve={
+            **{unit: list(cost) for unit in ("regions", "pixels", "clicks", "images")},
+            "miou": {"holdout": curve, "test": [v - 5 for v in curve]},
+            "class_iou": {"holdout": classes, "test": classes},
+        },
+        labels_given=1234,
+        seconds={"policy": 0.96, "env": 0.0, "evaluator": 0.0},
+        fingerprint={"sha256": sha256, "versions": {"alenv": "0.1.0"}},
+        oracle=oracle,
+    )
+
+
+def make_suite(policies, seeds=10):
+    return Suite(
+        "made-up", "RegionSelect-v0", {"pool": "eval"}, tuple(policies), tuple(range(seeds))
+    )
+
+
+def make_episodes(seeds=10):
+    """Random is flat at 40 + luck; entropy adds GAIN after the start, the oracle twice that."""
+
+    def curves(factor):
+        return [
+            [40 + luck, *[40 + luck + factor * g] * 4] for luck, g in zip(LUCK, GAIN, strict=True)
+        ]
+
+    return {
+        name: {
+            s: make_episode(name, s, c, oracle=factor == 2)
+            for s, c in enumerate(curves(factor)[:seeds])
+        }
+        for name, factor in (("random", 0), ("entropy", 1), ("look_ahead", 2))
+    }
+
+
+@pytest.fixture
+def summary():
+    return summarize(make_suite(["random", "entropy", "look_ahead"]), make_episodes())
+
+
+def row_of(table, policy):
+    [row] = [dict(zip(table[0], row, strict=True)) for row in table[1:] if row[1] == policy]
+    return row
+
+
+def test_ranking_by_hand(summary):
+    row = row_of(ranking_table(summary, "holdout"), "entropy")
+    # Trapezoid: the gain rises over the first of four steps, so the area gains 7/8 of it.
+    assert row["AUBC - random"] == f"+1.75 ± {HALF_WIDTH * 7 / 8:.2f}"
+    assert row["at 24"] == row["at 96"] == f"+2.0 ± {HALF_WIDTH:.1f}"
+    assert row["final mIoU"] == f"{40 + sum(LUCK) / 10 + 2:.1f}"
+    assert row["worst third"] == f"{40 + sum(LUCK) / 10 + 2 - 4:.1f}"  # of seven classes: -9, -3 and 0
+    assert (row["rank"], row["ms per pick"], row["status"]) == ("1", "10.00", "ranked")
+    assert row_of(ranking_table(summary, "test"), "entropy")["final mIoU"] == f"{37.85:.1f}"
+
+
+def test_order_of_the_table(summary):
+    table = ranking_table(summary, "test")
+    assert [(row[0], row[1]) for row in table[1:]] == [
+        ("1", "entropy"),
+        ("2", "random"),
+        ("", "look_ahead"),
+    ]
+    assert table[-1][-1] == "oracle: sees labels"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "status", "rank", "has_p"),
+    [(10, "ranked", 1, True), (9, "provisional", 1, True), (5, "provisional", 1, True),
+     (4, "not ranked: fewer than 5 seeds", None, False)],
+)  # fmt: skip
+def test_status_by_number_of_seeds(seeds, status, rank, has_p):
+    summary = summarize(make_suite(["random", "entropy"], seeds), make_episodes(seeds))
+    entry = summary["policies"]["entropy"]
+    assert (entry["status"], entry["rank"]) == (status, rank)
+    assert (row_of(ranking_table(summary, "holdout"), "entropy")["p (Holm)"] != "-") == has_p
+
+
+def test_policy_with_missing_seeds_is_not_ranked():
+    episodes = make_episodes()
+    del episodes["entropy"][3]
+    summary = summarize(make_suite(["random", "entropy"]), episodes)
+    row = row_of(ranking_table(summary, "holdout"), "entropy")
+    assert (row["rank"], row["status"]) == ("", "incomplete: 9 of 10 seeds")
+    difference = summary["splits"]["holdout"]["entropy"]["difference"]["aubc"]
+    assert difference["n"] == 9  # paired on the seeds that both have
+    assert difference["mean"] == pytest.approx(7 / 8 * (20 - GAIN[3]) / 9)
+
+
+def test_report_without_the_baseline(tmp_path):
+    episodes = make_episodes() | {"random": {}}
+    summary = summarize(make_suite(["random", "entropy"]), episodes)
+    write_report(summary, tmp_path)
+    assert row_of(ranking_table(summary, "holdout"), "entropy")["AUBC - random"] == "-"
+    assert "**No finished episode: random**" in to_markdown(summary)
+
+
+def test_oracles_do_not_raise_the_pvalues_of_others(summary):
+    with_rival = make_episodes() | {"margin": make_episodes()["entropy"]}
+    rivals = summarize(make_suite(["random", "entropy", "margin", "look_ahead"]), with_rival)
+    alone = summary["splits"]["holdout"]
+    difference = alone["entropy"]["difference"]["aubc"]
+    assert difference["p_holm"] == difference["p_t"]
+    assert "p_holm" not in alone["look_ahead"]["difference"]["aubc"]
+    holm = rivals["splits"]["holdout"]["entropy"]["difference"]["aubc"]["p_holm"]
+    assert holm == pytest.approx(2 * difference["p_t"])
+
+
+def test_curve_that_ends_early_keeps_its_last_value():
+    episodes = make_episodes()
+    episodes["entropy"] = {
+        s: make_episode("entropy", s, [40.0, 50.0], cost=[0, 48]) for s in range(10)
+    }
+    summary = summarize(make_suite(["random", "entropy"]), episodes)
+    curve = summary["splits"]["holdout"]["entropy"]["curve"]
+    assert [point["mean"] for point in curve] == [40, 45, 50, 50, 50]
+
+
+def test_files(summary, tmp_path):
+    write_report(summary, tmp_path)
+    text = (tmp_path / "leaderboard.json").read_text(encoding="utf-8")
+    read = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert list(read) == sorted(read)
+    assert read["splits"]["holdout"]["entropy"]["difference"]["aubc"]["mean"] == pytest.approx(1.75)
+    for name in ("curves.png", "curves.svg"):
+        assert (tmp_path / name).stat().st_size > 10_000
+    svg = (tmp_path / "curves.svg").read_bytes()
+    write_report(summary, tmp_path)
+    assert (tmp_path / "curves.svg").read_bytes() == svg
+
+
+def test_nan_becomes_null(tmp_path):
+    one_seed = summarize(make_suite(["random"], 1), make_episodes(1))
+    write_report(one_seed, tmp_path)
+    read = json.loads((tmp_path / "leaderboard.json").read_text(encoding="utf-8"))
+    assert read["splits"]["test"]["random"]["curve"][0]["low"] is None
+
+
+def test_markdown_says_what_was_compared(summary):
+    page = to_markdown(summary)
+    for said in ("`RegionSelect-v0`", '{"pool": "eval"}', "Seeds: 10", "1,234 pixels", "0.1.0"):
+        assert said in page
+    for line in page.splitlines():
+        assert not line.startswith("|") or line.endswith("|")
+    assert "set-ups" not in page
+
+
+def test_mixed_fingerprints_are_shown():
+    episodes = make_episodes()
+    episodes["random"][0] = make_episode("random", 0, [40.0] * 5, sha256="b" * 64)
+    page = to_markdown(summarize(make_suite(["random", "entropy"]), episodes))
+    assert "Not comparable: the episodes come from 2 set-ups" in page
+
+
+def test_terminal_table_fits_80_columns(summary):
+    console = Console(width=80, record=True)
+    print_ranking(summary, console)
+    text = console.export_text()
+    assert "look_ahead" in text
+    assert "+1.75 ± 0.66" in text
+    assert "…" not in text
+
+
+def test_figure_has_two_panels_per_split_and_a_dashed_oracle(summary):
+    axes = draw_curves(summary).axes
+    assert len(axes) == 4
+    styles = {line.get_label(): line.get_linestyle() for line in axes[0].lines}
+    assert styles == {"entropy": "-", "random": "-", "look_ahead (oracle)": "--"}
+    assert len({line.get_color() for line in axes[0].lines}) == 3

@@ -1,0 +1,191 @@
+import io
+import json
+import os
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from agents.policy import Episode
+from benchmarks import runner
+from benchmarks.leaderboard import Args, main
+from benchmarks.suite import Suite, read_suite
+
+SUITE = """\
+env = "RegionSelect-v0"
+seeds = 2
+policies = ["random", "entropy"]
+[kwargs]
+budget = 4
+picks = 2
+"""
+
+
+def make_episode(policy, env_id, kwargs, seed):
+    points = {name: [20.0, 30.0, 40.0 + seed] for name in ("reward", "holdout", "test")}
+    return Episode(
+        policy=policy.name,
+        env_id=env_id,
+        kwargs=kwargs,
+        seed=seed,
+        actions=[0, 1, 2, 3],
+        rewards=[0.0, 1.0, 0.0, 1.0],
+        curve={
+            **{unit: [0, 2, 4] for unit in ("regions", "pixels", "clicks", "images")},
+            "miou": points,
+            "class_iou": {
+                split: [[v, None, v] for v in values] for split, values in points.items()
+            },
+        },
+        labels_given=100,
+        seconds={"policy": 0.1, "env": 0.2, "evaluator": 0.3},
+        fingerprint={"sha256": "0" * 64},
+        oracle=policy.oracle,
+    )
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    """Replaces the episode loop by made-up results and records what was asked for."""
+    asked = []
+
+    def evaluate(policy, env_id, kwargs, seeds, splits):
+        for seed in seeds:
+            asked.append((policy.name, seed))
+            if policy.name == "margin" and seed == 1:
+                raise RuntimeError("the labels ran out")
+            yield make_episode(policy, env_id, kwargs, seed)
+
+    monkeypatch.setattr(runner, "evaluate", evaluate)
+    monkeypatch.setattr("benchmarks.leaderboard.prepare", lambda suite: None)
+    monkeypatch.setattr("benchmarks.report.draw_curves", lambda summary: Figure((1, 1)))  # is slow
+    return asked
+
+
+@pytest.fixture
+def start(tmp_path):
+    def run(text=SUITE, *policies):
+        path = tmp_path / "tiny.toml"
+        path.write_text(text, encoding="utf-8")
+        return main(Args(suite=path, out=tmp_path / "out", jobs=1, policy=policies))
+
+    return run
+
+
+def episode_files(tmp_path, policy):
+    return sorted((tmp_path / "out" / "episodes" / policy).glob("*.json"))
+
+
+def test_second_start_runs_nothing(ran, start):
+    assert start() == 0
+    assert sorted(ran) == [("entropy", 0), ("entropy", 1), ("random", 0), ("random", 1)]
+    ran.clear()
+    assert start() == 0
+    assert ran == []
+
+
+def test_only_what_is_missing_runs(ran, start, tmp_path):
+    start()
+    episode_files(tmp_path, "entropy")[1].unlink()
+    ran.clear()
+    start()
+    assert ran == [("entropy", 1)]
+
+
+@pytest.mark.parametrize("damage", ["", "{", "{}", "[]", "no curve", "short curve"])
+def test_damaged_file_is_reported_and_runs_again(ran, start, tmp_path, capsys, damage):
+    start()
+    path = episode_files(tmp_path, "random")[0]
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if damage == "no curve":
+        del content["curve"]["miou"]["test"]
+        damage = json.dumps(content)
+    elif damage == "short curve":
+        content["curve"]["miou"]["test"].pop()
+        damage = json.dumps(content)
+    path.write_text(damage, encoding="utf-8")
+    ran.clear()
+    capsys.readouterr()
+    assert start() == 0
+    assert ran == [("random", 0)]
+    assert f"damaged, runs again: {path}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rerun"), [("budget = 4", "budget = 6", 4), ("seeds = 2", "seeds = 3", 2)]
+)
+def test_a_changed_suite_runs_what_changed(ran, start, old, new, rerun):
+    start()
+    ran.clear()
+    start(SUITE.replace(old, new))
+    assert len(ran) == rerun
+
+
+def test_new_version_runs_again(ran, start, monkeypatch):
+    start()
+    ran.clear()
+    monkeypatch.setattr("alenv.__version__", "999")
+    start()
+    assert len(ran) == 4
+
+
+def test_failed_episode_is_shown_and_the_others_go_on(ran, start, tmp_path, capsys):
+    assert start(SUITE, "margin", "least_confidence") == 1
+    assert len(ran) == 8
+    out = capsys.readouterr().out
+    assert "margin failed on seed 1: RuntimeError: the labels ran out" in out
+    [log] = (tmp_path / "out" / "episodes" / "margin").glob("*.error")
+    assert "Traceback" in log.read_text(encoding="utf-8")
+    summary = json.loads((tmp_path / "out" / "leaderboard.json").read_text(encoding="utf-8"))
+    assert summary["policies"]["margin"]["status"] == "incomplete: 1 of 2 seeds"
+
+
+def test_oracles_are_scheduled_first(ran, start):
+    start(SUITE, "look_ahead")
+    assert {policy for policy, _ in ran[:2]} == {"look_ahead"}
+
+
+def test_a_kill_while_writing_leaves_no_episode(ran, start, tmp_path, monkeypatch):
+    def killed(source, target):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        assert start() == 130
+    assert not list((tmp_path / "out").rglob("*.json"))
+    ran.clear()
+    assert start() == 0
+    assert len(ran) == 4
+
+
+def test_progress_lines_without_a_terminal(monkeypatch):
+    console = Console(file=io.StringIO(), width=100)
+    monkeypatch.setattr(runner, "SECONDS_BETWEEN_LINES", -1.0)
+    assert list(runner._show_progress(iter([None, "bad"]), 2, console)) == [None, "bad"]
+    lines = console.file.getvalue().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["1 of 2 episodes", "2 of 2 episodes"]
+
+
+def test_jobs_below_one_are_refused(tmp_path, capsys):
+    assert main(Args(suite=tmp_path / "x.toml", jobs=0)) == 2
+    assert "--jobs 0" in capsys.readouterr().err
+
+
+def test_real_episodes_in_two_processes_equal_those_of_one(start, tmp_path):
+    """The whole way, with nothing replaced: an episode does not depend on how it was scheduled."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(SUITE + 'pool = "eval"\n', encoding="utf-8")
+    suites = [tmp_path / name for name in ("one", "two")]
+    for jobs, out in enumerate(suites, start=1):
+        assert main(Args(suite=path, out=out, jobs=jobs)) == 0
+        assert (out / "curves.png").stat().st_size > 10_000
+    suite: Suite = read_suite(path)
+    one, two = (runner.read_finished(suite, out).episodes for out in suites)
+    for policy in suite.policies:
+        for seed in suite.seeds:
+            first, second = one[policy][seed], two[policy][seed]
+            assert first.actions == second.actions
+            for split in suite.splits:
+                assert first.curve["miou"][split] == second.curve["miou"][split]
+                assert np.all(np.isfinite(first.curve["miou"][split]))
