@@ -23,9 +23,7 @@ GIB_PER_JOB = 2
 
 
 def _default_jobs() -> int:
-    memory = (
-        os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
-    )
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
     fitting = memory // (GIB_PER_JOB * 2**30) or 1
     return int(min(joblib.cpu_count(), fitting))
 

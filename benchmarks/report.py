@@ -40,23 +40,29 @@ def summarize(suite: Suite, episodes: dict[str, dict[int, Episode]]) -> Summary:
     episodes = {policy: episodes[policy] for policy in suite.policies if episodes.get(policy)}
     everything = [episode for by_seed in episodes.values() for episode in by_seed.values()]
     budgets = sorted({cost for episode in everything for cost in episode.curve["regions"]})
-    fingerprints = {episode.fingerprint["sha256"]: episode.fingerprint for episode in everything}
     summary = {
         "suite": vars(suite),
-        "fingerprints": [fingerprints[sha256] for sha256 in sorted(fingerprints)],
+        "setups": _setups(everything),
         "labels_given": sorted({episode.labels_given for episode in everything}),
         "bootstrap_seed": BOOTSTRAP_SEED,
         "budgets": budgets,
-        "policies": {
-            policy: _describe(episodes.get(policy, {}), suite) for policy in suite.policies
-        },
-        "splits": {
-            split: _compare(episodes, split, budgets, suite.baseline) for split in suite.splits
-        },
+        "policies": {policy: _describe(episodes.get(policy, {}), suite) for policy in suite.policies},
+        "splits": {split: _compare(episodes, split, budgets, suite.baseline) for split in suite.splits},
     }
     _adjust_pvalues(summary)
     _rank(summary)
     return summary
+
+
+def _setups(episodes: Sequence[Episode]) -> list[dict[str, Any]]:
+    """The distinct fingerprints, without the channels that each policy adds to what it sees."""
+    setups = {}
+    for episode in episodes:
+        arguments = {k: v for k, v in episode.fingerprint["arguments"].items() if k != "scores"}
+        setup = {**episode.fingerprint, "arguments": arguments}
+        del setup["sha256"]
+        setups[json.dumps(setup, sort_keys=True)] = setup
+    return [setups[text] for text in sorted(setups)]
 
 
 def _describe(by_seed: dict[int, Episode], suite: Suite) -> Summary:
@@ -71,9 +77,7 @@ def _describe(by_seed: dict[int, Episode], suite: Suite) -> Summary:
         "rank": None,
         "ms_per_pick": 1000 * seconds["policy"] / picks if picks else None,
         "env_ms_per_pick": 1000 * seconds["env"] / picks if picks else None,
-        "cost": {
-            u: np.mean([e.curve[u][-1] for e in episodes]) if episodes else None for u in UNITS
-        },
+        "cost": {u: np.mean([e.curve[u][-1] for e in episodes]) if episodes else None for u in UNITS},
     }
 
 
@@ -88,9 +92,7 @@ def _status(episodes: Sequence[Episode], wanted: int) -> str:
     return "ranked" if wanted >= RANKED_SEEDS else "provisional"
 
 
-def _compare(
-    episodes: dict[str, dict[int, Episode]], split: str, budgets: list[float], baseline: str
-) -> Summary:
+def _compare(episodes: dict[str, dict[int, Episode]], split: str, budgets: list[float], baseline: str) -> Summary:
     """Every policy on one split, alone and against the baseline on the seeds that both have."""
     curves = {
         policy: {seed: _curve(episode, split, budgets) for seed, episode in by_seed.items()}
@@ -180,9 +182,7 @@ def ranking_table(summary: Summary, split: str) -> list[list[str]]:
         cells = [str(entry["rank"] or ""), policy, _number(f["final"]), _number(f["aubc"], 2)]
         cells += [_plus_minus(difference["aubc"], 2), _pvalue(difference["aubc"].get("p_holm"))]
         cells += [_plus_minus(difference["curve"][i]) for i in at]
-        rows.append(
-            [*cells, _number(f["worst_third"]), _number(entry["ms_per_pick"], 2), entry["status"]]
-        )
+        rows.append([*cells, _number(f["worst_third"]), _number(entry["ms_per_pick"], 2), entry["status"]])
     return rows
 
 
@@ -210,9 +210,7 @@ def statistics_table(summary: Summary, split: str) -> list[list[str]]:
         cells = [policy, "{mean:.2f} [{low:.2f}, {high:.2f}]".format(**f["aubc_iqm"])]
         if "difference" in f:
             d = f["difference"]
-            note = (
-                " (observed is smaller)" if abs(d["aubc"]["mean"]) < d["minimum_detectable"] else ""
-            )
+            note = " (observed is smaller)" if abs(d["aubc"]["mean"]) < d["minimum_detectable"] else ""
             cells += [_number(d["probability_of_improvement"], 2), _pvalue(d["aubc"]["p_wilcoxon"])]
             cells.append(_number(d["minimum_detectable"], 2) + note)
         rows.append(cells + ["-"] * (len(header) - len(cells)))
@@ -236,9 +234,7 @@ def _at_fraction(budgets: list[float], fraction: float) -> int:
 
 def _in_order(summary: Summary) -> list[str]:
     shown = {policy: entry for policy, entry in summary["policies"].items() if entry["seeds"]}
-    return sorted(
-        shown, key=lambda policy: (shown[policy]["oracle"], shown[policy]["rank"] is None)
-    )
+    return sorted(shown, key=lambda policy: (shown[policy]["oracle"], shown[policy]["rank"] is None))
 
 
 def _number(value: float | None, digits: int = 1, sign: str = "") -> str:
@@ -292,9 +288,7 @@ def to_markdown(summary: Summary) -> str:
 
 def _header(summary: Summary) -> str:
     suite = summary["suite"]
-    given = " to ".join(
-        f"{n:,}" for n in sorted({min(summary["labels_given"]), max(summary["labels_given"])})
-    )
+    given = " to ".join(f"{n:,}" for n in sorted({min(summary["labels_given"]), max(summary["labels_given"])}))
     lines = [
         f"# Leaderboard: {suite['name']}",
         "",
@@ -302,25 +296,19 @@ def _header(summary: Summary) -> str:
         f"- Seeds: {len(suite['seeds'])} ({', '.join(map(str, suite['seeds']))})",
         f"- Labels given outside the budget: {given} pixels per episode",
     ]
-    if len(summary["fingerprints"]) > 1:
-        count = len(summary["fingerprints"])
-        lines.append(
-            f"- **Not comparable: the episodes come from {count} set-ups (see the fingerprints)**"
-        )
-    for fingerprint in summary["fingerprints"]:
-        lines.append(f"- Fingerprint `{fingerprint['sha256'][:12]}`: {_shorten(fingerprint)}")
+    if len(summary["setups"]) > 1:
+        lines.append(f"- **Not comparable: the episodes come from {len(summary['setups'])} set-ups**")
+    lines += [f"- Set-up: {_shorten(setup)}" for setup in summary["setups"]]
     missing = [p for p, entry in summary["policies"].items() if not entry["seeds"]]
     if missing:
         lines.append(f"- **No finished episode: {', '.join(missing)}**")
     return "\n".join([*lines, "", "![budget curves](curves.png)"])
 
 
-def _shorten(fingerprint: dict[str, Any], width: int = 100) -> str:
-    told = {"sha256", "env_id", "kwargs"}  # by the lines above
-    values = {key: json.dumps(value) for key, value in fingerprint.items() if key not in told}
-    return "; ".join(
-        f"{k} `{v if len(v) <= width else v[:width] + '...'}`" for k, v in values.items()
-    )
+def _shorten(setup: dict[str, Any], width: int = 120) -> str:
+    """Versions and data hashes; the arguments are told with the environment."""
+    values = {k: json.dumps(v) if isinstance(v, dict) else v for k, v in setup.items()}
+    return ", ".join(f"{k} `{str(v)[:width]}`" for k, v in values.items() if k != "arguments")
 
 
 def _markdown(rows: list[list[str]]) -> str:
@@ -340,6 +328,8 @@ def _notes(summary: Summary) -> str:
 - Rank: by AUBC on `{suite["splits"][0]}`, from {RANKED_SEEDS} seeds; provisional from
   {PROVISIONAL_SEEDS}. A policy with missing seeds has no rank, nor has an oracle, which sees labels
   that were not bought.
+- Time per pick: the policy's own. The channels that it asks for are computed by the environment,
+  whose time stands under what the labels cost.
 - Worst third: mean final IoU of the worst third of the classes, chosen in each episode.
 - IQM: mean of the middle half of the seeds, with its 95 % bootstrap interval (generator seed
   {summary["bootstrap_seed"]}). P(improvement): share of pairs of seeds in which the policy has the
@@ -350,11 +340,11 @@ def print_ranking(summary: Summary, console: Console) -> None:
     """Print the ranking on the first split."""
     split = summary["suite"]["splits"][0]
     header, *rows = ranking_table(summary, split)
-    shown = [*range(6), len(header) - 1]  # the whole table is too wide for a terminal
+    shown = [*range(5), len(header) - 1]  # the whole table is too wide for a terminal
     table = Table(title=f"{summary['suite']['name']}: {split}", box=box.SIMPLE, padding=0)
     for i in shown:
         justify = "left" if header[i] in ("policy", "status") else "right"
-        table.add_column(header[i], justify=justify, no_wrap=header[i] != "status")
+        table.add_column(header[i], justify=justify, no_wrap=i in (1, 4))
     for row in rows:
         table.add_row(*(row[i] for i in shown))
     console.print(table)
@@ -370,22 +360,22 @@ def draw_curves(summary: Summary) -> Figure:
     for axis in axes[-1]:
         axis.set_xlabel("labelled regions")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside upper center", ncols=min(4, len(labels)), frameon=False
-    )
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(4, len(labels)), frameon=False)
     return figure
 
 
 def _draw_split(left: Axes, right: Axes, summary: Summary, split: str) -> None:
     budgets, baseline = np.array(summary["budgets"]), summary["suite"]["baseline"]
     rivals = [policy for policy in summary["suite"]["policies"] if policy != baseline]
+    # Side by side, so that the bars of one budget do not hide each other.
+    shifts = iter(np.linspace(-0.2, 0.2, len(rivals)) * np.diff(budgets).min())
     for policy in _in_order(summary):
         figures, entry = summary["splits"][split][policy], summary["policies"][policy]
         style = _style(rivals.index(policy) if policy in rivals else None, entry["oracle"])
         label = f"{policy} (oracle)" if entry["oracle"] else policy
         _draw_band(left, budgets, figures["curve"], style | {"label": label})
         if "difference" in figures:
-            _draw_band(right, budgets, figures["difference"]["curve"], style)
+            _draw_bars(right, budgets + next(shifts), figures["difference"]["curve"], style)
     right.axhline(0, color="black", linewidth=1)
     left.set(title=f"{split}: mIoU, 95 % band of the mean", ylabel="mIoU (points)")
     right.set(title=f"{split}: paired difference to {baseline}, 95 %", ylabel="difference (points)")
@@ -402,9 +392,16 @@ def _style(place: int | None, oracle: bool) -> dict[str, Any]:
     return line | {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
 
 
-def _draw_band(
-    axis: Axes, budgets: np.ndarray, curve: list[Summary], style: dict[str, Any]
-) -> None:
-    mean, low, high = (np.array([point[key] for point in curve]) for key in ("mean", "low", "high"))
+def _draw_band(axis: Axes, budgets: np.ndarray, curve: list[Summary], style: dict[str, Any]) -> None:
+    mean, low, high = _columns(curve)
     axis.plot(budgets, mean, **style)
-    axis.fill_between(budgets, low, high, color=style["color"], alpha=0.1, linewidth=0)
+    axis.fill_between(budgets, low, high, color=style["color"], alpha=0.08, linewidth=0)
+
+
+def _draw_bars(axis: Axes, budgets: np.ndarray, curve: list[Summary], style: dict[str, Any]) -> None:
+    mean, low, high = _columns(curve)
+    axis.errorbar(budgets, mean, [mean - low, high - mean], elinewidth=1, **style)
+
+
+def _columns(curve: list[Summary]) -> list[np.ndarray]:
+    return [np.array([point[key] for point in curve]) for key in ("mean", "low", "high")]

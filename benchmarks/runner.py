@@ -86,12 +86,14 @@ def _read_episode(path: Path, suite: Suite) -> Episode:
 
 
 def prepare(suite: Suite) -> None:
-    """Make and reset the environment once, so that the workers find the data caches built.
+    """Use the environment once, so that the workers find the data caches built.
 
     It also shows a wrong value in the keyword arguments before anything runs.
     """
     env = gymnasium.make(suite.env, **suite.kwargs)
     env.reset(seed=suite.seeds[0])
+    for split in suite.splits:
+        env.unwrapped.evaluate(split)
     env.close()
 
 
@@ -112,9 +114,7 @@ def run_tasks(suite: Suite, tasks: list[Task], jobs: int, console: Console) -> b
                 failures += 1
                 console.print(failure, style="red", markup=False, highlight=False, soft_wrap=True)
     except TerminatedWorkerError:
-        console.print(
-            "a worker process died (out of memory?); start again with fewer --jobs", style="red"
-        )
+        console.print("a worker process died (out of memory?); start again with fewer --jobs", style="red")
         return False
     return failures == 0
 
@@ -140,9 +140,7 @@ def _write_atomically(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def _show_progress(
-    results: Iterable[str | None], total: int, console: Console
-) -> Iterator[str | None]:
+def _show_progress(results: Iterable[str | None], total: int, console: Console) -> Iterator[str | None]:
     """Pass results through, with a bar on a terminal and a line now and then elsewhere."""
     if not console.is_terminal:
         yield from _print_progress(results, total, console)
@@ -160,9 +158,7 @@ def _show_progress(
         yield from progress.track(results, total=total)
 
 
-def _print_progress(
-    results: Iterable[str | None], total: int, console: Console
-) -> Iterator[str | None]:
+def _print_progress(results: Iterable[str | None], total: int, console: Console) -> Iterator[str | None]:
     start = printed = time.monotonic()
     for done, result in enumerate(results, start=1):
         yield result

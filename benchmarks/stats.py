@@ -78,7 +78,7 @@ def _p_t(d: Array) -> float:
 
 
 def _p_wilcoxon(d: Array) -> float:
-    return float(stats.wilcoxon(d).pvalue) if d.any() else 1.0
+    return float(stats.wilcoxon(d).pvalue) if d.any() else 1.0  # older SciPy refuses all zeros
 
 
 def holm(pvalues: Sequence[float]) -> list[float]:
@@ -140,9 +140,7 @@ def stratified_bootstrap(
     """
     scores = np.asarray(scores, dtype=float)
     picks = np.random.default_rng(seed).integers(len(scores), size=(resamples, *scores.shape))
-    low, high = np.percentile(
-        statistic(np.take_along_axis(scores[None], picks, axis=1)), [2.5, 97.5]
-    )
+    low, high = np.percentile(statistic(np.take_along_axis(scores[None], picks, axis=1)), [2.5, 97.5])
     return Interval(float(statistic(scores)), float(low), float(high))
 
 

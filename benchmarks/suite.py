@@ -83,13 +83,9 @@ def _parse(name: str, table: dict[str, Any]) -> Suite:
 
 
 def _check_names(suite: Suite) -> None:
-    ids = [
-        id for id, spec in gymnasium.registry.items() if str(spec.entry_point).startswith("alenv.")
-    ]
+    ids = [id for id, spec in gymnasium.registry.items() if str(spec.entry_point).startswith("alenv.")]
     _check_known(suite.env, ids, "env")
-    arguments = inspect.signature(
-        load_env_creator(gymnasium.spec(suite.env).entry_point)
-    ).parameters
+    arguments = inspect.signature(load_env_creator(gymnasium.spec(suite.env).entry_point)).parameters
     for key in suite.kwargs:
         _check_known(key, arguments, f"argument of {suite.env} in [kwargs]:")
     for split in suite.splits:
@@ -113,28 +109,20 @@ def _string(key: str, value: Any) -> str:
 
 def _table(key: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(
-            f"{key} = {value!r} is not a table; write [{key}] and one argument a line below it"
-        )
+        raise ValueError(f"{key} = {value!r} is not a table; write [{key}] and one argument a line below it")
     return value
 
 
 def _strings(key: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
-        raise ValueError(
-            f'{key} = {value!r} is not a list of strings; write {key} = ["...", "..."]'
-        )
+        raise ValueError(f'{key} = {value!r} is not a list of strings; write {key} = ["...", "..."]')
     return _distinct(key, value)
 
 
 def _seeds(value: Any) -> tuple[int, ...]:
-    seeds = (
-        list(range(value)) if type(value) is int else value
-    )  # `type`: true is no number of seeds
+    seeds = list(range(value)) if type(value) is int else value  # `type`: true is no number of seeds
     if not isinstance(seeds, list) or not seeds or any(type(s) is not int or s < 0 for s in seeds):
-        raise ValueError(
-            f"seeds = {value!r} is neither a number of seeds nor a list of them; write seeds = 10"
-        )
+        raise ValueError(f"seeds = {value!r} is neither a number of seeds nor a list of them; write seeds = 10")
     return _distinct("seeds", seeds)
 
 

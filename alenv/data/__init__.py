@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from alenv.data.store import cache_folder
 from alenv.errors import unknown
+from alenv.regions import Ids
 
 IGNORE = 255
 """The mask value of pixels without a label: they are neither learned nor scored."""
@@ -65,8 +66,14 @@ class Dataset(Protocol):
     SPLIT_TABLES: tuple[str, ...]
     """Names of the split tables, the default first."""
 
+    GENERATED: bool
+    """Whether the images are made on the spot: then there is ``fresh_pool``."""
+
     def load(self, root: Path | None, split: str) -> SegmentationData:
         """Return the data with the splits of one table."""
+
+    def fresh_pool(self, data: SegmentationData, images: Ids, episode: int, split: str) -> SegmentationData:
+        """Return the data with newly made images in the place of some, keyed by the episode."""
 
 
 def dataset(name: str) -> Dataset:
@@ -77,7 +84,7 @@ def dataset(name: str) -> Dataset:
     """
     if name not in DATASETS:
         raise unknown("dataset", name, DATASETS)
-    return importlib.import_module(DATASETS[name])  # type: ignore[return-value]
+    return importlib.import_module(DATASETS[name])
 
 
 def load(name: str, root: str | Path | None = None, split: str | None = None) -> SegmentationData:

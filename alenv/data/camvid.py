@@ -30,6 +30,7 @@ COLOURS = np.array(
 )  # fmt: skip
 REGION = (90, 80)
 CELL = 10
+GENERATED = False
 SPLIT_TABLES = ("blocked", "interleaved", "disjoint")
 
 

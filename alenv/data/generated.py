@@ -15,6 +15,7 @@ from alenv.data.store import key, open_store
 from alenv.regions import Ids
 
 CELL = 4
+GENERATED = True
 SPLIT_TABLES = ("day", "dusk")
 SEED = 0
 
@@ -46,8 +47,8 @@ def load(root: Path | None, split: str) -> SegmentationData:
     )
 
 
-def fresh_pool(data: SegmentationData, images: Ids, episode: int, split: str | None) -> SegmentationData:
-    pixels, masks, names = scenes.fresh_pool(episode, len(images), split or SPLIT_TABLES[0])
-    new = {"images": np.array(data.images), "masks": np.array(data.masks)}
-    new["images"][images], new["masks"][images] = pixels, masks
-    return replace(data, **new)
+def fresh_pool(data: SegmentationData, images: Ids, episode: int, split: str) -> SegmentationData:
+    pixels, masks, names = scenes.fresh_pool(episode, len(images), split)
+    all_images, all_masks = np.array(data.images), np.array(data.masks)
+    all_images[images], all_masks[images] = pixels, masks
+    return replace(data, images=all_images, masks=all_masks)

@@ -238,9 +238,7 @@ def draw(street: Street, camera: Camera, frame: int, light: Light) -> Canvas:
     return canvas
 
 
-def develop(
-    canvas: Canvas, light: Light, exposure: float, rng: np.random.Generator
-) -> NDArray[np.uint8]:
+def develop(canvas: Canvas, light: Light, exposure: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Turn a canvas into a photograph: light, haze, lens blur, sensor noise.
 
     Args:

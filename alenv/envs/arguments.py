@@ -39,7 +39,7 @@ def check(arguments: Mapping[str, Any], module: Dataset) -> None:
         )
     if arguments["split"] is not None and arguments["split"] not in module.SPLIT_TABLES:
         raise unknown(f"split of {arguments['dataset']}", arguments["split"], module.SPLIT_TABLES)
-    if arguments["fresh_pool"] and not hasattr(module, "fresh_pool"):
+    if arguments["fresh_pool"] and not module.GENERATED:
         raise ValueError(f"fresh_pool=True: {arguments['dataset']!r} cannot be generated; only 'scenes' can")
     for name in arguments["scores"]:
         if name not in SCORES:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -13,13 +13,12 @@ from alenv import data as datasets
 from alenv import render
 from alenv.acquisition import SCORES
 from alenv.envs import arguments
+from alenv.envs.campaign import Campaign
 from alenv.envs.initial import initial_regions, named_regions
 from alenv.envs.round import Round
 from alenv.errors import unknown
-from alenv.ledger import Ledger, label_histogram
 from alenv.metrics import Confusion, Reward, class_iou, mean_iou
 from alenv.observation import candidate_size, state_features, state_size
-from alenv.pool import LabelPool
 from alenv.regions import Ids, make_grid
 from alenv.state import fingerprint
 
@@ -115,7 +114,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     - v0: first version.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 2}
+    metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 2}  # noqa: RUF012 - as Gymnasium declares it
 
     def __init__(
         self,
@@ -153,6 +152,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._built = False
         self._episode: int | None = None
         self._snapshot: dict[str, Any] | None = None
+        self._gains: NDArray[np.float64] | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -173,8 +173,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._build()
         self._snapshot = None
         self._begin(int(self.np_random.integers(2**62)))
-        self._label_initial((options or {}).get("initial_images"))
-        self._score = self._evaluate()
+        self._campaign.give(self._initial((options or {}).get("initial_images")))
         self._open_round()
         return self._observe(), self._info()
 
@@ -191,7 +190,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         if not self.action_space.contains(np.int64(action)):
             raise ValueError(f"action {action!r} is not one of 0..{self._shown - 1}")
         region = self._current.pick(int(action))
-        self._picked = np.array([-1, -1, -1] if region is None else self._grid.corner(region))
+        self._picked = np.array([-1, -1, -1] if region is None else self._campaign.grid.corner(region))
         self._spent += 1
         reward, gains = 0.0, None
         if self._current.over:
@@ -203,23 +202,23 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._resume()
         return np.arange(self._shown) < self._current.shown
 
-    def render(self) -> NDArray[np.uint8] | str | None:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8] | str | None:
         """Return a picture (``rgb_array``), a line of text (``ansi``), or None without a render mode."""
         if self.render_mode is None:
             gym.logger.warn("render() needs gym.make(..., render_mode='rgb_array' or 'ansi')")
             return None
         self._resume()
         if self.render_mode == "rgb_array":
-            return render.frame(self._data, self._grid, self._learner)
+            return render.frame(self._campaign.data, self._campaign.grid, self._campaign.learner)
         return (
-            f"round {self._round}  pick {self._current.made}/{len(self._current.pools)}  "
-            f"bought {self._ledger.regions}/{self._budget} regions  mIoU {mean_iou(self._confusion):.2f}"
+            f"round {self._round}  pick {self._current.made}/{len(self._current.pools)}  bought "
+            f"{self._campaign.ledger.regions}/{self._budget} regions  mIoU {mean_iou(self._campaign.confusion):.2f}"
         )
 
     def evaluate(self, split: str) -> Confusion:
         """Return the model's confusion matrix (C, C) on a split. For evaluators: policies never see it."""
         self._resume()
-        return self._learner.evaluate(split)
+        return self._campaign.learner.evaluate(split)
 
     def candidate_gains(self) -> NDArray[np.float64]:
         """Return what each candidate of the current pool would gain, (N,); NaN where masked.
@@ -227,19 +226,18 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         For oracles only: it reads labels that were not bought.
         """
         self._resume()
-        if self._oracle is None:
-            self._oracle = self._learner.gains(self._current.candidates, self._reward)
+        if self._gains is None:
+            self._gains = self._campaign.learner.gains(self._current.candidates, self._reward)
         gains = np.full(self._shown, np.nan)
-        gains[: self._current.shown] = self._oracle[self._current.current]
+        gains[: self._current.shown] = self._gains[self._current.current]
         return gains
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what the numbers of an episode depend on, with its hash under ``sha256``."""
         self._build()
         facts = {k: v for k, v in self._arguments.items() if k not in ("root", "render_mode")}
-        return fingerprint(
-            env="RegionSelect", arguments=facts, data=self._data.manifest, features=self._learner.digest
-        )
+        hashes = {"data": self._campaign.data.manifest, "features": self._campaign.learner.digest}
+        return fingerprint(env="RegionSelect", arguments=facts, **hashes)
 
     def get_state(self) -> dict[str, Any]:
         """Return a snapshot of the episode: plain arrays, numbers and dicts.
@@ -253,13 +251,9 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         return {
             "np_random": self.np_random.bit_generator.state,
             "episode": self._episode,
-            "pool": self._pool.get_state(),
-            "ledger": self._ledger.get_state(),
-            "learner": self._learner.get_state(),
+            "campaign": self._campaign.get_state(),
             "round": self._current.get_state(),
-            "counters": (self._round, self._spent, self._given, self._score),
-            "class_pixels": self._class_pixels.copy(),
-            "confusion": self._confusion.copy(),
+            "counters": (self._round, self._spent),
             "picked": self._picked.copy(),
         }
 
@@ -270,11 +264,8 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._np_random = np.random.default_rng()
         self._np_random.bit_generator.state = state["np_random"]
         self._begin(state["episode"])
-        self._pool.set_state(state["pool"])
-        self._ledger.set_state(state["ledger"])
-        self._learner.set_state(state["learner"])
-        self._round, self._spent, self._given, self._score = state["counters"]
-        self._class_pixels, self._confusion = state["class_pixels"].copy(), state["confusion"].copy()
+        self._campaign.set_state(state["campaign"])
+        self._round, self._spent = state["counters"]
         self._picked = state["picked"].copy()
         self._show(state["round"]["pools"])
         self._current.set_state(state["round"])
@@ -289,7 +280,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         RegionSelectEnv.__init__(self, **state["arguments"])
         self._snapshot = state["state"]
 
-    def _make_observation_space(self) -> spaces.Dict:
+    def _make_observation_space(self) -> spaces.Space[Observation]:
         classes, rows = len(self._dataset.CLASSES), self._shown
         boxes: dict[str, spaces.Space] = {
             "candidates": spaces.Box(0, 1, (rows, candidate_size(classes)), np.float32),
@@ -307,74 +298,48 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
             return
         from alenv.segmenters.learner import Learner  # imports torch, which `import alenv` must not
 
-        chosen = self._arguments
-        self._data = datasets.load(chosen["dataset"], chosen["root"], chosen["split"])
-        region = tuple(chosen["region"] or self._dataset.REGION)
-        self._grid = make_grid(self._data.images.shape[1:3], region, self._dataset.CELL)
-        names = (chosen["segmenter"], chosen["features"], chosen["weights"])
-        self._learner = Learner(self._data, self._grid, self._dataset.CELL, *names)
+        chosen, module = self._arguments, self._dataset
+        data = datasets.load(chosen["dataset"], chosen["root"], chosen["split"])
+        grid = make_grid(data.images.shape[1:3], tuple(chosen["region"] or module.REGION), module.CELL)
+        learner = Learner(data, grid, module.CELL, chosen["segmenter"], chosen["features"], chosen["weights"])
+        fresh = (chosen["split"] or module.SPLIT_TABLES[0]) if chosen["fresh_pool"] else None
+        self._campaign = Campaign(module, data, chosen["pool"], grid, learner, fresh)
         self._built = True
 
     def _begin(self, episode: int) -> None:
-        """Start from nothing labelled, with the pool of this episode."""
         self._episode = episode
-        pool = self._data.splits[self._arguments["pool"]]
-        if self._arguments["fresh_pool"]:
-            self._data = self._dataset.fresh_pool(self._data, pool, episode, self._arguments["split"])
-            self._learner.replace(self._data, pool)
-        self._learner.reset()
-        self._pool = LabelPool(self._grid.of_images(pool), episode)
-        self._ledger = Ledger(len(self._dataset.CLASSES))
+        self._campaign.begin(episode)
         self._round = self._spent = 0
         self._picked = np.full(3, -1)
 
-    def _label_initial(self, images: list[str | int] | None) -> None:
-        chosen = self._arguments
-        if images is None:
-            regions = initial_regions(
-                chosen["initial"], chosen["pool"], self._data, self._grid, self._episode or 0
-            )
-        else:
-            regions = named_regions(images, self._data, self._grid)
-        self._pool.take(np.intersect1d(regions, self._pool.unlabelled))
-        self._learner.fit(regions)
-        self._class_pixels = label_histogram(
-            self._grid.cut(self._data.masks, regions), len(self._dataset.CLASSES)
-        )
-        reward_masks = self._data.masks[self._data.splits["reward"]]
-        given = label_histogram(reward_masks, len(self._dataset.CLASSES)) + self._class_pixels
-        self._given = int(given.sum())
+    def _initial(self, images: list[str | int] | None) -> Ids:
+        """The regions that are labelled before the first pick."""
+        data, grid = self._campaign.data, self._campaign.grid
+        if images is not None:
+            return named_regions(images, data, grid)
+        return initial_regions(self._arguments["initial"], self._arguments["pool"], data, grid, self._episode or 0)
 
     def _open_round(self) -> None:
         picks = min(self._picks, self._budget - self._spent)
-        self._show(self._pool.draw(self._round, picks, self._shown) if picks else [])
+        self._show(self._campaign.pool.draw(self._round, picks, self._shown) if picks else [])
 
     def _show(self, pools: list[Ids]) -> None:
-        self._current = Round(pools, self._learner, self._class_pixels, self._scores)
-        self._oracle: NDArray[np.float64] | None = None
+        self._current = Round(pools, self._campaign.learner, self._campaign.class_pixels, self._scores)
+        self._gains = None
 
     def _close_round(self) -> tuple[float, NDArray[np.float64] | None]:
-        """Label what was picked, refit and score; return the reward and each pick's own gain."""
-        regions = self._current.picked
-        self._pool.take(regions)
-        for region, mask in zip(regions, self._grid.cut(self._data.masks, regions), strict=True):
-            self._ledger.buy(int(region) // self._grid.per_image, mask)
-            self._class_pixels += label_histogram(mask, len(self._class_pixels))
-        before = self._score
-        if len(regions):
-            self._learner.fit(regions)
-            self._score = self._evaluate()
+        """Label what was picked and refit; return the reward and each pick's own gain."""
+        campaign, regions = self._campaign, self._current.picked
+        before = self._reward(campaign.confusion)
+        campaign.buy(regions)
         gains = None
         if self._arguments["pick_gains"]:
             gains = np.zeros(self._picks)
-            gains[self._current.legal] = self._learner.gains(regions, self._reward, remove=True)
+            gains[self._current.legal] = campaign.learner.gains(regions, self._reward, remove=True)
+            gains[len(self._current.pools) :] = np.nan
         self._round += 1
         self._open_round()
-        return self._score - before, gains
-
-    def _evaluate(self) -> float:
-        self._confusion = self._learner.evaluate("reward")
-        return self._reward(self._confusion)
+        return self._reward(campaign.confusion) - before, gains
 
     @property
     def _over(self) -> bool:
@@ -395,9 +360,9 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
             min(self._round / rounds, 1.0),
             current.made / max(len(current.pools), 1),
         )
-        obs = {
+        obs: Observation = {
             "candidates": current.features(self._shown, classes),
-            "state": state_features(*progress, self._class_pixels, class_iou(self._confusion)),
+            "state": state_features(*progress, self._campaign.class_pixels, class_iou(self._campaign.confusion)),
             "action_mask": self.action_masks().astype(np.int8),
         }
         if self._scores:
@@ -405,19 +370,19 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         return obs
 
     def _info(self, invalid: bool = False, gains: NDArray[np.float64] | None = None) -> Info:
-        ledger = self._ledger
+        ledger, confusion = self._campaign.ledger, self._campaign.confusion
         return {
             "round": self._round,
             "pick": self._current.made,
             "invalid_action": invalid,
             "picked": self._picked.copy(),
-            "miou": mean_iou(self._confusion),
-            "class_iou": 100 * class_iou(self._confusion),
+            "miou": mean_iou(confusion),
+            "class_iou": 100 * class_iou(confusion),
             "labelled_regions": ledger.regions,
             "labelled_pixels": ledger.pixels,
             "cost_clicks": ledger.clicks,
             "images_opened": len(ledger.images),
-            "labels_given": self._given,
+            "labels_given": self._campaign.given,
             "class_pixels": ledger.class_pixels.copy(),
             "pick_gains": np.full(self._picks, np.nan) if gains is None else gains,
         }

@@ -1,0 +1,1 @@
+"""Segmentation models that are trained in the loop."""

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import torch
@@ -36,13 +37,9 @@ def make_extractor(name: str, weights: str | None, cell: int) -> tuple[Callable[
         ValueError: If the model is unknown, has no ``features``, or the weights do not fit it.
         FileNotFoundError: If the weights are not found. There is no silent random initialisation.
     """
-    model = _model(name)
+    _model(name)  # an unknown name is reported before missing weights
     state = _state(name, weights)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise ValueError(f"the weights {weights or name!r} do not fit {name}: {error}") from error
-    layers = model.features.eval().requires_grad_(False)
+    layers = _layers(name, state)
 
     def extract(images: Tensor) -> Tensor:
         grid = (images.shape[2] // cell, images.shape[3] // cell)
@@ -68,6 +65,17 @@ def _resize(x: Tensor, grid: tuple[int, int]) -> Tensor:
     return F.interpolate(x, grid, mode="bilinear", align_corners=False)
 
 
+def _layers(name: str, state: Mapping[str, Tensor]) -> nn.Sequential:
+    model = _model(name)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"the weights do not fit features={name!r}: {error}") from error
+    layers = model.features
+    assert isinstance(layers, nn.Sequential)
+    return layers.eval().requires_grad_(False)
+
+
 def _model(name: str) -> nn.Module:
     models = _torchvision_models()
     if name not in models.list_models(models):
@@ -81,7 +89,7 @@ def _model(name: str) -> nn.Module:
     return model
 
 
-def _torchvision_models():  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _torchvision_models() -> ModuleType:
     try:
         import torchvision.models as models
     except (ImportError, RuntimeError) as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -53,7 +52,7 @@ def influence(
         x: Features (groups, cells, D).
         counts: Label counts (groups, cells, C).
         x_score: Features of the scored cells (n, D).
-        counts_score: Their label counts (n, C).
+        counts_score: Their label counts (C, n).
         weights: Weight of each class in the score (C,).
 
     Returns:
@@ -65,6 +64,6 @@ def influence(
 
 def _soft_iou(logits: Tensor, counts: Tensor, weights: Tensor) -> Tensor:
     probs = (SHARPNESS * logits).softmax(0)
-    hit = (probs * counts.T).sum(1)
-    union = probs @ counts.sum(1) + counts.sum(0) - hit
+    hit = (probs * counts).sum(1)
+    union = probs @ counts.sum(0) + counts.sum(1) - hit
     return (weights * hit / union.clamp_min(1)).sum()

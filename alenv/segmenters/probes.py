@@ -52,11 +52,14 @@ class LinearHead:
         cell_pixels: Pixels in a cell.
     """
 
-    l2 = 50.0
+    l2 = 10.0
     tolerance = 0.01
     """Where to stop: the largest coordinate of the gradient, in posterior standard deviations."""
-    patience = 12
+    patience = 24
     """Evaluations after which the Hessian counts as outdated and is computed anew for the next fit."""
+
+    sample = 8192
+    """Cells at most that it is then computed from."""
 
     def __init__(self, dimensions: int, classes: int, cell_pixels: int) -> None:
         self._cell_pixels = cell_pixels
@@ -155,11 +158,14 @@ class LinearHead:
 
     def _update_hessian(self, targets: Tensor) -> None:
         """Add the new cells at the current weights, or start again if the last fit found it outdated."""
+        mass = targets.sum(0)
         if self._evaluations > self.patience:
             self._hessian = self.l2 * torch.eye(self._weights.numel())
-            self._seen = 0
-        new = slice(self._seen, len(self._x))
-        self._hessian += _curvature(self._x[new], self._weights, targets[:, new].sum(0))
+            step = -(-len(self._x) // self.sample)
+            self._hessian += step * _curvature(self._x[::step], self._weights, mass[::step])
+        else:
+            new = slice(self._seen, None)
+            self._hessian += _curvature(self._x[new], self._weights, mass[new])
         self._seen = len(self._x)
 
 

@@ -1,0 +1,102 @@
+"""A labelling campaign: which labels there are, what they cost, and what the model has made of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alenv.data import Dataset, SegmentationData
+from alenv.ledger import Ledger, label_histogram
+from alenv.metrics import Confusion
+from alenv.pool import LabelPool
+from alenv.regions import Ids, RegionGrid
+
+if TYPE_CHECKING:
+    from alenv.segmenters.learner import Learner
+
+
+class Campaign:
+    """Labels and model of one episode.
+
+    Args:
+        dataset: The dataset's module.
+        data: The dataset.
+        pool: Name of the split whose regions can be bought.
+        grid: The regions.
+        learner: The model.
+        fresh: Split table to draw a new pool from for every episode, or None to keep the pool.
+
+    Attributes:
+        class_pixels: int64 (C,), labelled pixels of each class, given or bought.
+        given: Pixels labelled outside the budget: initial labels and the reward split.
+        confusion: (C, C) on the reward split, as of the last evaluation.
+    """
+
+    def __init__(
+        self, dataset: Dataset, data: SegmentationData, pool: str, grid: RegionGrid, learner: Learner, fresh: str | None
+    ) -> None:
+        self._dataset = dataset
+        self._images = data.splits[pool]
+        self._fresh = fresh
+        self.data = data
+        self.grid = grid
+        self.learner = learner
+
+    def begin(self, episode: int) -> None:
+        """Start from nothing labelled, with the pool of this episode."""
+        if self._fresh is not None:
+            self.data = self._dataset.fresh_pool(self.data, self._images, episode, self._fresh)
+            self.learner.replace(self.data, self._images)
+        classes = len(self.data.classes)
+        self.learner.reset()
+        self.pool = LabelPool(self.grid.of_images(self._images), episode)
+        self.ledger = Ledger(classes)
+        self.class_pixels = np.zeros(classes, np.int64)
+        self.confusion: Confusion = np.zeros((classes, classes), np.int64)
+        self.given = int(label_histogram(self.data.masks[self.data.splits["reward"]], classes).sum())
+
+    def give(self, regions: Ids) -> None:
+        """Label regions outside the budget and fit; those of the pool leave it."""
+        labels = label_histogram(self._masks(regions), len(self.class_pixels))
+        self.class_pixels += labels
+        self.given += int(labels.sum())
+        self.pool.take(np.intersect1d(regions, self.pool.unlabelled))
+        self._learn(regions)
+
+    def buy(self, regions: Ids) -> None:
+        """Label regions of the pool, enter them in the ledger and fit."""
+        self.pool.take(regions)
+        for region, mask in zip(regions, self._masks(regions), strict=True):
+            self.ledger.buy(int(region) // self.grid.per_image, mask)
+            self.class_pixels += label_histogram(mask, len(self.class_pixels))
+        if len(regions):
+            self._learn(regions)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return all that later results depend on."""
+        return {
+            "pool": self.pool.get_state(),
+            "ledger": self.ledger.get_state(),
+            "learner": self.learner.get_state(),
+            "class_pixels": self.class_pixels.copy(),
+            "given": self.given,
+            "confusion": self.confusion.copy(),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restore what ``get_state`` returned; ``begin`` was called with the same episode."""
+        self.pool.set_state(state["pool"])
+        self.ledger.set_state(state["ledger"])
+        self.learner.set_state(state["learner"])
+        self.class_pixels = state["class_pixels"].copy()
+        self.given = state["given"]
+        self.confusion = state["confusion"].copy()
+
+    def _learn(self, regions: Ids) -> None:
+        self.learner.fit(regions)
+        self.confusion = self.learner.evaluate("reward")
+
+    def _masks(self, regions: Ids) -> NDArray[np.uint8]:
+        return self.grid.cut(self.data.masks, regions)
