@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Projection:
-    """Standardisation and principal components as one affine map to unit variance.
+    """Standardisation and principal components as one affine map.
 
     Attributes:
         mean: float32 (channels,).
@@ -172,7 +172,10 @@ def _position(rows: int, columns: int) -> Tensor:
 
 
 def _fit(maps: list[Tensor]) -> Projection:
-    """Fit standardisation and whitened principal components."""
+    """Fit standardisation and principal components, scaled by one number to a mean variance of one.
+
+    The components keep their relative variances: whitened ones learn worse and take the probes longer to fit.
+    """
     x = torch.cat(maps).double()
     mean, deviation = x.mean(0), x.std(0).clamp_min(1e-6)
     z = (x - mean) / deviation
@@ -180,5 +183,5 @@ def _fit(maps: list[Tensor]) -> Projection:
     count = min(DIMENSIONS - POSITION, int((values > 1e-6 * values[-1]).sum()))
     values, axes = values[-count:].flip(0), axes[:, -count:].flip(1)
     axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()  # eigenvectors have no sign
-    basis = axes / values.sqrt() / deviation[:, None]
+    basis = axes / values.mean().sqrt() / deviation[:, None]
     return Projection(mean.float().numpy(), basis.float().numpy())

@@ -53,13 +53,10 @@ class LinearHead:
     """
 
     l2 = 10.0
-    tolerance = 0.01
-    """Where to stop: the largest coordinate of the gradient, in posterior standard deviations."""
+    tolerance = 1.5e-4
+    """Where to stop: the largest coordinate of the gradient in these coordinates, per square root of the number of cells."""
     patience = 24
     """Evaluations after which the Hessian counts as outdated and is computed anew for the next fit."""
-
-    sample = 8192
-    """Cells at most that it is then computed from."""
 
     def __init__(self, dimensions: int, classes: int, cell_pixels: int) -> None:
         self._cell_pixels = cell_pixels
@@ -81,9 +78,9 @@ class LinearHead:
         if not len(self._x):
             return
         targets = self._targets()
-        self._update_hessian(targets)
-        factor = torch.linalg.cholesky(self._hessian)
         mass = targets.sum(0)
+        self._update_hessian(mass)
+        factor = torch.linalg.cholesky(self._hessian)
 
         def objective(point: NDArray) -> tuple[float, NDArray]:
             weights = torch.linalg.solve_triangular(factor.T, _column(point), upper=True)
@@ -98,7 +95,7 @@ class LinearHead:
             return loss, slope.double().numpy().ravel()
 
         start = factor.T @ self._weights.view(-1, 1)
-        options = {"gtol": self.tolerance, "ftol": 0.0, "maxiter": 300, "maxcor": 20}
+        options = {"gtol": self.tolerance * len(self._x) ** 0.5, "ftol": 0.0, "maxiter": 300, "maxcor": 20}
         result = minimize(objective, start.double().numpy().ravel(), jac=True, method="L-BFGS-B", options=options)
         weights = torch.linalg.solve_triangular(factor.T, _column(result.x), upper=True)
         self._weights = weights.view_as(self._weights)
@@ -156,16 +153,13 @@ class LinearHead:
         """Weighted label shares (C, n)."""
         return (self._counts * self._class_weights()).T.contiguous()
 
-    def _update_hessian(self, targets: Tensor) -> None:
+    def _update_hessian(self, mass: Tensor) -> None:
         """Add the new cells at the current weights, or start again if the last fit found it outdated."""
-        mass = targets.sum(0)
         if self._evaluations > self.patience:
             self._hessian = self.l2 * torch.eye(self._weights.numel())
-            step = -(-len(self._x) // self.sample)
-            self._hessian += step * _curvature(self._x[::step], self._weights, mass[::step])
-        else:
-            new = slice(self._seen, None)
-            self._hessian += _curvature(self._x[new], self._weights, mass[new])
+            self._seen = 0
+        new = slice(self._seen, None)
+        self._hessian += _curvature(self._x[new], self._weights, mass[new])
         self._seen = len(self._x)
 
 
