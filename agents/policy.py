@@ -99,7 +99,7 @@ class _Curve:
     points: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        by_split = ("reward", *self.splits)
+        by_split = dict.fromkeys(("reward", *self.splits))
         self.points = {unit: [] for unit in ("regions", "pixels", "clicks", "images")}
         self.points |= {kind: {split: [] for split in by_split} for kind in ("miou", "class_iou")}
 
@@ -107,14 +107,11 @@ class _Curve:
         sources = ("labelled_regions", "labelled_pixels", "cost_clicks", "images_opened")
         for unit, source in zip(("regions", "pixels", "clicks", "images"), sources, strict=True):
             self.points[unit].append(int(info[source]))
-        self._score("reward", float(info["miou"]), info["class_iou"])
-        for split in self.splits:
+        for split in self.points["miou"]:
             confusion = env.unwrapped.evaluate(split)  # type: ignore[attr-defined]
-            self._score(split, mean_iou(confusion), 100 * class_iou(confusion))
-
-    def _score(self, split: str, miou: float, by_class: NDArray) -> None:
-        self.points["miou"][split].append(miou)
-        self.points["class_iou"][split].append([None if np.isnan(v) else float(v) for v in by_class])
+            by_class = [None if np.isnan(v) else 100 * float(v) for v in class_iou(confusion)]
+            self.points["miou"][split].append(mean_iou(confusion))
+            self.points["class_iou"][split].append(by_class)
 
 
 def evaluate(

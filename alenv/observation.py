@@ -78,10 +78,10 @@ def state_features(
         round_: Share of the rounds that are over.
         pick: Share of this round's picks that are made.
         class_pixels: (C,) labelled pixels of each class.
-        class_iou: (C,) IoU on the reward split, 0..1; NaN for a class that does not occur there.
+        class_iou: (C,) IoU on the reward split in points; 0 for a class that does not occur there.
 
     Returns:
-        float32 (S,) in [0, 1]: the three shares, the labelled class frequencies, and the class IoUs (NaN as 0).
+        float32 (S,) in [0, 1]: the three shares, the labelled class frequencies, and the class IoUs.
     """
     frequency = class_pixels / max(int(class_pixels.sum()), 1)
-    return np.concatenate([[budget, round_, pick], frequency, np.nan_to_num(class_iou)]).astype(np.float32)
+    return np.concatenate([[budget, round_, pick], frequency, class_iou / 100]).astype(np.float32)

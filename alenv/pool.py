@@ -36,13 +36,14 @@ class LabelPool:
         """Mark regions as labelled.
 
         Raises:
-            ValueError: If one of them is not an unlabelled region of this pool.
+            ValueError: If one of them is not an unlabelled region of this pool, or is named twice.
         """
-        index = np.searchsorted(self._regions, regions).clip(max=len(self._regions) - 1)
-        bad = regions[(self._regions[index] != regions) | ~self._open[index]]
+        bad = regions[~np.isin(regions, self.unlabelled)]
         if len(bad):
             raise ValueError(f"region {bad[0]} is not in the pool or is labelled already")
-        self._open[index] = False
+        if len(np.unique(regions)) < len(regions):
+            raise ValueError(f"a region is named twice in {regions}")
+        self._open[np.searchsorted(self._regions, regions)] = False
 
     def draw(self, round_: int, picks: int, candidates: int) -> list[Ids]:
         """Draw the candidates of a round: one disjoint uniform pool for every pick.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 PACKAGES = ("gymnasium", "numpy", "scipy", "torch", "torchvision")
@@ -23,12 +25,22 @@ def fingerprint(**facts: Any) -> dict[str, Any]:
     clear = {
         **facts,
         "alenv": __version__,
+        "code": code_digest(),
         "python": platform.python_version(),
         "machine": platform.machine(),
         "packages": software,
     }
     canonical = json.dumps(clear, sort_keys=True, separators=(",", ":"))
     return {**clear, "sha256": hashlib.sha256(canonical.encode()).hexdigest()}
+
+
+@cache
+def code_digest() -> str:
+    """Return a hash of the package's source: a version number does not tell what a working copy holds."""
+    folder, digest = Path(__file__).parent, hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _version(package: str) -> str | None:

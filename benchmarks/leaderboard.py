@@ -15,9 +15,10 @@ import joblib
 import tyro
 from rich.console import Console
 
-from benchmarks.report import print_ranking, summarize, write_report
+from benchmarks.report import print_ranking, write_report
 from benchmarks.runner import Task, prepare, read_finished, run_tasks
 from benchmarks.suite import Suite, read_suite, with_policies
+from benchmarks.summary import summarize
 
 GIB_PER_JOB = 2
 

@@ -6,12 +6,15 @@ A finished episode is a file, whole or absent: a run can be killed at any moment
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
+import sys
 import time
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import gymnasium
@@ -27,8 +30,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-import alenv
 from agents.policy import Episode, evaluate, make_policy
+from alenv.state import code_digest
 from benchmarks.suite import Suite
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -56,9 +59,15 @@ class Finished:
 
 def episode_path(suite: Suite, policy: str, seed: int, out: Path) -> Path:
     """Where an episode lies; whatever changes the episode changes the name."""
-    what = [suite.env, suite.kwargs, policy, seed, suite.splits, alenv.__version__]
+    what = [suite.env, suite.kwargs, policy, seed, suite.splits, code_digest(), _source(policy)]
     key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
     return out / "episodes" / policy.replace(":", ".") / f"{seed}-{key}.json"
+
+
+@cache
+def _source(policy: str) -> str:
+    """The text of the policy's module."""
+    return inspect.getsource(sys.modules[type(make_policy(policy)).__module__])
 
 
 def read_finished(suite: Suite, out: Path) -> Finished:

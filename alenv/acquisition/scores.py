@@ -24,8 +24,9 @@ class Score:
     high: Callable[[int], float]
 
     def regions(self, probs: NDArray, class_counts: NDArray) -> NDArray[np.float32]:
-        """Return the mean of the score over each region, (n,)."""
-        return self.function(probs, class_counts).mean((1, 2), dtype=np.float64).astype(np.float32)
+        """Return the mean of the score over each region, (n,), within the bounds whatever was rounded."""
+        means = self.function(probs, class_counts).mean((1, 2), dtype=np.float64)
+        return means.astype(np.float32).clip(0, np.float32(self.high(probs.shape[1])))
 
 
 def _log(classes: int) -> float:

@@ -28,7 +28,8 @@ def entropy(probs: Array) -> Array:
         ValueError: If the shape has no class axis, or a probability is negative, NaN, or they do not sum to one.
     """
     xp = _check(probs)
-    return -(probs * xp.log(probs.clip(min=_tiny(probs)))).sum(-3)
+    # p ln p at p = 0 is 0: clipping the logarithm's argument alone leaves every other value as it is.
+    return -(probs * xp.log(probs.clip(min=xp.finfo(probs.dtype).tiny))).sum(-3)
 
 
 def margin(probs: Array) -> Array:
@@ -83,6 +84,7 @@ def class_balanced_entropy(probs: Array, class_counts: NDArray, exponent: float 
     Raises:
         ValueError: As for ``entropy``, or if there is not one count per class.
     """
+    score = entropy(probs)
     if np.shape(class_counts) != (probs.shape[-3],):
         raise ValueError(
             f"class_counts has shape {np.shape(class_counts)}, but probs has {probs.shape[-3]} classes"
@@ -90,25 +92,21 @@ def class_balanced_entropy(probs: Array, class_counts: NDArray, exponent: float 
     weights = class_weights(class_counts, exponent)
     predicted = probs.argmax(-3)
     if isinstance(probs, np.ndarray):
-        return entropy(probs) * weights.astype(probs.dtype)[predicted]
-    return entropy(probs) * probs.new_tensor(weights)[predicted]
-
-
-def _tiny(probs: Array) -> float:
-    # p ln p at p = 0 is 0: clipping the logarithm's argument alone leaves every other value as it is.
-    return 1e-300 if "64" in str(probs.dtype) else 1e-38
+        return score * weights.astype(probs.dtype)[predicted]
+    return score * probs.new_tensor(weights)[predicted]
 
 
 def _check(probs: Array) -> ModuleType:
     """Return the array's module, after checking that it holds probabilities."""
     if probs.ndim < 3:
         raise ValueError(f"probs has shape {tuple(probs.shape)}; expected (..., classes, height, width)")
-    error = float(abs(probs.sum(-3) - 1).max()) if probs.size != 0 else 0.0
-    if not error < 1e-3 or float(probs.min()) < 0:  # a NaN fails the first comparison
-        raise ValueError(
-            f"probs are not probabilities over axis -3: sums differ from one by up to {error:.3g}, smallest value "
-            f"{float(probs.min()):.3g}; apply softmax over the class axis first"
-        )
+    if 0 not in probs.shape:
+        error, least = float(abs(probs.sum(-3) - 1).max()), float(probs.min())
+        if not error < 1e-3 or least < 0:  # a NaN fails the first comparison
+            raise ValueError(
+                f"probs are not probabilities over axis -3: sums differ from one by up to {error:.3g}, smallest "
+                f"value {least:.3g}; apply softmax over the class axis first"
+            )
     if isinstance(probs, np.ndarray):
         return np
     import torch

@@ -1,7 +1,6 @@
 """Datasets: images, masks and named splits, decoded once and memory-mapped.
 
-A dataset is a module with ``CLASSES``, ``COLOURS``, ``REGION``, ``SPLIT_TABLES`` and ``load(root, split)``, and one
-line in ``DATASETS``.
+A dataset is a module like the Protocol ``Dataset`` (or ``GeneratedDataset``), and one line in ``DATASETS``.
 """
 
 from __future__ import annotations
@@ -11,12 +10,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.data.store import cache_folder
+from alenv.data.store import Store, cache_folder, key
 from alenv.errors import unknown
 from alenv.regions import Ids
 
@@ -24,7 +23,7 @@ IGNORE = 255
 """The mask value of pixels without a label: they are neither learned nor scored."""
 
 DATASETS = {
-    "scenes": "alenv.data.generated",
+    "scenes": "alenv.data.scenes",
     "camvid": "alenv.data.camvid",
 }
 
@@ -41,7 +40,7 @@ class SegmentationData:
         colours: uint8 (C, 3), RGB, for display.
         names: Names of the n images.
         splits: int64 image indices by split name (``state``, ``train``, ``reward``, ``eval``, ``test``, ...).
-        manifest: Hash of all pixels, labels and splits.
+        manifest: Hash of all pixels, labels and splits as loaded.
     """
 
     name: str
@@ -67,13 +66,24 @@ class Dataset(Protocol):
     """Names of the split tables, the default first."""
 
     GENERATED: bool
-    """Whether the images are made on the spot: then there is ``fresh_pool``."""
+    """Whether the images are made on the spot: then this is a ``GeneratedDataset``."""
 
     def load(self, root: Path | None, split: str) -> SegmentationData:
         """Return the data with the splits of one table."""
 
+
+class GeneratedDataset(Dataset, Protocol):
+    """A dataset that never runs out of images."""
+
     def fresh_pool(self, data: SegmentationData, images: Ids, episode: int, split: str) -> SegmentationData:
         """Return the data with newly made images in the place of some, keyed by the episode."""
+
+
+if TYPE_CHECKING:  # modules are loaded by name, so mypy compares them with the Protocols here
+    from alenv.data import camvid, scenes
+
+    _real: Dataset = camvid
+    _generated: GeneratedDataset = scenes
 
 
 def dataset(name: str) -> Dataset:
@@ -104,6 +114,26 @@ def load(name: str, root: str | Path | None = None, split: str | None = None) ->
     if split not in module.SPLIT_TABLES:
         raise unknown(f"split of {name}", split, module.SPLIT_TABLES)
     return module.load(Path(root).expanduser() if root else None, split)
+
+
+def from_store(
+    name: str,
+    store: Store,
+    classes: tuple[str, ...],
+    colours: NDArray[np.uint8],
+    splits: Mapping[str, NDArray[np.int64]],
+) -> SegmentationData:
+    """Return the dataset whose ``images``, ``masks`` and ``names`` are in a store."""
+    return SegmentationData(
+        name=name,
+        images=store.arrays["images"],
+        masks=store.arrays["masks"],
+        classes=classes,
+        colours=colours,
+        names=tuple(store.meta["names"]),
+        splits=splits,
+        manifest=key(store.digest, {part: images.tolist() for part, images in splits.items()}),
+    )
 
 
 def find_root(name: str, root: Path | None) -> Path:

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.data import IGNORE, SegmentationData, find_root
-from alenv.data.pairs import find_pairs, open_pairs
+from alenv.data import IGNORE, SegmentationData, find_root, from_store
+from alenv.data.pairs import FORBIDDEN, find_pairs, open_pairs
 from alenv.data.store import key
 
 CLASSES = (
@@ -49,20 +49,11 @@ def load(root: Path | None, split: str) -> SegmentationData:
     pairs = find_pairs({root / part: root / f"{part}annot" for part in ("train", "val", "test")})
     splits = _splits(split, [pair.name for pair in pairs], root)
     store = open_pairs(f"camvid-{key(root.resolve())}", pairs, _labels())
-    return SegmentationData(
-        name="camvid",
-        images=store.arrays["images"],
-        masks=store.arrays["masks"],
-        classes=CLASSES,
-        colours=COLOURS,
-        names=tuple(store.meta["names"]),
-        splits=splits,
-        manifest=key(store.digest, {name: part.tolist() for name, part in splits.items()}),
-    )
+    return from_store("camvid", store, CLASSES, COLOURS, splits)
 
 
 def _labels() -> NDArray[np.uint8]:
-    labels = np.full(256, 254, np.uint8)
+    labels = np.full(256, FORBIDDEN, np.uint8)
     labels[: len(CLASSES)] = np.arange(len(CLASSES))
     labels[len(CLASSES)] = IGNORE  # label 11 is "unlabelled" in this layout
     return labels
@@ -76,6 +67,6 @@ def _splits(table: str, names: list[str], root: Path) -> dict[str, NDArray[np.in
     if missing:
         raise FileNotFoundError(
             f"{len(missing)} frames of the split {table!r} are not in {root} (first: {missing[0]}); "
-            "the SegNet layout has 367 train, 101 val and 233 test frames"
+            "the SegNet layout has 367 train, 101 val and 233 test frames: copy the missing ones there"
         )
     return {k: np.array([index[name] for name in part], np.int64) for k, part in lists.items()}

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from alenv.data.store import Store, key, open_store
+
+FORBIDDEN = 254
+"""Stands in a table of labels for those that must not occur."""
 
 
 @dataclass(frozen=True)
@@ -29,29 +33,25 @@ def find_pairs(folders: Mapping[Path, Path]) -> list[Pair]:
     Raises:
         FileNotFoundError: If a folder or a mask is missing.
     """
-    return [
-        _pair(image, masks)
-        for images, masks in folders.items()
-        for image in sorted(_listed(images))
-        if image.suffix.lower() == ".png"
-    ]
+    return [pair for images, masks in folders.items() for pair in _paired(images, masks)]
 
 
-def _listed(folder: Path) -> list[Path]:
+def _paired(images: Path, masks: Path) -> list[Pair]:
+    names = [name for name in sorted(_listed(images)) if name.lower().endswith(".png")]
+    if missing := set(names) - set(_listed(masks)):
+        name = min(missing)
+        raise FileNotFoundError(
+            f"the mask {masks / name} of {images / name} is missing; copy it there, or remove the image"
+        )
+    return [Pair(name, images / name, masks / name) for name in names]
+
+
+def _listed(folder: Path) -> list[str]:
     if not folder.is_dir():
         raise FileNotFoundError(
             f"there is no folder {folder}; is root={str(folder.parent)!r} the folder that contains {folder.name!r}?"
         )
-    return list(folder.iterdir())
-
-
-def _pair(image: Path, masks: Path) -> Pair:
-    mask = masks / image.name
-    if not mask.is_file():
-        raise FileNotFoundError(
-            f"the mask {mask} of {image} is missing; copy it there, or remove the image"
-        )
-    return Pair(image.name, image, mask)
+    return os.listdir(folder)
 
 
 def open_pairs(name: str, pairs: Sequence[Pair], labels: NDArray[np.uint8]) -> Store:
@@ -60,24 +60,29 @@ def open_pairs(name: str, pairs: Sequence[Pair], labels: NDArray[np.uint8]) -> S
     Args:
         name: Name of the store.
         pairs: At least one.
-        labels: uint8 (256,), maps file label -> class index; 255 = ignore, 254 = must not occur.
+        labels: uint8 (256,), maps file label -> class index, 255 = ignore, or ``FORBIDDEN``.
 
     Raises:
         ValueError: If a file cannot be decoded, differs in size, or holds a label that must not occur.
     """
 
     def build(folder: Path) -> dict[str, Any]:
-        h, w = _read(pairs[0].image, "RGB").shape[:2]
-        images = _create(folder / "images.npy", (len(pairs), h, w, 3))
-        masks = _create(folder / "masks.npy", (len(pairs), h, w))
-        for i, pair in enumerate(pairs):
-            images[i] = _sized(_read(pair.image, "RGB"), (h, w), pair.image)
-            masks[i] = _relabel(_sized(_read(pair.mask), (h, w), pair.mask), labels, pair.mask)
-        images.flush()
-        masks.flush()
+        size = _image(pairs[0].image).shape[:2]
+        with (folder / "images.npy").open("wb") as images, (folder / "masks.npy").open("wb") as masks:
+            _begin(images, (len(pairs), *size, 3))
+            _begin(masks, (len(pairs), *size))
+            for pair in pairs:
+                images.write(_sized(_image(pair.image), size, pair.image).tobytes())
+                masks.write(_relabel(_sized(_mask(pair.mask), size, pair.mask), labels, pair.mask).tobytes())
         return {"names": [pair.name for pair in pairs]}
 
     return open_store(name, key([_signature(pair) for pair in pairs], labels.tolist()), build)
+
+
+def _begin(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """Write the head of a .npy file. Its data follow in pieces: a memory map would crash on a full disk."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
 def _signature(pair: Pair) -> list[Any]:
@@ -85,43 +90,44 @@ def _signature(pair: Pair) -> list[Any]:
     return [pair.name, *((s.st_size, s.st_mtime_ns) for s in status)]
 
 
-def _create(path: Path, shape: tuple[int, ...]) -> np.memmap:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+def _image(path: Path) -> NDArray[np.uint8]:
+    return np.asarray(_decode(path).convert("RGB"))
 
 
-def _read(path: Path, mode: str | None = None) -> NDArray:
-    """Decode one file; masks (no ``mode``) must hold one label per pixel."""
+def _mask(path: Path) -> NDArray:
+    image = _decode(path)
+    if image.mode not in ("L", "P", "I", "I;16", "1"):
+        raise ValueError(
+            f"the mask {path} has mode {image.mode}, not one label per pixel; "
+            "save it as an 8-bit grey or palette PNG of class indices"
+        )
+    return np.asarray(image)
+
+
+def _decode(path: Path) -> Image.Image:
     try:
         with Image.open(path) as image:
-            if mode is None and image.mode not in ("L", "P", "I", "I;16", "1"):
-                raise ValueError(
-                    f"the mask {path} has mode {image.mode}, not one label per pixel; "
-                    "save it as an 8-bit grey or palette PNG of class indices"
-                )
-            return np.asarray(image.convert(mode) if mode else image)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(
-            f"cannot read {path}: {error}; copy the file again from its source"
-        ) from error
+            return image.copy()
+    except Exception as error:  # of many types: what Pillow says of a broken file names no file
+        raise ValueError(f"cannot read {path}: {error}; copy the file again from its source") from error
 
 
-def _sized(array: NDArray, size: tuple[int, int], path: Path) -> NDArray:
+def _sized(array: NDArray, size: tuple[int, ...], path: Path) -> NDArray:
     if array.shape[:2] != size:
         raise ValueError(
             f"{path} is {array.shape[1]}x{array.shape[0]}, but the set is {size[1]}x{size[0]}; "
-            "images and masks of one set must have one size"
+            "take all images and masks from one copy of the set"
         )
     return array
 
 
 def _relabel(mask: NDArray, labels: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
-    top = int(mask.max())
-    out = labels[np.minimum(mask, 255)]
-    if top > 255 or (out == 254).any():
-        bad = top if top > 255 else int(mask[out == 254].min())
-        known = np.flatnonzero(labels != 254)
+    index = np.clip(mask, np.uint8(0), np.uint8(255))
+    wrong = (mask != index) | (labels[index] == FORBIDDEN)
+    if wrong.any():
+        known = np.flatnonzero(labels != FORBIDDEN)
         raise ValueError(
-            f"the mask {path} holds label {bad}; allowed are {known.min()}..{known.max()}: "
+            f"the mask {path} holds label {int(mask[wrong].min())}; allowed are {known.min()}..{known.max()}: "
             "is it of another label set (say, 32 classes or colours)?"
         )
-    return out
+    return labels[index]

@@ -1,17 +1,18 @@
 """Arrays made once and memory-mapped ever after.
 
 A store is a folder of ``.npy`` files with a ``manifest.json`` that names, for each array, its SHA-256, size and
-modification time. It is built in a temporary folder and renamed, under a file lock: a killed build leaves
-nothing that looks finished, and of two processes one builds while the other waits.
+modification time. It is built in a temporary folder and renamed, under a file lock: a killed build leaves nothing that
+looks finished, and of two processes one builds while the other waits.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -72,33 +73,40 @@ def open_store(name: str, source: str, build: Build) -> Store:
         OSError: If the cache folder cannot be written.
     """
     folder = cache_folder() / name
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(
-            f"cannot create the cache folder {folder.parent} ({error.strerror}); "
-            "set ALENV_CACHE to a folder that can be written"
-        ) from error
-    # Without the lock first: readers of a finished store never wait for one another.
+    # Without the lock first: readers of a finished store never wait for one another, nor write anything.
     if (store := _read(folder, source, quiet=True)) is not None:
         return store
+    _make_writable(folder.parent)
     with FileLock(f"{folder}.lock"):
         if (store := _read(folder, source)) is None:
             _build(folder, source, build)
             store = _read(folder, source)
     if store is None:
-        raise OSError(f"the store {folder} was built but cannot be read back; is the disk full?")
+        raise OSError(f"the store {folder} was built but cannot be read back; does something else write there?")
     return store
 
 
+def _make_writable(cache: Path) -> None:
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        if not os.access(cache, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise OSError(
+            f"cannot write to the cache folder {cache} ({error.strerror}); "
+            "set ALENV_CACHE to a folder that can be written"
+        ) from error
+
+
 def _build(folder: Path, source: str, build: Build) -> None:
-    for stale in folder.parent.glob(f"{folder.name}.tmp-*"):  # of killed builds: we hold the lock
-        shutil.rmtree(stale, ignore_errors=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.tmp-", dir=folder.parent))
+    """Build a store beside its place, then move it there. The caller holds the lock."""
+    temporary = folder.with_name(f"{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a killed build
+    temporary.mkdir()
     try:
         meta = build(temporary)
         arrays = {path.stem: _entry(path) for path in sorted(temporary.glob("*.npy"))}
-        manifest = {"source": source, "meta": meta, "arrays": arrays}
+        manifest = {"source": source, "meta": meta, "arrays": arrays, "digest": _digest(arrays, meta)}
         (temporary / MANIFEST).write_text(json.dumps(manifest))
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
@@ -114,15 +122,14 @@ def _read(folder: Path, source: str, quiet: bool = False) -> Store | None:
         manifest = json.loads((folder / MANIFEST).read_text())
         if manifest["source"] != source:
             raise ValueError("it was made from other files or settings")
-        arrays = {name: _open(folder, name, entry) for name, entry in manifest["arrays"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        meta, entries, digest = manifest["meta"], manifest["arrays"], manifest["digest"]
+        if digest != _digest(entries, meta):
+            raise ValueError(f"the contents of {MANIFEST} have changed")
+        return Store({name: _open(folder, name, entry) for name, entry in entries.items()}, meta, digest)
+    except Exception as error:  # whatever is wrong with a store, it can be made anew
         if not quiet:
-            message = f"rebuilding the cache {folder}: {error}"
-            warnings.warn(message, StoreWarning, stacklevel=4)
+            warnings.warn(f"rebuilding the cache {folder}: {error!r}", StoreWarning, stacklevel=4)
         return None
-    hashes = {name: entry["sha256"] for name, entry in manifest["arrays"].items()}
-    digest = hashlib.sha256(json.dumps([hashes, manifest["meta"]], sort_keys=True).encode())
-    return Store(arrays, manifest["meta"], digest.hexdigest())
 
 
 def _open(folder: Path, name: str, entry: Mapping[str, Any]) -> NDArray:
@@ -134,13 +141,21 @@ def _open(folder: Path, name: str, entry: Mapping[str, Any]) -> NDArray:
     if status.st_mtime_ns != entry["mtime_ns"]:
         if _sha256(path) != entry["sha256"]:
             raise ValueError(f"the contents of {path.name} have changed")
-        os.utime(path, ns=(status.st_atime_ns, entry["mtime_ns"]))
+        with contextlib.suppress(OSError):  # somebody else's cache: then hash it every time
+            os.utime(path, ns=(status.st_atime_ns, entry["mtime_ns"]))
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def _entry(path: Path) -> dict[str, Any]:
+    """Describe a finished array, and date it back: a write within the same tick of the clock must show."""
     status = path.stat()
-    return {"sha256": _sha256(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns - 10**9))
+    return {"sha256": _sha256(path), "size": status.st_size, "mtime_ns": path.stat().st_mtime_ns}
+
+
+def _digest(entries: Mapping[str, Any], meta: Mapping[str, Any]) -> str:
+    hashes = {name: entry["sha256"] for name, entry in entries.items()}
+    return hashlib.sha256(json.dumps([hashes, meta], sort_keys=True).encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:

@@ -30,6 +30,9 @@ def check(arguments: Mapping[str, Any], module: Dataset) -> None:
     for name, choices in CHOICES.items():
         if arguments[name] not in choices:
             raise unknown(name, arguments[name], [str(choice) for choice in choices])
+    for name in ("root", "weights", "features", "reward"):
+        if not isinstance(arguments[name], str | None):
+            raise ValueError(f"{name}={arguments[name]!r}: expected a string")
     for name in ("picks", "candidates", "budget"):
         _positive(name, arguments[name])
     if arguments["budget"] < arguments["picks"]:

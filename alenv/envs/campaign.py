@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from alenv.data import Dataset, SegmentationData
 from alenv.ledger import Ledger, label_histogram
-from alenv.metrics import Confusion
+from alenv.metrics import Confusion, class_iou, mean_iou
 from alenv.pool import LabelPool
 from alenv.regions import Ids, RegionGrid
 
@@ -32,6 +32,8 @@ class Campaign:
         class_pixels: int64 (C,), labelled pixels of each class, given or bought.
         given: Pixels labelled outside the budget: initial labels and the reward split.
         confusion: (C, C) on the reward split, as of the last evaluation.
+        class_iou: (C,) of it, in points; 0 for classes that do not occur.
+        miou: Its mean over the classes that do.
     """
 
     def __init__(
@@ -54,7 +56,6 @@ class Campaign:
         self.pool = LabelPool(self.grid.of_images(self._images), episode)
         self.ledger = Ledger(classes)
         self.class_pixels = np.zeros(classes, np.int64)
-        self.confusion: Confusion = np.zeros((classes, classes), np.int64)
         self.given = int(label_histogram(self.data.masks[self.data.splits["reward"]], classes).sum())
 
     def give(self, regions: Ids) -> None:
@@ -68,9 +69,10 @@ class Campaign:
     def buy(self, regions: Ids) -> None:
         """Label regions of the pool, enter them in the ledger and fit."""
         self.pool.take(regions)
+        before = self.ledger.class_pixels.copy()
         for region, mask in zip(regions, self._masks(regions), strict=True):
             self.ledger.buy(int(region) // self.grid.per_image, mask)
-            self.class_pixels += label_histogram(mask, len(self.class_pixels))
+        self.class_pixels += self.ledger.class_pixels - before
         if len(regions):
             self._learn(regions)
 
@@ -92,11 +94,16 @@ class Campaign:
         self.learner.set_state(state["learner"])
         self.class_pixels = state["class_pixels"].copy()
         self.given = state["given"]
-        self.confusion = state["confusion"].copy()
+        self._score(state["confusion"].copy())
 
     def _learn(self, regions: Ids) -> None:
         self.learner.fit(regions)
-        self.confusion = self.learner.evaluate("reward")
+        self._score(self.learner.evaluate("reward"))
+
+    def _score(self, confusion: Confusion) -> None:
+        self.confusion = confusion
+        self.class_iou = 100 * np.nan_to_num(class_iou(confusion))
+        self.miou = mean_iou(confusion)
 
     def _masks(self, regions: Ids) -> NDArray[np.uint8]:
         return self.grid.cut(self.data.masks, regions)

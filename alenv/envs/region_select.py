@@ -17,7 +17,7 @@ from alenv.envs.campaign import Campaign
 from alenv.envs.initial import initial_regions, named_regions
 from alenv.envs.round import Round
 from alenv.errors import unknown
-from alenv.metrics import Confusion, Reward, class_iou, mean_iou
+from alenv.metrics import Confusion, Reward
 from alenv.observation import candidate_size, state_features, state_size
 from alenv.regions import Ids, make_grid
 from alenv.state import fingerprint
@@ -78,7 +78,8 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     `cost_clicks`, `images_opened`, `class_pixels` (C,): what was bought; `labels_given`: pixels labelled outside the
     budget (initial labels and the reward split); `pick_gains` (K,): with `pick_gains=True`, at the end of a round, the
     score with all picks minus the score without each one (exact for `lda`, a first-order estimate for `linear`),
-    otherwise NaN.
+    otherwise 0. No entry is ever NaN, because Gymnasium compares infos with `==`: the IoU of a class that does not
+    occur in the reward split is 0, and `miou` leaves it out.
 
     ## Arguments
 
@@ -187,7 +188,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._resume()
         if self._over:
             raise gym.error.ResetNeeded("the episode is over; call reset()")
-        if not self.action_space.contains(np.int64(action)):
+        if not self.action_space.contains(action):
             raise ValueError(f"action {action!r} is not one of 0..{self._shown - 1}")
         region = self._current.pick(int(action))
         self._picked = np.array([-1, -1, -1] if region is None else self._campaign.grid.corner(region))
@@ -212,7 +213,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
             return render.frame(self._campaign.data, self._campaign.grid, self._campaign.learner)
         return (
             f"round {self._round}  pick {self._current.made}/{len(self._current.pools)}  bought "
-            f"{self._campaign.ledger.regions}/{self._budget} regions  mIoU {mean_iou(self._campaign.confusion):.2f}"
+            f"{self._campaign.ledger.regions}/{self._budget} regions  mIoU {self._campaign.miou:.2f}"
         )
 
     def evaluate(self, split: str) -> Confusion:
@@ -236,8 +237,8 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         """Return what the numbers of an episode depend on, with its hash under ``sha256``."""
         self._build()
         facts = {k: v for k, v in self._arguments.items() if k not in ("root", "render_mode")}
-        hashes = {"data": self._campaign.data.manifest, "features": self._campaign.learner.digest}
-        return fingerprint(env="RegionSelect", arguments=facts, **hashes)
+        learner = self._campaign.learner.facts
+        return fingerprint(env="RegionSelect", arguments=facts, data=self._manifest, learner=learner)
 
     def get_state(self) -> dict[str, Any]:
         """Return a snapshot of the episode: plain arrays, numbers and dicts.
@@ -280,7 +281,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         RegionSelectEnv.__init__(self, **state["arguments"])
         self._snapshot = state["state"]
 
-    def _make_observation_space(self) -> spaces.Space[Observation]:
+    def _make_observation_space(self) -> Any:
         classes, rows = len(self._dataset.CLASSES), self._shown
         boxes: dict[str, spaces.Space] = {
             "candidates": spaces.Box(0, 1, (rows, candidate_size(classes)), np.float32),
@@ -300,6 +301,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
 
         chosen, module = self._arguments, self._dataset
         data = datasets.load(chosen["dataset"], chosen["root"], chosen["split"])
+        self._manifest = data.manifest
         grid = make_grid(data.images.shape[1:3], tuple(chosen["region"] or module.REGION), module.CELL)
         learner = Learner(data, grid, module.CELL, chosen["segmenter"], chosen["features"], chosen["weights"])
         fresh = (chosen["split"] or module.SPLIT_TABLES[0]) if chosen["fresh_pool"] else None
@@ -336,7 +338,6 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         if self._arguments["pick_gains"]:
             gains = np.zeros(self._picks)
             gains[self._current.legal] = campaign.learner.gains(regions, self._reward, remove=True)
-            gains[len(self._current.pools) :] = np.nan
         self._round += 1
         self._open_round()
         return self._reward(campaign.confusion) - before, gains
@@ -362,7 +363,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         )
         obs: Observation = {
             "candidates": current.features(self._shown, classes),
-            "state": state_features(*progress, self._campaign.class_pixels, class_iou(self._campaign.confusion)),
+            "state": state_features(*progress, self._campaign.class_pixels, self._campaign.class_iou),
             "action_mask": self.action_masks().astype(np.int8),
         }
         if self._scores:
@@ -370,19 +371,19 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         return obs
 
     def _info(self, invalid: bool = False, gains: NDArray[np.float64] | None = None) -> Info:
-        ledger, confusion = self._campaign.ledger, self._campaign.confusion
+        ledger = self._campaign.ledger
         return {
             "round": self._round,
             "pick": self._current.made,
             "invalid_action": invalid,
             "picked": self._picked.copy(),
-            "miou": mean_iou(confusion),
-            "class_iou": 100 * class_iou(confusion),
+            "miou": self._campaign.miou,
+            "class_iou": self._campaign.class_iou.copy(),
             "labelled_regions": ledger.regions,
             "labelled_pixels": ledger.pixels,
             "cost_clicks": ledger.clicks,
             "images_opened": len(ledger.images),
             "labels_given": self._campaign.given,
             "class_pixels": ledger.class_pixels.copy(),
-            "pick_gains": np.full(self._picks, np.nan) if gains is None else gains,
+            "pick_gains": np.zeros(self._picks) if gains is None else gains,
         }

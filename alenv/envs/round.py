@@ -100,7 +100,12 @@ class Round:
 
     def get_state(self) -> dict[str, Any]:
         """Return pools and picks; the rest follows from the model."""
-        return {"pools": [pool.copy() for pool in self.pools], "made": self.made, "taken": list(self._taken), "legal": list(self.legal)}
+        return {
+            "pools": [pool.copy() for pool in self.pools],
+            "made": self.made,
+            "taken": list(self._taken),
+            "legal": list(self.legal),
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Take up the picks of a round with the same pools."""

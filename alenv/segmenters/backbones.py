@@ -37,9 +37,9 @@ def make_extractor(name: str, weights: str | None, cell: int) -> tuple[Callable[
         ValueError: If the model is unknown, has no ``features``, or the weights do not fit it.
         FileNotFoundError: If the weights are not found. There is no silent random initialisation.
     """
-    _model(name)  # an unknown name is reported before missing weights
+    model = _model(name)  # an unknown name is reported before missing weights
     state = _state(name, weights)
-    layers = _layers(name, state)
+    layers = _layers(name, model, state)
 
     def extract(images: Tensor) -> Tensor:
         grid = (images.shape[2] // cell, images.shape[3] // cell)
@@ -65,11 +65,10 @@ def _resize(x: Tensor, grid: tuple[int, int]) -> Tensor:
     return F.interpolate(x, grid, mode="bilinear", align_corners=False)
 
 
-def _layers(name: str, state: Mapping[str, Tensor]) -> nn.Sequential:
-    model = _model(name)
+def _layers(name: str, model: nn.Module, state: Mapping[str, Tensor]) -> nn.Sequential:
     try:
         model.load_state_dict(state)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise ValueError(f"the weights do not fit features={name!r}: {error}") from error
     layers = model.features
     assert isinstance(layers, nn.Sequential)
@@ -80,7 +79,8 @@ def _model(name: str) -> nn.Module:
     models = _torchvision_models()
     if name not in models.list_models(models):
         raise unknown("features", name, ["filterbank", *models.list_models(models)])
-    model = models.get_model(name, weights=None, **({"init_weights": False} if "googlenet" in name else {}))
+    with torch.random.fork_rng(devices=[]):  # the random initialisation, overwritten later, draws from it
+        model = models.get_model(name, weights=None, **({"init_weights": False} if "googlenet" in name else {}))
     if not isinstance(getattr(model, "features", None), nn.Sequential):
         raise ValueError(
             f"features={name!r}: this model has no sequence of feature layers; use one that has, "

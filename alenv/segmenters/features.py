@@ -147,13 +147,12 @@ def count_labels(masks: NDArray[np.uint8], cell: int, classes: int) -> NDArray[n
 
 def _parallel(function: Callable[[NDArray], Any], images: NDArray) -> Iterator[Any]:
     """Apply a function image by image, on all cores but with one torch thread each: same bits on any machine."""
-
-    def one(image: NDArray) -> Any:
-        with torch_threads(1):
-            return function(image)
-
-    with ThreadPoolExecutor(os.cpu_count()) as workers:
-        yield from workers.map(one, images)
+    # The outer setting is for later threads: torch gives them the count that was set last, in whichever thread.
+    with (
+        torch_threads(1),
+        ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as workers,
+    ):
+        yield from workers.map(function, images)
 
 
 def _batch(image: NDArray[np.uint8]) -> Tensor:

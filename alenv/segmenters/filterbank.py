@@ -24,7 +24,7 @@ def filterbank(images: Tensor, cell: int) -> Tensor:
         cell: Side of a cell in pixels; divides h and w.
 
     Returns:
-        float32 (b, 65, h / cell, w / cell).
+        float32 (b, 71, h / cell, w / cell).
     """
     colour = torch.einsum("oc,bchw->bohw", _OPPONENT, images.float() / 255)
     mean = F.avg_pool2d(colour, cell)
@@ -55,7 +55,7 @@ def _shifted(x: Tensor, rows: int) -> Tensor:
 
 
 def _edge_energy(plane: Tensor, cell: int, step: int) -> Tensor:
-    """Log energy of central differences, total and in four half-wave rectified orientations."""
+    """Log energy of central differences, in four orientations and in total."""
     padded = F.pad(plane, (step, step, step, step), mode="replicate")
     dx = padded[:, :, step:-step, 2 * step :] - padded[:, :, step:-step, : -2 * step]
     dy = padded[:, :, 2 * step :, step:-step] - padded[:, :, : -2 * step, step:-step]

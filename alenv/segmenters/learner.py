@@ -24,6 +24,8 @@ from alenv.segmenters.features import cell_features, count_labels
 from alenv.segmenters.probes import Head, LdaHead, LinearHead
 from alenv.segmenters.threads import torch_threads
 
+THREADS = 1
+"""Sums are split by thread, so a fixed number of threads is part of what makes results repeat bit for bit."""
 CHUNK = 16384
 """Cells that are evaluated at once: the logits stay in the processor's cache."""
 
@@ -73,8 +75,13 @@ class Learner:
         self._vectors, self._counts, self._map = cells.vectors, cells.counts, cells.map
         self._classes = len(data.classes)
         self._resident: dict[str, tuple[Tensor, Tensor]] = {}
-        self.digest = cells.digest
-        """Hash of the features and labels."""
+        self.facts = {
+            "features": cells.digest,
+            "threads": THREADS,
+            "cpu": torch.backends.cpu.get_cpu_capability(),
+            "mkldnn": torch.backends.mkldnn.enabled,
+        }
+        """What results depend on besides data and arguments, as JSON values."""
         self.reset()
 
     def reset(self) -> None:
@@ -174,8 +181,8 @@ class Learner:
         self._embedding = np.concatenate([self._embedding, _unit(x.mean(1)).numpy()])
 
     def _region_counts(self, regions: Ids) -> NDArray[np.float32]:
-        counts = self._grid.cut(self._counts, regions, self._cell)
-        return counts.reshape(len(regions), -1, self._classes).astype(np.float32)
+        counts = self._grid.cut(self._counts, regions, self._cell).astype(np.float32)
+        return counts.reshape(len(regions), counts.shape[1] * counts.shape[2], self._classes)
 
     def _cells(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the cells of a split in chunks; those of the reward split, read every round, stay in memory."""
@@ -207,8 +214,7 @@ class Learner:
         return LinearHead(dimensions, self._classes, self._cell**2)
 
     def _settings(self) -> AbstractContextManager[None]:
-        """One thread: the number of threads is part of what makes results repeat bit for bit."""
-        return torch_threads(1)
+        return torch_threads(THREADS)
 
 
 def _winners(logits: Tensor) -> Tensor:

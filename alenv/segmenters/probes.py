@@ -52,11 +52,9 @@ class LinearHead:
         cell_pixels: Pixels in a cell.
     """
 
-    l2 = 10.0
+    l2 = 20.0
     tolerance = 1.5e-4
     """Where to stop: the largest coordinate of the gradient in these coordinates, per square root of the number of cells."""
-    patience = 24
-    """Evaluations after which the Hessian counts as outdated and is computed anew for the next fit."""
 
     def __init__(self, dimensions: int, classes: int, cell_pixels: int) -> None:
         self._cell_pixels = cell_pixels
@@ -65,7 +63,9 @@ class LinearHead:
         self._weights = torch.zeros(classes, dimensions + 1)
         self._hessian = self.l2 * torch.eye(self._weights.numel())
         self._seen = 0  # cells that the Hessian covers
-        self._evaluations = 0
+        self._rebuilt = 0  # cells there were when it was last computed as a whole
+        self.evaluations = 0
+        """Evaluations of the objective in the last fit."""
 
     def add(self, x: Tensor, counts: Tensor) -> None:
         """Append cells, leaving out those without a label."""
@@ -99,7 +99,7 @@ class LinearHead:
         result = minimize(objective, start.double().numpy().ravel(), jac=True, method="L-BFGS-B", options=options)
         weights = torch.linalg.solve_triangular(factor.T, _column(result.x), upper=True)
         self._weights = weights.view_as(self._weights)
-        self._evaluations = result.nfev
+        self.evaluations = result.nfev
 
     def logits(self, x: Tensor) -> Tensor:
         """Return the logits (C, n) of features (n, D)."""
@@ -107,14 +107,14 @@ class LinearHead:
 
     def get_state(self) -> State:
         """Return weights and Hessian; the cells are not part of it."""
-        counters = np.array([self._seen, self._evaluations])
+        counters = np.array([self._seen, self._rebuilt])
         return {"weights": self._weights.numpy().copy(), "hessian": self._hessian.numpy().copy(), "counters": counters}
 
     def set_state(self, state: State) -> None:
         """Restore weights and Hessian, after the same cells were added again."""
         self._weights = torch.tensor(state["weights"])
         self._hessian = torch.tensor(state["hessian"])
-        self._seen, self._evaluations = state["counters"].tolist()
+        self._seen, self._rebuilt = state["counters"].tolist()
 
     def gradient(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """Differentiate a function of the logits of ``x`` (n, D) by the weights, (C, D + 1)."""
@@ -144,8 +144,10 @@ class LinearHead:
         return (residual * slope).sum(0).view(x.shape[:2]).sum(1)
 
     def _class_weights(self) -> Tensor:
-        """Weight of one pixel of each class (C,)."""
+        """Weight of one pixel of each class (C,); a class counts as one cell of pixels at least."""
         frequency = self._counts.sum(0)
+        if not frequency.any():
+            return torch.full_like(frequency, 1 / self._cell_pixels)
         weights = frequency.clamp_min(self._cell_pixels).rsqrt()
         return weights * (frequency.sum() / (weights * frequency).sum() / self._cell_pixels)
 
@@ -154,10 +156,10 @@ class LinearHead:
         return (self._counts * self._class_weights()).T.contiguous()
 
     def _update_hessian(self, mass: Tensor) -> None:
-        """Add the new cells at the current weights, or start again if the last fit found it outdated."""
-        if self._evaluations > self.patience:
+        """Add the new cells at the current weights; start again, at these weights, when the cells have doubled."""
+        if len(self._x) >= 2 * self._rebuilt:
             self._hessian = self.l2 * torch.eye(self._weights.numel())
-            self._seen = 0
+            self._seen, self._rebuilt = 0, len(self._x)
         new = slice(self._seen, None)
         self._hessian += _curvature(self._x[new], self._weights, mass[new])
         self._seen = len(self._x)
@@ -194,7 +196,8 @@ class LdaHead:
     def fit(self) -> None:
         """Solve for weights and bias; a class without a label is never predicted."""
         total = self._counts.sum()
-        if total == 0:
+        if total == 0:  # nothing labelled yet, or all of it taken away again
+            self._weights, self._bias = torch.zeros_like(self._weights), torch.zeros_like(self._bias)
             return
         means = self._sums / self._counts.clamp_min(1)[:, None]
         scatter = self._moments - means.T @ self._sums

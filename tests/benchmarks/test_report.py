@@ -5,15 +5,10 @@ import pytest
 from rich.console import Console
 
 from agents.policy import Episode
-from benchmarks.report import (
-    draw_curves,
-    print_ranking,
-    ranking_table,
-    summarize,
-    to_markdown,
-    write_report,
-)
+from benchmarks.plot import draw_curves
+from benchmarks.report import print_ranking, ranking_table, to_markdown, write_report
 from benchmarks.suite import Suite
+from benchmarks.summary import summarize
 
 COST = [0, 24, 48, 72, 96]
 LUCK = [0.0, 1.0, -1.0, 2.0, 3.0, 0.5, -0.5, 1.5, 4.0, -2.0]

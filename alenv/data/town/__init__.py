@@ -1,0 +1,1 @@
+"""How the scenes are made: ``streets`` and ``things`` build the world of a drive, ``scenery`` draws it."""

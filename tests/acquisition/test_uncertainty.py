@@ -1,0 +1,178 @@
+"""Uncertainty scores: independent golden values, and what must hold for any probabilities."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from alenv.acquisition import SCORES, class_balanced_entropy, class_weights, entropy, least_confidence, margin
+
+GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "uncertainty.npz")
+PLAIN = [entropy, margin, least_confidence]
+HIGH = {entropy: np.log, margin: lambda c: 1.0, least_confidence: lambda c: 1 - 1 / c}
+KINDS = [np.float32, np.float64, torch.float32, torch.float64]
+
+
+def as_kind(array, kind):
+    return torch.tensor(array, dtype=kind) if isinstance(kind, torch.dtype) else np.asarray(array, kind)
+
+
+@st.composite
+def probabilities(draw, dims=None):
+    """Float64 (..., C, H, W), some of them exactly zero."""
+    least, most = (3, 5) if dims is None else (dims, dims)
+    shape = draw(array_shapes(min_dims=least, max_dims=most, min_side=1, max_side=4))
+    raw = draw(arrays(np.float64, shape, elements=st.just(0.0) | st.floats(1e-6, 1)))
+    raw[..., 0, :, :] += raw.sum(-3) == 0
+    return raw / raw.sum(-3, keepdims=True)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("name", ["entropy", "margin", "least_confidence"])
+def test_golden_values(name, kind):
+    """The margin of the golden file is the lead of the first class over the second; ours is one minus that."""
+    expected = 1 - GOLDEN["margin"] if name == "margin" else GOLDEN[name]
+    function = {"entropy": entropy, "margin": margin, "least_confidence": least_confidence}[name]
+    score = function(as_kind(GOLDEN["probs"], kind))
+    assert score.dtype == kind
+    np.testing.assert_allclose(np.asarray(score), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("function", [*PLAIN, lambda p: class_balanced_entropy(p, np.arange(7))])
+def test_same_kind_out_as_in(function, kind):
+    probs = as_kind(GOLDEN["probs"], kind)
+    before = np.asarray(probs).copy()
+    score = function(probs)
+    assert type(score) is type(probs)
+    assert score.dtype == kind
+    np.testing.assert_array_equal(before, probs)
+
+
+@pytest.mark.parametrize("function", PLAIN)
+@given(probabilities(), st.data())
+def test_names_of_the_classes_do_not_matter(function, probs, data):
+    order = data.draw(st.permutations(range(probs.shape[-3])))
+    np.testing.assert_allclose(function(probs[..., order, :, :]), function(probs), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("function", PLAIN)
+@given(probabilities())
+def test_bounds_hold_and_zeros_are_finite(function, kind, probs):
+    score = np.asarray(function(as_kind(probs, kind)))
+    assert score.shape == probs.shape[:-3] + probs.shape[-2:]
+    assert np.isfinite(score).all()
+    assert (score >= -1e-6).all()
+    assert (score <= HIGH[function](probs.shape[-3]) + 1e-6).all()
+
+
+@pytest.mark.parametrize("function", [*PLAIN, lambda p: class_balanced_entropy(p, np.arange(p.shape[-3]))])
+@given(probabilities(dims=5))
+def test_any_leading_shape_is_a_batch(function, probs):
+    together = function(probs)
+    assert together.shape == (*probs.shape[:2], *probs.shape[3:])
+    for index in np.ndindex(probs.shape[:2]):
+        np.testing.assert_allclose(function(probs[index]), together[index], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("function", PLAIN)
+def test_certain_is_zero_and_uniform_is_the_maximum(function):
+    certain = np.zeros((4, 1, 1))
+    certain[2] = 1
+    assert function(certain).item() == 0
+    assert function(np.full((4, 1, 1), 0.25)).item() == pytest.approx(HIGH[function](4))
+
+
+@pytest.mark.parametrize("function", PLAIN)
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_no_regions_have_no_scores(function, kind):
+    assert tuple(function(as_kind(np.zeros((0, 3, 2, 5)), kind)).shape) == (0, 2, 5)
+
+
+def test_scores_of_one_pixel_by_hand():
+    probs = np.array([0.5, 0.3, 0.2, 0.0]).reshape(4, 1, 1)
+    by_hand = -(0.5 * np.log(0.5) + 0.3 * np.log(0.3) + 0.2 * np.log(0.2))
+    assert entropy(probs).item() == pytest.approx(by_hand)
+    assert margin(probs).item() == pytest.approx(0.8)
+    assert least_confidence(probs).item() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.0, 0.0])
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_class_balanced_entropy_is_its_formula(kind, exponent):
+    counts = np.array([1000, 10, 0, 300, 90, 5, 2])  # the third counts as 0.01 %
+    share = np.maximum(counts / counts.sum(), 1e-4)
+    weight = (1 / share) ** exponent / max((1 / share) ** exponent)
+    probs = GOLDEN["probs"]
+    expected = np.empty(probs.shape[1:])
+    for y, x in np.ndindex(expected.shape):
+        expected[y, x] = GOLDEN["entropy"][y, x] * weight[probs[:, y, x].argmax()]
+    score = class_balanced_entropy(as_kind(probs, kind), counts, exponent)
+    np.testing.assert_allclose(np.asarray(score), expected, rtol=0, atol=1e-6)
+
+
+@given(arrays(np.int64, st.integers(1, 12), elements=st.integers(0, 10**9)), st.floats(0, 2))
+def test_class_weights_lie_within_one_and_fall_with_frequency(counts, exponent):
+    weights = class_weights(counts, exponent)
+    assert weights.max() == 1
+    assert (weights > 0).all()
+    assert (np.diff(weights[np.argsort(counts)]) <= 0).all()
+
+
+def test_class_weights_before_any_label_are_one():
+    np.testing.assert_array_equal(class_weights(np.zeros(5)), np.ones(5))
+
+
+@pytest.mark.parametrize("module", [np.asarray, torch.tensor], ids=["numpy", "torch"])
+@pytest.mark.parametrize("function", [*PLAIN, lambda p: class_balanced_entropy(p, np.ones(3))])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p[0], "probs has shape"),
+        (lambda p: p * 1.01, "are not probabilities over axis -3"),
+        (lambda p: p * np.nan, "are not probabilities"),
+        (lambda p: p + np.array([0.6, -0.6, 0]).reshape(3, 1, 1), "smallest value -0.267"),
+        (lambda p: np.log(p), "apply softmax"),
+    ],
+    ids=["no class axis", "sum", "nan", "negative", "logits"],
+)
+def test_what_are_no_probabilities_is_an_error(module, function, change, message):
+    probs = np.full((3, 4, 5), 1 / 3)
+    with pytest.raises(ValueError, match=message):
+        function(module(change(probs)))
+
+
+@pytest.mark.parametrize("counts", [np.ones(2), np.ones(4), np.ones((3, 1)), 3])
+def test_one_count_per_class(counts):
+    with pytest.raises(ValueError, match="but probs has 3 classes"):
+        class_balanced_entropy(np.full((3, 1, 1), 1 / 3), counts)
+
+
+@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize("classes", [2, 12, 31, 150, 190])
+def test_channels_stay_within_their_bounds_at_both_ends(name, classes):
+    """An untrained model's softmax is as uniform as float32 allows; its entropy is rounded above ln C."""
+    score = SCORES[name]
+    uniform, certain = torch.zeros(2, classes, 3, 6, 5)
+    certain[0] = 80
+    for logits in (uniform, certain):
+        probs = logits.softmax(0).movedim(0, 1).numpy()
+        values = score.regions(probs, np.zeros(classes))
+        assert values.dtype == np.float32
+        assert values.shape == (3,)
+        assert (values >= 0).all()
+        assert (values <= np.float32(score.high(classes))).all()
+
+
+@pytest.mark.parametrize("name", SCORES)
+@given(probabilities(dims=4))
+def test_a_channel_is_the_mean_over_the_region(name, probs):
+    counts = np.arange(probs.shape[1])
+    score = SCORES[name]
+    values = score.regions(probs, counts)
+    np.testing.assert_allclose(values, score.function(probs, counts).mean((1, 2)), rtol=0, atol=1e-6)

@@ -1,0 +1,47 @@
+"""Where tests find data and weights, and where they keep decoded ones: one folder for all workers of a run."""
+
+import os
+from pathlib import Path
+
+# Before torch is imported: two workers with all cores each would fight for them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("alenv", deadline=None, max_examples=40)
+settings.load_profile("alenv")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _places(tmp_path_factory):
+    """Set the library's folders, unless they were set by hand."""
+    base = tmp_path_factory.getbasetemp()
+    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    places = {"ALENV_CACHE": run / "alenv_cache", "ALENV_DATA": SHARED / "data", "ALENV_WEIGHTS": SHARED / "weights"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, place in places.items():
+            if name not in os.environ and (name == "ALENV_CACHE" or place.is_dir()):
+                patch.setenv(name, str(place))
+        yield
+
+
+def _place(variable, name):
+    place = Path(os.environ.get(variable, SHARED)).expanduser() / name
+    if not place.exists():
+        pytest.skip(f"needs {place}; set {variable} to the folder that contains {name}")
+    return place
+
+
+@pytest.fixture(scope="session")
+def camvid_root(_places):
+    """The folder of CamVid in the SegNet layout."""
+    return _place("ALENV_DATA", "camvid")
+
+
+@pytest.fixture(scope="session")
+def squeezenet_weights(_places):
+    """The ImageNet weights of torchvision's squeezenet1_0."""
+    return _place("ALENV_WEIGHTS", "squeezenet1_0_imagenet.pth")

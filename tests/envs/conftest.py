@@ -1,0 +1,20 @@
+import pytest
+
+
+@pytest.fixture
+def small():
+    """Arguments of a short episode: three rounds of four picks."""
+    return {"picks": 4, "budget": 12}
+
+
+@pytest.fixture
+def available(request):
+    """Arguments that make an id runnable here; skips where its data are absent."""
+
+    def arguments(env_id):
+        if "CamVid" in env_id:
+            request.getfixturevalue("camvid_root")
+            request.getfixturevalue("squeezenet_weights")
+        return {}
+
+    return arguments

@@ -1,0 +1,228 @@
+"""Every registered id keeps Gymnasium's and Stable-Baselines3's contracts."""
+
+import json
+import re
+import subprocess
+import sys
+import warnings
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils.env_checker import check_env
+from stable_baselines3.common.env_checker import check_env as check_env_sb3
+
+import alenv
+from alenv.registration import ENVS, register_envs
+
+ALLOWED = ("unconventional shape",)
+"""SB3 says this of any two-dimensional box; a row per candidate is what we mean."""
+HEADINGS = [
+    "Description", "Action Space", "Observation Space", "Starting State", "Rewards", "Episode End", "Information",
+    "Arguments", "Registered Configurations", "References", "Version History",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("env_id", ENVS)
+def test_checkers_find_nothing(env_id, available, recwarn):
+    env = gym.make(env_id, **available(env_id))
+    check_env(env.unwrapped, skip_render_check=False)
+    check_env_sb3(env)
+    unexpected = [str(w.message) for w in recwarn if not any(text in str(w.message) for text in ALLOWED)]
+    assert not unexpected
+
+
+def test_passive_checker_is_silent_over_an_episode(small):
+    env = gym.make("RegionSelect-v0", **small, scores=["entropy", "margin"], pick_gains=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        env.reset(seed=0)
+        terminated = False
+        while not terminated:
+            obs, reward, terminated, truncated, info = env.step(int(env.action_space.sample()))
+            assert env.observation_space.contains(obs)
+            assert type(reward) is float
+            assert type(terminated) is bool
+            assert truncated is False
+
+
+def test_info_has_the_same_keys_and_types_at_every_step(small):
+    env = gym.make("RegionSelect-v0", **small, pick_gains=True)
+    _, first = env.reset(seed=0)
+    for action in [0, 19, 1, 0, 5, 3, 2]:
+        _, _, _, _, info = env.step(action)
+        assert {k: (type(v), np.shape(v)) for k, v in info.items()} == {
+            k: (type(v), np.shape(v)) for k, v in first.items()
+        }
+
+
+def test_spec_survives_json(small):
+    spec = gym.make("RegionSelect-v0", **small).spec
+    again = gym.make(EnvSpec.from_json(spec.to_json()))
+    assert again.unwrapped.observation_space == gym.make(spec).unwrapped.observation_space
+
+
+def test_import_registers_once_and_loads_no_torch():
+    code = (
+        "import sys, warnings; warnings.simplefilter('error'); import alenv, gymnasium as gym; "
+        "from alenv.registration import register_envs; register_envs(); gym.register_envs(alenv); "
+        "assert 'torch' not in sys.modules and 'torchvision' not in sys.modules; "
+        "gym.make('RegionSelect-v0'); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_making_an_environment_reads_nothing(monkeypatch, tmp_path):
+    monkeypatch.setenv("ALENV_CACHE", str(tmp_path / "cache"))
+    for env_id in ENVS:
+        gym.make(env_id).close()
+    assert not (tmp_path / "cache").exists()
+
+
+def test_module_prefix_and_spelling():
+    assert gym.make("alenv:RegionSelect-v0").unwrapped.spec.id == "RegionSelect-v0"
+    with pytest.raises(gym.error.NameNotFound, match="Did you mean: `RegionSelect`"):
+        gym.make("RegionSelekt-v0")
+
+
+def test_docstring_is_the_documentation_page():
+    page = gym.make("RegionSelect-v0").unwrapped.__class__.__doc__
+    assert re.findall(r"## (.+)", page) == HEADINGS
+    for argument in gym.make("RegionSelect-v0").unwrapped._arguments:
+        assert f"`{argument}`" in page, argument
+    for env_id in ENVS:
+        assert env_id in page
+
+
+def test_masks_agree(small):
+    env = gym.make("RegionSelect-v0", **small)
+    obs, _ = env.reset(seed=0)
+    assert obs["action_mask"].dtype == np.int8
+    np.testing.assert_array_equal(obs["action_mask"].astype(bool), env.unwrapped.action_masks())
+    assert env.unwrapped.action_masks().dtype == bool
+
+
+def test_render(small):
+    env = gym.make("RegionSelect-v0", **small, render_mode="rgb_array")
+    env.reset(seed=0)
+    for _ in range(4):
+        env.step(0)
+    picture = env.render()
+    assert picture.dtype == np.uint8
+    assert picture.shape == (3 * 96, 3 * 128, 3)
+    assert (picture[:96] != picture[96:192]).any()
+    env = gym.make("RegionSelect-v0", **small, render_mode="ansi")
+    env.reset(seed=0)
+    assert re.fullmatch(r"round 0  pick 0/4  bought 0/12 regions  mIoU \d+\.\d\d", env.render())
+
+
+def test_rendering_shows_only_bought_labels(small):
+    """The middle panel may colour bought regions only."""
+    env = gym.make("RegionSelect-v0", **small, initial="none", render_mode="rgb_array")
+    env.reset(seed=0)
+    for _ in range(4):
+        _, _, _, _, info = env.step(0)
+    image, y, x = info["picked"]
+    data = env.unwrapped._campaign.data
+    middle = env.render()[:96, 128:256]
+    outside = np.ones((96, 128), bool)
+    for region in env.unwrapped._campaign.learner.labelled:
+        other, top, left = env.unwrapped._campaign.grid.corner(int(region))
+        if other == image:
+            outside[top : top + 24, left : left + 32] = False
+    np.testing.assert_array_equal(middle[outside], (data.images[image] // 4)[outside])
+    np.testing.assert_array_equal(middle[y : y + 24, x : x + 32], data.colours[data.masks[image, y : y + 24, x : x + 32]])
+
+
+def test_before_reset_and_after_the_end(small):
+    env = gym.make("RegionSelect-v0", **small).unwrapped
+    for use in (lambda: env.step(0), env.action_masks, env.get_state, lambda: env.evaluate("test")):
+        with pytest.raises(gym.error.ResetNeeded):
+            use()
+    env.reset(seed=0)
+    while not env.step(0)[2]:
+        pass
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step(0)
+    env.close()
+    env.close()
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"dataset": "scene"}, "unknown dataset 'scene'; did you mean 'scenes'"),
+        ({"budget": 20}, "budget=20 is smaller than one round of picks=24; use budget >= 24 or picks <= 20"),
+        ({"budget": 0}, "budget=0: expected an integer of at least 1"),
+        ({"candidates": 2.5}, "candidates=2.5"),
+        ({"pool": "evaluation"}, "unknown pool 'evaluation'"),
+        ({"segmenter": "linea"}, "did you mean 'linear'"),
+        ({"scores": ["entropi"]}, "unknown score 'entropi'; did you mean 'entropy'"),
+        ({"reward": "class:cars"}, "unknown class in reward 'cars'; did you mean 'car'"),
+        ({"reward": "iou"}, "unknown reward 'iou'; did you mean 'miou'"),
+        ({"initial": "state"}, "write a number of at least 1 after the colon, as in 'state:2'"),
+        ({"initial": "stat:2"}, "unknown initial 'stat:2'"),
+        ({"initial": "train"}, "labels the whole pool"),
+        ({"split": "dawn"}, "unknown split of scenes 'dawn'"),
+        ({"dataset": "camvid", "fresh_pool": True}, "'camvid' cannot be generated"),
+        ({"region": 24}, r"region=24: expected \[height, width\]"),
+        ({"observation": "pixels"}, "unknown observation 'pixels'"),
+        ({"weights": 3, "features": "squeezenet1_0"}, "weights=3"),
+        ({"features": ["a"]}, "features="),
+    ],
+)
+def test_bad_arguments_name_value_and_remedy(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        gym.make("RegionSelect-v0", **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"region": [25, 32]}, "height of 25 does not tile images of height 96 in cells of 4 pixels; possible: 4, 8"),
+        ({"initial": "state:11"}, "asks for 11, but there are 10"),
+        ({"features": "squeezenet1_1x"}, "did you mean 'squeezenet1_1'"),
+        ({"root": "/nowhere"}, "root='/nowhere' has no effect"),
+    ],
+)
+def test_errors_that_need_the_data(kwargs, message):
+    env = gym.make("RegionSelect-v0", **kwargs)
+    with pytest.raises(ValueError, match=message):
+        env.reset(seed=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"initial_image": [0]}, "unknown reset option 'initial_image'; did you mean 'initial_images'"),
+        ({"initial_images": ["state-d00-f0"]}, "did you mean 'state-d00-f00'"),
+        ({"initial_images": [10**6]}, "the dataset has images 0..689"),
+        ({"initial_images": [-1]}, "the dataset has images 0..689"),
+        ({"initial_images": ["test-d00-f00"]}, "belongs to the split 'test', which is only for scoring"),
+    ],
+)
+def test_bad_reset_options(small, options, message):
+    env = gym.make("RegionSelect-v0", **small)
+    with pytest.raises(ValueError, match=message):
+        env.reset(seed=0, options=options)
+
+
+@pytest.mark.parametrize("action", [-1, 20, 1.5, "a"])
+def test_actions_outside_the_space_are_errors(small, action):
+    env = gym.make("RegionSelect-v0", **small).unwrapped
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match=r"is not one of 0\.\.19"):
+        env.step(action)
+
+
+def test_unexpected_argument_is_named():
+    with pytest.raises(TypeError, match="budgets"):
+        gym.make("RegionSelect-v0", budgets=3)
+
+
+def test_register_envs_is_idempotent(recwarn):
+    register_envs()
+    assert not recwarn.list
+    assert alenv.__version__
+    assert json.dumps([kwargs for _, kwargs in ENVS.values()])

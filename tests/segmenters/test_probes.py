@@ -1,0 +1,351 @@
+"""Heads against independent solutions of what their docstrings state."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+from scipy.stats import spearmanr
+
+from alenv.segmenters import gains, probes
+from alenv.segmenters.probes import LdaHead, LinearHead, with_bias
+
+D, C, CELL_PIXELS = 5, 4, 16
+
+
+def problem(seed, n=150, classes=C):
+    """Cells with mixed labels that depend on the features; some cells have ignored pixels or no label at all."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, D))
+    logits = x @ rng.normal(size=(D, classes)) - 0.7 * np.arange(classes)
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    pixels = rng.choice([0, 5, CELL_PIXELS], n, p=[0.1, 0.2, 0.7])
+    counts = np.array([rng.multinomial(k, p) for k, p in zip(pixels, shares, strict=True)])
+    return torch.tensor(x).float(), torch.tensor(counts).float()
+
+
+def linear(x, counts):
+    head = LinearHead(x.shape[1], counts.shape[1], CELL_PIXELS)
+    head.add(x, counts)
+    head.fit()
+    return head
+
+
+def lda(*batches):
+    head = LdaHead(batches[0][0].shape[1], batches[0][1].shape[1])
+    for batch in batches:
+        head.add(*batch)
+    head.fit()
+    return head
+
+
+def pixel_weights(counts, cell_pixels=CELL_PIXELS):
+    """The docstring's class weights, with a floor of one cell on the frequency."""
+    frequency = counts.sum(0).double()
+    weights = frequency.clamp_min(cell_pixels) ** -0.5
+    return weights / ((weights * frequency).sum() / frequency.sum())
+
+
+def objective(weights, x, counts, pixel=None, cell_pixels=CELL_PIXELS):
+    """The docstring's formula in float64."""
+    pixel = pixel_weights(counts, cell_pixels) if pixel is None else pixel
+    logp = (with_bias(x).double() @ weights.T).log_softmax(1)
+    loss = -(counts.double() / cell_pixels * pixel * logp).sum()
+    return loss + LinearHead.l2 / 2 * weights.square().sum()
+
+
+def solve(function, shape):
+    """Minimise a float64 function of the weights with plain L-BFGS."""
+
+    def value_and_gradient(point):
+        weights = torch.tensor(point).view(shape).requires_grad_()
+        value = function(weights)
+        return value.item(), torch.autograd.grad(value, weights)[0].numpy().ravel()
+
+    options = {"ftol": 0.0, "gtol": 1e-7, "maxiter": 10_000, "maxfun": 20_000, "maxcor": 30}
+    result = minimize(value_and_gradient, np.zeros(np.prod(shape)), jac=True, method="L-BFGS-B", options=options)
+    return torch.tensor(result.x).view(shape)
+
+
+def assert_same(state, other):
+    assert state.keys() == other.keys()
+    for name, value in state.items():
+        np.testing.assert_array_equal(value, other[name], err_msg=name)
+
+
+# --- linear ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_minimised_is_the_stated_objective_and_its_gradient(seed, monkeypatch):
+    """In the coordinates of the solver: z = L' w, with L the factor of the Hessian."""
+    seen = []
+    x, counts = problem(seed)
+    head = linear(x, counts)
+    monkeypatch.setattr(probes, "minimize", lambda f, start, **options: seen.append(f) or minimize(f, start, **options))
+    head.fit()
+    factor = torch.linalg.cholesky(head._hessian).double()
+    for _ in range(3):
+        z = torch.tensor(np.random.default_rng(seed).normal(size=len(factor)) * 5)
+        weights = torch.linalg.solve_triangular(factor.T, z[:, None], upper=True).view(C, -1).requires_grad_()
+        expected = objective(weights, x, counts)
+        slope = torch.linalg.solve(factor, torch.autograd.grad(expected, weights)[0].view(-1, 1))[:, 0]
+        value, gradient = seen[0](z.numpy())
+        assert value == pytest.approx(expected.item(), rel=1e-5)
+        np.testing.assert_allclose(gradient, slope, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_minimum_equals_that_of_an_independent_solver(seed):
+    x, counts = problem(seed)
+    head = linear(x, counts)
+    best = solve(lambda w: objective(w, x, counts), head._weights.shape)
+    least = objective(best, x, counts).item()
+    assert 0 <= objective(head._weights.double(), x, counts).item() - least < 1e-4 * least
+    np.testing.assert_allclose(head.logits(x), (with_bias(x).double() @ best.T).T, rtol=0, atol=0.03)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_class_weights_have_mean_one_over_labelled_pixels(seed):
+    x, counts = problem(seed)
+    counts[:, 3] = 0
+    counts[0, 3] = 2  # rarer than a cell: its weight is that of a whole cell
+    weights = linear(x, counts)._class_weights() * CELL_PIXELS
+    frequency = counts.sum(0)
+    assert (weights * frequency).sum() / frequency.sum() == pytest.approx(1, abs=1e-6)
+    assert weights[1] / weights[0] == pytest.approx(float(frequency[0] / frequency[1]) ** 0.5, rel=1e-5)
+    assert weights[3] / weights[0] == pytest.approx(float(frequency[0] / CELL_PIXELS) ** 0.5, rel=1e-5)
+
+
+def test_hessian_equals_autograd():
+    x, counts = problem(0, n=40)
+    weights = torch.randn(C, D + 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    counts[0] = torch.tensor([1.0, 2, 3, 4])
+    hessian = torch.autograd.functional.hessian(lambda w: objective(w, x, counts), weights).view(C * (D + 1), -1)
+    hessian -= LinearHead.l2 * torch.eye(len(hessian))
+    mass = (counts / CELL_PIXELS * pixel_weights(counts)).sum(1).float()
+    np.testing.assert_allclose(probes._curvature(with_bias(x), weights.float(), mass), hessian, rtol=1e-4, atol=1e-4)
+
+
+def exact_hessian(head):
+    """Bring the head's Hessian, kept from round to round as an approximation, to the minimum."""
+    for _ in range(2):
+        head._evaluations = head.patience + 1
+        head.fit()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_influence_is_the_first_order_limit_of_refits(seed):
+    """A group with weight eps is added, all else equal, and the head refitted tightly: change / eps -> influence."""
+    x, counts = problem(seed, n=400)
+    groups = problem(seed + 100, n=60)
+    gx, gcounts = groups[0].view(6, 10, D), groups[1].view(6, 10, C)
+    head = linear(x, counts)
+    exact_hessian(head)
+    x_score, labels = problem(seed + 200, n=300)
+    share = torch.full((C,), 1 / C)
+    soft = lambda logits: -gains._soft_iou(logits, labels.T, share)  # noqa: E731
+    influence = head.influence(gx, gcounts, head.gradient(soft, x_score))
+
+    pixel, eps = pixel_weights(counts), 1e-3
+    score = lambda w: -gains._soft_iou((with_bias(x_score).double() @ w.T).T, labels.T.double(), share.double())  # noqa: E731
+    base = score(solve(lambda w: objective(w, x, counts, pixel), head._weights.shape))
+
+    for i in range(6):
+        more = torch.cat([x, gx[i]]), torch.cat([counts, eps * gcounts[i]])
+        moved = score(solve(lambda w, more=more: objective(w, *more, pixel), head._weights.shape))
+        scale = influence.abs().max().item()
+        assert (base - moved).item() / eps == pytest.approx(influence[i].item(), abs=0.03 * scale)
+
+
+def test_influence_with_the_kept_hessian_ranks_as_the_exact_one():
+    x, counts = problem(3, n=400)
+    groups = problem(4, n=400)
+    gx, gcounts = groups[0].view(40, 10, D), groups[1].view(40, 10, C)
+    x_score, labels = problem(5, n=300)
+    head = LinearHead(D, C, CELL_PIXELS)
+    for part in range(0, 400, 100):
+        head.add(x[part : part + 100], counts[part : part + 100])
+        head.fit()
+    values = []
+    for step in (lambda: None, lambda: exact_hessian(head)):
+        step()
+        gradient = head.gradient(lambda logits: -gains._soft_iou(logits, labels.T, torch.full((C,), 1 / C)), x_score)
+        values.append(head.influence(gx, gcounts, gradient))
+    assert spearmanr(*values).statistic > 0.95
+
+
+def test_influence_before_any_label_is_finite():
+    """With nothing labelled there are no class frequencies to weight by."""
+    head = LinearHead(D, C, CELL_PIXELS)
+    x, counts = problem(0, n=60)
+    gradient = head.gradient(lambda logits: -(logits.T * counts).sum(), x)
+    influence = head.influence(x.view(6, 10, D), counts.view(6, 10, C), gradient)
+    assert torch.isfinite(influence).all()
+    assert influence.abs().max() > 0
+
+
+def test_cells_without_labels_change_nothing():
+    x, counts = problem(1)
+    labelled = counts.sum(1) > 0
+    assert not labelled.all()
+    assert_same(linear(x, counts).get_state(), linear(x[labelled], counts[labelled]).get_state())
+
+
+def test_nothing_labelled_predicts_uniformly():
+    x, counts = problem(1)
+    for head in (linear(x, 0 * counts), lda((x, 0 * counts))):
+        assert not head.logits(x).any()
+
+
+def rounds(case, count, split="reward"):
+    """Yield warm and cold predictions on a split as the labelled set grows by 24 regions a round."""
+    vectors, labels = (case.grid.cut(a, case.regions[: 48 + 24 * count], case.cell) for a in (case.cells.vectors, case.cells.counts))
+    x = torch.from_numpy(vectors).flatten(1, 2)
+    counts = torch.from_numpy(labels.astype(np.float32)).flatten(1, 2)
+    dimensions, classes = x.shape[-1], counts.shape[-1]
+    scored = torch.from_numpy(case.cells.vectors[case.data.splits[split]]).view(-1, dimensions)
+    warm, start = LinearHead(dimensions, classes, case.cell**2), 0
+    for end in range(48, len(x) + 1, 24):
+        warm.add(x[start:end].flatten(0, 1), counts[start:end].flatten(0, 1))
+        warm.fit()
+        cold = LinearHead(dimensions, classes, case.cell**2)
+        cold.add(x[:end].flatten(0, 1), counts[:end].flatten(0, 1))
+        cold.fit()
+        start = end
+        yield warm.logits(scored).argmax(0), cold.logits(scored).argmax(0), (x[:end], counts[:end], scored)
+
+
+def agreement(a, b):
+    return (a == b).double().mean().item()
+
+
+def test_warm_and_cold_solutions_agree(scenes):
+    """The reward must be a function of the labelled set, not of the way there."""
+    shares = [agreement(warm, cold) for warm, cold, _ in rounds(scenes, 10)]
+    print("warm/cold agreement", min(shares))
+    assert min(shares) >= 0.999
+
+
+@pytest.mark.slow
+def test_warm_and_cold_solutions_agree_on_camvid(camvid):
+    shares = [agreement(warm, cold) for warm, cold, _ in rounds(camvid, 10)]
+    print("warm/cold agreement", min(shares))
+    assert min(shares) >= 0.999
+
+
+@pytest.mark.slow
+def test_warm_solution_agrees_with_an_independent_one_on_real_features(scenes):
+    warm, _, (x, counts, scored) = list(rounds(scenes, 4))[-1]
+    x, counts = x.flatten(0, 1), counts.flatten(0, 1)
+    best = solve(lambda w: objective(w, x, counts, None, scenes.cell**2), (counts.shape[1], x.shape[1] + 1))
+    assert agreement(warm, (with_bias(scored).double() @ best.T).argmax(1)) >= 0.999
+
+
+def test_snapshot_of_a_linear_head_goes_on_bit_for_bit():
+    """Also past the round at which the Hessian is computed anew."""
+    x, counts = problem(7, n=400)
+    parts = [slice(a, a + 50) for a in range(0, 400, 50)]
+    head = LinearHead(D, C, CELL_PIXELS)
+    head.patience = 5
+    for i, part in enumerate(parts):
+        head.add(x[part], counts[part])
+        head.fit()
+        if i == 3:
+            state = head.get_state()
+            kept = {name: value.copy() for name, value in state.items()}
+    other = LinearHead(D, C, CELL_PIXELS)
+    other.patience = 5
+    other.add(x[:200], counts[:200])
+    other.set_state(state)
+    for part in parts[4:]:
+        other.add(x[part], counts[part])
+        other.fit()
+    assert_same(other.get_state(), head.get_state())
+    assert_same(state, kept)  # neither head writes into the snapshot
+
+
+# --- lda ------------------------------------------------------------------------------------------------------------
+
+
+def reference_lda(x, counts):
+    """Logits (C, n), computed pixel by pixel."""
+    x, counts = x.numpy().astype(np.float64), counts.numpy().astype(int)
+    cell, label = np.nonzero(counts)
+    times = counts[cell, label]
+    pixels, labels = x[cell.repeat(times)], label.repeat(times)
+    means = np.array([pixels[labels == c].mean(0) for c in range(counts.shape[1])])
+    centred = pixels - means[labels]
+    covariance = centred.T @ centred / len(pixels)
+    covariance += LdaHead.shrinkage * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    inverse = np.linalg.inv(covariance)
+    prior = 0.5 * np.log(np.bincount(labels) / len(labels))
+    return np.array([x @ inverse @ m - 0.5 * m @ inverse @ m + p for m, p in zip(means, prior, strict=True)])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lda_equals_the_closed_form_over_pixels(seed):
+    x, counts = problem(seed)
+    np.testing.assert_allclose(lda((x, counts)).logits(x), reference_lda(x, counts), rtol=1e-4, atol=1e-4)
+
+
+@given(st.integers(0, 1000), st.permutations(range(5)))
+def test_lda_does_not_depend_on_the_order_of_labels(seed, order):
+    x, counts = problem(seed, n=50)
+    batches = [(x[i : i + 10], counts[i : i + 10]) for i in range(0, 50, 10)]
+    assert_close(lda(*batches), lda(*(batches[i] for i in order)))
+
+
+@given(st.integers(0, 1000))
+def test_lda_forgets_what_is_taken_away(seed):
+    x, counts = problem(seed, n=80)
+    head = lda((x[:60], counts[:60]))
+    before = lda((x[:60], counts[:60]))
+    head.add(100 * x[60:], counts[60:])
+    head.fit()
+    assert not np.allclose(head.get_state()["weights"], before.get_state()["weights"], rtol=1e-2)
+    head.add(100 * x[60:], counts[60:], -1)
+    head.fit()
+    assert_close(head, before)
+
+
+def assert_close(head, other):
+    """Statistics to 1e-9, the solution to float32, in which it is used."""
+    state, expected = head.get_state(), other.get_state()
+    for name in ("counts", "sums", "moments"):
+        scale = abs(expected[name]).max() + 1
+        np.testing.assert_allclose(state[name], expected[name], rtol=0, atol=1e-9 * scale)
+    for name in ("weights", "bias"):
+        np.testing.assert_allclose(state[name], expected[name], rtol=1e-6, atol=1e-6)
+
+
+def test_lda_without_any_label_left_is_untrained():
+    x, counts = problem(2)
+    head = lda((x, counts))
+    head.add(x, counts, -1)
+    head.fit()
+    assert not head.logits(x).any()
+
+
+@pytest.mark.parametrize("missing", range(C))
+def test_lda_never_predicts_a_class_without_labels(missing):
+    x, counts = problem(2)
+    counts[:, missing] = 0
+    logits = lda((x, counts)).logits(100 * x)
+    assert (logits.argmax(0) != missing).all()
+    assert not torch.isnan(logits.softmax(0)).any()
+
+
+def test_snapshot_of_an_lda_head_goes_on_bit_for_bit():
+    x, counts = problem(7)
+    head = lda((x[:90], counts[:90]))
+    state = head.get_state()
+    kept = {name: value.copy() for name, value in state.items()}
+    other = LdaHead(D, C)
+    other.set_state(state)
+    for one in (head, other):
+        one.add(x[90:], counts[90:])
+        one.fit()
+    assert_same(other.get_state(), head.get_state())
+    assert_same(state, kept)
