@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-import alenv
+import alenv  # noqa: F401  registers the ids
 from alenv.errors import unknown
 from alenv.metrics import class_iou, mean_iou
 
@@ -199,9 +199,10 @@ def make_policy(spec: str) -> Policy:
             raise unknown("policy", spec, POLICIES)
         return POLICIES[spec]()
     try:
-        return getattr(importlib.import_module(module), name)()
-    except (ImportError, AttributeError) as error:
+        policy = getattr(importlib.import_module(module), name)()
+    except (ImportError, AttributeError, TypeError) as error:
         raise ValueError(f"policy {spec!r}: {error}; write 'package.module:Class'") from error
-
-
-assert alenv  # imported for its environments
+    for part in ("name", "scores", "oracle", "reset", "act"):
+        if not hasattr(policy, part):
+            raise ValueError(f"policy {spec!r} has no {part!r}; see agents.policy.Policy for what it must have")
+    return policy

