@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.data import Dataset, SegmentationData
+from alenv.data import SegmentationData
 from alenv.ledger import Ledger, label_histogram
 from alenv.metrics import Confusion, class_iou, mean_iou
 from alenv.pool import LabelPool
@@ -17,16 +18,18 @@ if TYPE_CHECKING:
     from alenv.segmenters.learner import Learner
 
 
+Renew = Callable[[SegmentationData, Ids, int], SegmentationData]
+
+
 class Campaign:
     """Labels and model of one episode.
 
     Args:
-        dataset: The dataset's module.
         data: The dataset.
         pool: Name of the split whose regions can be bought.
         grid: The regions.
         learner: The model.
-        fresh: Split table to draw a new pool from for every episode, or None to keep the pool.
+        renew: Puts new images in the place of the pool's, ``(data, images, episode) -> data``; None keeps them.
 
     Attributes:
         class_pixels: int64 (C,), labelled pixels of each class, given or bought.
@@ -37,19 +40,18 @@ class Campaign:
     """
 
     def __init__(
-        self, dataset: Dataset, data: SegmentationData, pool: str, grid: RegionGrid, learner: Learner, fresh: str | None
+        self, data: SegmentationData, pool: str, grid: RegionGrid, learner: Learner, renew: Renew | None
     ) -> None:
-        self._dataset = dataset
         self._images = data.splits[pool]
-        self._fresh = fresh
+        self._renew = renew
         self.data = data
         self.grid = grid
         self.learner = learner
 
     def begin(self, episode: int) -> None:
         """Start from nothing labelled, with the pool of this episode."""
-        if self._fresh is not None:
-            self.data = self._dataset.fresh_pool(self.data, self._images, episode, self._fresh)
+        if self._renew is not None:
+            self.data = self._renew(self.data, self._images, episode)
             self.learner.replace(self.data, self._images)
         classes = len(self.data.classes)
         self.learner.reset()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from alenv import data as datasets
 from alenv import render
 from alenv.acquisition import SCORES
+from alenv.data import GeneratedDataset, SegmentationData
 from alenv.envs import arguments
 from alenv.envs.campaign import Campaign
 from alenv.envs.initial import initial_regions, named_regions
@@ -304,9 +305,13 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._manifest = data.manifest
         grid = make_grid(data.images.shape[1:3], tuple(chosen["region"] or module.REGION), module.CELL)
         learner = Learner(data, grid, module.CELL, chosen["segmenter"], chosen["features"], chosen["weights"])
-        fresh = (chosen["split"] or module.SPLIT_TABLES[0]) if chosen["fresh_pool"] else None
-        self._campaign = Campaign(module, data, chosen["pool"], grid, learner, fresh)
+        renew = self._renewed if chosen["fresh_pool"] else None
+        self._campaign = Campaign(data, chosen["pool"], grid, learner, renew)
         self._built = True
+
+    def _renewed(self, data: SegmentationData, images: Ids, episode: int) -> SegmentationData:
+        generated = cast(GeneratedDataset, self._dataset)
+        return generated.fresh_pool(data, images, episode, self._arguments["split"] or generated.SPLIT_TABLES[0])
 
     def _begin(self, episode: int) -> None:
         self._episode = episode

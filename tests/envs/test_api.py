@@ -40,7 +40,7 @@ def test_passive_checker_is_silent_over_an_episode(small):
         env.reset(seed=0)
         terminated = False
         while not terminated:
-            obs, reward, terminated, truncated, info = env.step(int(env.action_space.sample()))
+            obs, reward, terminated, truncated, _ = env.step(int(env.action_space.sample()))
             assert env.observation_space.contains(obs)
             assert type(reward) is float
             assert type(terminated) is bool
@@ -132,7 +132,8 @@ def test_rendering_shows_only_bought_labels(small):
         if other == image:
             outside[top : top + 24, left : left + 32] = False
     np.testing.assert_array_equal(middle[outside], (data.images[image] // 4)[outside])
-    np.testing.assert_array_equal(middle[y : y + 24, x : x + 32], data.colours[data.masks[image, y : y + 24, x : x + 32]])
+    bought = slice(y, y + 24), slice(x, x + 32)
+    np.testing.assert_array_equal(middle[bought], data.colours[data.masks[image][bought]])
 
 
 def test_before_reset_and_after_the_end(small):
