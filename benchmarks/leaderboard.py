@@ -5,6 +5,7 @@ A run can be killed at any moment; the same command goes on where it stopped.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from dataclasses import dataclass, field
@@ -49,6 +50,8 @@ def main(args: Args) -> int:
     0: all episodes are there; 1: some failed; 2: arguments or suite are wrong; 130: interrupted.
     """
     console = Console()
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("alenv").setLevel(logging.INFO)  # the first run of a dataset takes minutes: say what it does
     out = args.out or Path("results") / args.suite.stem
     try:
         suite, missing = _plan(args, out, console)

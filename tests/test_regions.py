@@ -77,8 +77,3 @@ def test_golden_numbers():
 def test_sizes_that_do_not_tile_are_errors_that_name_possible_ones(region, message):
     with pytest.raises(ValueError, match=message):
         make_grid((48, 64), region, 4)
-
-
-def test_sizes_named_in_the_error_are_possible():
-    for high in (4, 8, 12, 16, 24, 48):
-        assert make_grid((48, 64), (high, 64), 4).per_image == 48 // high

@@ -70,7 +70,12 @@ class FeatureMap:
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute vectors: uint8 (n, h, w, 3) -> float32 (n, rows, columns, D)."""
-        return np.concatenate(list(_parallel(self._one, images)))
+        vectors = []
+        for done, one in enumerate(_parallel(self._one, images), start=1):
+            vectors.append(one)
+            if done % 100 == 0:
+                log.info("features of %d of %d images", done, len(images))
+        return np.concatenate(vectors)
 
     def _one(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         vectors = self.projection(self.extractor(_batch(image)))

@@ -54,7 +54,7 @@ class LinearHead:
 
     l2 = 5.0
     tolerance = 1.5e-4
-    """Where to stop: the largest coordinate of the gradient in these coordinates, per square root of the number of cells."""
+    """Where to stop: the largest coordinate of the gradient there, per square root of the number of cells."""
 
     def __init__(self, dimensions: int, classes: int, cell_pixels: int) -> None:
         self._cell_pixels = cell_pixels

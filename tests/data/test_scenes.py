@@ -79,6 +79,7 @@ def test_global_generator_is_neither_read_nor_moved():
     np.random.seed(5)  # noqa: NPY002
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     first = scenes.render_drive(0, 0, [0])[0]
+    scenes.render_pool(0, 1)
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
     np.random.seed(6)  # noqa: NPY002
     np.testing.assert_array_equal(scenes.render_drive(0, 0, [0])[0], first)

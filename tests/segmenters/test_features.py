@@ -129,6 +129,7 @@ def test_vectors_are_components_with_position(cache):
     assert abs(covariance - np.diag(variances)).max() < 1e-2
     assert variances.mean() == pytest.approx(1, rel=0.05)
     assert (np.diff(variances) <= 1e-3).all()
+    assert variances[0] > 10 * variances[-1]  # not whitened
     np.testing.assert_allclose(position[:, :2].mean(0), 0, atol=1e-6)
     np.testing.assert_allclose(np.diff(cells.vectors[0, :, 0, -4]), 2 * 1.732 / 5, rtol=1e-5)  # y goes down the rows
     np.testing.assert_allclose(np.diff(cells.vectors[0, 0, :, -3]), 2 * 1.732 / 7, rtol=1e-5)  # x along the columns
@@ -215,6 +216,16 @@ def test_backbone_maps_are_those_of_the_network(squeezenet_weights):
     maps = make_extractor("squeezenet1_0", str(squeezenet_weights), 21)[0](images)
     assert last.shape[2:] == maps.shape[2:] == (3, 3)
     np.testing.assert_allclose(maps[:, -512:], last, rtol=0, atol=1e-4)
+
+
+def test_backbones_with_batch_normalisation_are_frozen(tmp_path):
+    """In training mode the images of a batch would normalise one another."""
+    import torchvision
+
+    torch.save(torchvision.models.mobilenet_v3_small().state_dict(), tmp_path / "weights.pth")
+    extractor, _ = make_extractor("mobilenet_v3_small", str(tmp_path / "weights.pth"), 16)
+    images = photos(2, size=(64, 64))
+    np.testing.assert_allclose(extractor(images[1:])[0], extractor(images)[1], rtol=0, atol=1e-4)
 
 
 def test_weights_are_found_by_default_and_identify_the_features(squeezenet_weights, monkeypatch, tmp_path):
