@@ -86,9 +86,7 @@ def class_balanced_entropy(probs: Array, class_counts: NDArray, exponent: float 
     """
     score = entropy(probs)
     if np.shape(class_counts) != (probs.shape[-3],):
-        raise ValueError(
-            f"class_counts has shape {np.shape(class_counts)}, but probs has {probs.shape[-3]} classes"
-        )
+        raise ValueError(f"class_counts has shape {np.shape(class_counts)}, but probs has {probs.shape[-3]} classes")
     weights = class_weights(class_counts, exponent)
     predicted = probs.argmax(-3)
     if isinstance(probs, np.ndarray):
@@ -112,4 +110,3 @@ def _check(probs: Array) -> ModuleType:
     import torch
 
     return torch
-

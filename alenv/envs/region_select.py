@@ -156,9 +156,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._snapshot: dict[str, Any] | None = None
         self._gains: NDArray[np.float64] | None = None
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, Info]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
         """Start an episode.
 
         Args:

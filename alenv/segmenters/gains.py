@@ -14,9 +14,7 @@ SHARPNESS = 2.0
 """Factor on the logits of the soft score: closer to the arg-max that is scored, still smooth."""
 
 
-def exact(
-    head: LdaHead, x: Tensor, counts: Tensor, score: Callable[[], float], remove: bool
-) -> NDArray[np.float64]:
+def exact(head: LdaHead, x: Tensor, counts: Tensor, score: Callable[[], float], remove: bool) -> NDArray[np.float64]:
     """Refit with (or without) each group of cells and score it.
 
     Args:

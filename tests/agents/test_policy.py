@@ -49,7 +49,7 @@ def test_every_policy_plays_an_episode_by_the_rules(name):
 def test_episodes_repeat_and_seeds_differ():
     first, second = play("random", seeds=(3, 4))
     again, _ = play("random", seeds=(3, 4))
-    alone, = play("random", seeds=(4,))
+    (alone,) = play("random", seeds=(4,))
     strip = lambda e: {**vars(e), "seconds": None}  # noqa: E731
     assert strip(first) == strip(again)
     assert strip(second) == strip(alone)
