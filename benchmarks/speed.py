@@ -118,7 +118,7 @@ def _operations(env: Any) -> dict[str, float]:
     if env._arguments["segmenter"] == "linear":
         head = learner._head
         hessian = new * classes * (classes + 1) * dimensions**2 / 1e9
-        operations["fit"] = hessian + head.evaluations * len(head._x) * 2 * product
+        operations["fit"] = hessian + head.evaluations * len(head._counts) * 2 * product
     else:
         operations["fit"] = (new * 2 * dimensions**2 + dimensions**3) / 1e9
     return operations

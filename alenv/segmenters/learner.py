@@ -197,8 +197,9 @@ class Learner:
     def _tensors(self, split: str) -> tuple[Tensor, Tensor]:
         if split not in self._resident:
             x, counts = self._flat(self._data.splits[split])
+            labelled = counts.sum(0) > 0
             # feature by feature in memory: the product with few classes is then a third faster
-            self._resident[split] = x.T.contiguous().T, counts
+            self._resident[split] = x[labelled].T.contiguous().T, counts[:, labelled]
         return self._resident[split]
 
     def _flat(self, images: Ids) -> tuple[Tensor, Tensor]:

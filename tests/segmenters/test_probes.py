@@ -130,7 +130,7 @@ def test_hessian_equals_autograd():
 def exact_hessian(head):
     """Bring the head's Hessian, kept from round to round as an approximation, to the minimum."""
     for _ in range(2):
-        head._rebuilt = 0
+        head._renewed = 0
         head.fit()
 
 
