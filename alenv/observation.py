@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.acquisition import class_weights, entropy, margin
+from alenv.acquisition import class_weights, entropy, margin, predicted_weight
 
 PER_CANDIDATE = 11
 """Candidate features besides the class histogram."""
@@ -44,8 +44,7 @@ def candidate_features(
     """
     n, classes = probs.shape[:2]
     uncertainty = (entropy(probs) / np.log(classes)).reshape(n, -1)
-    weight = class_weights(class_pixels).astype(np.float32)
-    balanced = weight[probs.argmax(1)].reshape(n, -1)
+    balanced = predicted_weight(probs, class_weights(class_pixels)).reshape(n, -1)
     columns = [
         uncertainty.mean(1),
         uncertainty.min(1),

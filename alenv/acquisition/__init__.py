@@ -7,6 +7,7 @@ from alenv.acquisition.uncertainty import (
     entropy,
     least_confidence,
     margin,
+    predicted_weight,
 )
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "entropy",
     "least_confidence",
     "margin",
+    "predicted_weight",
 ]

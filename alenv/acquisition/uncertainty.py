@@ -87,11 +87,26 @@ def class_balanced_entropy(probs: Array, class_counts: NDArray, exponent: float 
     score = entropy(probs)
     if np.shape(class_counts) != (probs.shape[-3],):
         raise ValueError(f"class_counts has shape {np.shape(class_counts)}, but probs has {probs.shape[-3]} classes")
-    weights = class_weights(class_counts, exponent)
-    predicted = probs.argmax(-3)
-    if isinstance(probs, np.ndarray):
-        return score * weights.astype(probs.dtype)[predicted]
-    return score * probs.new_tensor(weights)[predicted]
+    return score * predicted_weight(probs, class_weights(class_counts, exponent))
+
+
+def predicted_weight(probs: Array, weights: NDArray[np.float64]) -> Array:
+    """Weight of the predicted class (of the first one, if several are as probable).
+
+    Args:
+        probs: (..., C, H, W).
+        weights: (C,).
+
+    Returns:
+        (..., H, W), in the kind and type of ``probs``.
+    """
+    xp = _module(probs)
+    best, value = probs[..., 0, :, :], 0 * probs[..., 0, :, :] + float(weights[0])
+    for c in range(1, probs.shape[-3]):  # faster than an arg-max over few classes
+        better = probs[..., c, :, :] > best
+        value = xp.where(better, xp.asarray(weights[c], dtype=probs.dtype), value)
+        best = xp.maximum(best, probs[..., c, :, :])
+    return value
 
 
 def _check(probs: Array) -> ModuleType:
@@ -105,6 +120,11 @@ def _check(probs: Array) -> ModuleType:
                 f"probs are not probabilities over axis -3: sums differ from one by up to {error:.3g}, smallest "
                 f"value {least:.3g}; apply softmax over the class axis first"
             )
+    return _module(probs)
+
+
+def _module(probs: Array) -> ModuleType:
+    """Return ``numpy`` or ``torch``, whichever the array is of."""
     if isinstance(probs, np.ndarray):
         return np
     import torch

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from alenv.acquisition import SCORES, class_balanced_entropy, class_weights, entropy, least_confidence, margin
+from alenv.acquisition import (
+    SCORES,
+    class_balanced_entropy,
+    class_weights,
+    entropy,
+    least_confidence,
+    margin,
+    predicted_weight,
+)
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "uncertainty.npz")
 PLAIN = [entropy, margin, least_confidence]
@@ -176,3 +184,14 @@ def test_a_channel_is_the_mean_over_the_region(name, probs):
     score = SCORES[name]
     values = score.regions(probs, counts)
     np.testing.assert_allclose(values, score.function(probs, counts).mean((1, 2)), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.tensor])
+def test_predicted_weight_is_that_of_the_first_most_probable_class(kind):
+    probs = np.random.default_rng(0).dirichlet(np.ones(4), size=(2, 5, 6)).transpose(0, 3, 1, 2).astype(np.float32)
+    probs[0, :, 0, 0] = 0.25
+    weights = np.array([0.1, 1.0, 0.4, 0.7])
+    result = predicted_weight(kind(probs), weights)
+    assert type(result) is type(kind(probs))
+    assert result.dtype == kind(probs).dtype
+    np.testing.assert_array_equal(result, weights.astype(np.float32)[probs.argmax(1)])
