@@ -1,4 +1,8 @@
+"""Environments to test."""
+
 import pytest
+
+import alenv  # noqa: F401  registers the ids, whichever file runs alone
 
 
 @pytest.fixture
