@@ -25,6 +25,7 @@ IGNORE = 255
 DATASETS = {
     "scenes": "alenv.data.scenes",
     "camvid": "alenv.data.camvid",
+    "ccp": "alenv.data.ccp",
 }
 
 
@@ -80,9 +81,9 @@ class GeneratedDataset(Dataset, Protocol):
 
 
 if TYPE_CHECKING:  # modules are loaded by name, so mypy compares them with the Protocols here
-    from alenv.data import camvid, scenes
+    from alenv.data import camvid, ccp, scenes
 
-    _real: Dataset = camvid
+    _real: tuple[Dataset, ...] = (camvid, ccp)
     _generated: GeneratedDataset = scenes
 
 

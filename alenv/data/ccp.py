@@ -1,0 +1,93 @@
+"""Clothing Co-Parsing, reduced: 1004 street-fashion photos, 59 classes with a long tail.
+
+A folder with ``images/0001.jpg`` ..., ``masks/0001.png`` ... of class indices and ``class_stats.json``, whose keys name
+the classes in order. All photos are 256 wide and 373 to 406 high: they are cut or padded evenly at top and bottom to
+384 (at most 11 rows are cut on a side, and 6 padded, with black and label 255).
+
+Splits follow a hash of the names: ``test`` 300, ``eval`` 450, and 254 photos that come with labels, cut into ``state``
+10, ``train`` 134, ``reward`` 60 and ``holdout`` 50; mining takes these four together as its policy images.
+Class 0, ``null``, fills 77 % of the pixels: a class to segment, never a target of mining, and figures over many classes
+leave it out (``BACKGROUND``).
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alenv.data import IGNORE, SegmentationData, find_root, from_store
+from alenv.data.pairs import FORBIDDEN, _image, _mask, _relabel
+from alenv.data.resized import Item, centred, cut, open_items, palette, shuffled
+from alenv.data.store import key
+
+CLASSES = (
+    "null", "accessories", "bag", "belt", "blazer", "blouse", "bodysuit", "boots", "bra", "bracelet", "cape",
+    "cardigan", "clogs", "coat", "dress", "earrings", "flats", "glasses", "gloves", "hair", "hat", "heels",
+    "hoodie", "intimate", "jacket", "jeans", "jumper", "leggings", "loafers", "necklace", "panties", "pants",
+    "pumps", "purse", "ring", "romper", "sandals", "scarf", "shirt", "shoes", "shorts", "skin", "skirt",
+    "sneakers", "socks", "stockings", "suit", "sunglasses", "sweater", "sweatshirt", "swimwear", "t-shirt",
+    "tie", "tights", "top", "vest", "wallet", "watch", "wedges",
+)  # fmt: skip
+BACKGROUND = "null"
+COLOURS = palette(len(CLASSES))
+SIZE = (384, 256)
+REGION = (64, 64)
+CELL = 16
+GENERATED = False
+SPLIT_TABLES = ("hash",)
+SPLITS = {"state": 10, "train": 134, "reward": 60, "holdout": 50, "eval": 450, "test": 300}
+
+
+def load(root: Path | None, split: str) -> SegmentationData:
+    """Load the photos.
+
+    Args:
+        root: The folder that holds ``images``, ``masks`` and ``class_stats.json``; else ``ccp256`` in the usual places.
+        split: One of ``SPLIT_TABLES``.
+
+    Raises:
+        FileNotFoundError: If the folder or one of its files is missing.
+        ValueError: If a file cannot be read, or its labels are of another set.
+    """
+    root = find_root("ccp256", root)
+    _check_classes(root / "class_stats.json")
+    names = sorted(path.stem for path in (root / "images").glob("*.jpg"))
+    if len(names) != sum(SPLITS.values()):
+        raise FileNotFoundError(
+            f"{root / 'images'} holds {len(names)} photos (*.jpg), but the set has {sum(SPLITS.values())} with masks; "
+            "copy the missing ones there, or remove what is not part of it"
+        )
+    store = open_items(f"ccp-{key(root.resolve())}", [_item(root, name) for name in names], SIZE)
+    return from_store("ccp", store, CLASSES, COLOURS, cut(shuffled(names), SPLITS))
+
+
+def _item(root: Path, name: str) -> Item:
+    image, mask = root / "images" / f"{name}.jpg", root / "masks" / f"{name}.png"
+    return Item(name, (image, mask), partial(_read, image, mask))
+
+
+def _read(image: Path, mask: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    labels = _relabel(_mask(mask), _labels(), mask)
+    return centred(_image(image), SIZE, 0), centred(labels, SIZE, IGNORE)
+
+
+def _labels() -> NDArray[np.uint8]:
+    labels = np.full(256, FORBIDDEN, np.uint8)
+    labels[: len(CLASSES)] = np.arange(len(CLASSES))
+    labels[IGNORE] = IGNORE
+    return labels
+
+
+def _check_classes(path: Path) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no {path}; is root={str(path.parent)!r} the folder that contains it?")
+    names = json.loads(path.read_text())
+    if tuple(names) != CLASSES:
+        raise ValueError(
+            f"{path} names other classes than Clothing Co-Parsing's {len(CLASSES)} "
+            f"({', '.join(list(names)[:3])}, ...); take masks and names from one copy of the set"
+        )
