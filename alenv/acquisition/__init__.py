@@ -1,5 +1,9 @@
 """Acquisition functions: predictions in, scores out. NumPy or torch, any leading batch shape, natural logarithms."""
 
+from alenv.acquisition.bayesian import MonteCarloMoments, bald, balent, power_bald
+from alenv.acquisition.difficulty import difficulty_entropy, difficulty_levels, difficulty_score, level_entropy
+from alenv.acquisition.diversity import k_center, suppressed_top_k
+from alenv.acquisition.impurity import box_mean, cbda, cbda_weights, region_impurity, region_uncertainty, ripu
 from alenv.acquisition.scores import SCORES, Score
 from alenv.acquisition.uncertainty import (
     class_balanced_entropy,
@@ -12,11 +16,27 @@ from alenv.acquisition.uncertainty import (
 
 __all__ = [
     "SCORES",
+    "MonteCarloMoments",
     "Score",
+    "bald",
+    "balent",
+    "box_mean",
+    "cbda",
+    "cbda_weights",
     "class_balanced_entropy",
     "class_weights",
+    "difficulty_entropy",
+    "difficulty_levels",
+    "difficulty_score",
     "entropy",
+    "k_center",
     "least_confidence",
+    "level_entropy",
     "margin",
+    "power_bald",
     "predicted_weight",
+    "region_impurity",
+    "region_uncertainty",
+    "ripu",
+    "suppressed_top_k",
 ]
