@@ -1,7 +1,11 @@
-"""Policies that need no training: an arg-max over an acquisition channel, and the few that are not."""
+"""Policies that need no training: an arg-max over an acquisition channel, and the few that are not.
+
+What is exact about a channel, and what is our choice, is said in ``alenv.acquisition``.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
@@ -27,18 +31,28 @@ class Random:
         return int(self._rng.choice(np.flatnonzero(obs["action_mask"])))
 
 
-class Greedy:
-    """The candidate with the largest value of one acquisition channel.
+class StratifiedRandom(Random):
+    """A uniform pick from a predicted class that is drawn first, so that rare classes are met as often as others.
 
-    Args:
-        channel: A name of ``alenv.acquisition.SCORES``; what is exact about it is said there.
+    Our baseline: the class of a region is that of its largest mean probability.
     """
 
-    oracle = False
+    name = "stratified_random"
+    scores = ("predicted_class",)
 
-    def __init__(self, channel: str) -> None:
-        self.name = channel
-        self.scores = (channel,)
+    def act(self, obs: Observation, info: Info) -> int:
+        """Pick any candidate of any class among the candidates."""
+        classes = np.where(obs["action_mask"], obs["scores"][:, 0], -1)
+        chosen = self._rng.choice(np.unique(classes[classes >= 0]))
+        return int(self._rng.choice(np.flatnonzero(classes == chosen)))
+
+
+class Greedy:
+    """The candidate with the largest value of one acquisition channel, the only one in ``scores``."""
+
+    name: str
+    scores: tuple[str, ...]
+    oracle = False
 
     def reset(self, seed: int) -> None:
         """Nothing to forget: the channel holds all."""
@@ -46,6 +60,149 @@ class Greedy:
     def act(self, obs: Observation, info: Info) -> int:
         """Pick the arg-max."""
         return _best(obs["scores"][:, 0], obs["action_mask"])
+
+
+class Entropy(Greedy):
+    """Entropy of the prediction (Shannon, 1948; in active learning Settles, 2009). Exact; a region has its mean."""
+
+    name, scores = "entropy", ("entropy",)
+
+
+class Margin(Greedy):
+    """Smallest lead of the first class over the second (Scheffer et al., 2001). Exact; a region has its mean."""
+
+    name, scores = "margin", ("margin",)
+
+
+class LeastConfidence(Greedy):
+    """Smallest top probability (Lewis and Gale, 1994). Exact; a region has its mean."""
+
+    name, scores = "least_confidence", ("least_confidence",)
+
+
+class ClassBalancedEntropy(Greedy):
+    """Entropy times the predicted class's (label frequency)^-1/2: Casanova et al. (2020) rank so by measured IoU.
+
+    The weights are our choice; the literature has exponents of 1/2 and 1.
+    """
+
+    name, scores = "class_balanced_entropy", ("class_balanced_entropy",)
+
+
+class Bald(Greedy):
+    """Mutual information of label and model, BALD (Houlsby et al., 2011; Gal et al., 2017).
+
+    Exact for the passes given: these come from the last layer alone. A region has its mean.
+    """
+
+    name, scores = "bald", ("bald",)
+
+
+class BalEnt(Greedy):
+    """BalEntAcq (Woo, 2023; Didari et al., 2024).
+
+    Exact for single pixels. For regions the mean of its finite ranking key is taken (our choice), because the mean of
+    a score with a pole would be the mean of its largest values.
+    """
+
+    name, scores = "balent", ("balent",)
+
+
+class CoreSet(Greedy):
+    """Greedy k-center (Sener and Savarese, 2018): the candidate farthest from all that is labelled or picked.
+
+    Exact within the candidates, on the mean features of a region; the distance is 1 - cosine, our choice.
+    """
+
+    name, scores = "core_set", ("distance",)
+
+
+class DealScore(Greedy):
+    """DEAL's difficulty score (Xie et al., 2020): the mean difficulty, as in the released runs.
+
+    Exact at image level but for the branch, which here stands beside a frozen head. A region has its mean (our choice).
+    """
+
+    name, scores = "deal_score", ("difficulty_score",)
+
+
+class DealEntropy(Greedy):
+    """DEAL's difficulty entropy (Xie et al., 2020): the spread over eight levels between an image's extremes.
+
+    As ``DealScore``; a region has the entropy of its share of the image's levels (our choice).
+    """
+
+    name, scores = "deal_entropy", ("difficulty_entropy",)
+
+
+class PowerBald(Random):
+    """PowerBALD (Kirsch et al., 2021): the arg-max of ln BALD plus Gumbel noise, with its exponent 1.
+
+    Exact for single picks from a pool: a candidate is drawn with probability proportional to its BALD. The noise is
+    added to the mean over a region, because noise on pixels would average out.
+    """
+
+    name = "power_bald"
+    scores = ("bald",)
+
+    def act(self, obs: Observation, info: Info) -> int:
+        """Pick the arg-max of the perturbed channel."""
+        bald = obs["scores"][:, 0].astype(np.float64).clip(1e-12)
+        return _best(np.log(bald) + self._rng.gumbel(size=len(bald)), obs["action_mask"])
+
+
+class Ripu:
+    """RIPU (Xie et al., 2022): impurity times uncertainty, and the same quota for every image.
+
+    A pick goes to one of the images with the fewest picks so far; ties of the score (pure windows all have 0) go to
+    the larger entropy. Score and quota are exact. Our choices: windows of 3 x 3 cells, of which a region has the mean,
+    and no exclusion squares, because regions do not overlap.
+    """
+
+    name = "ripu"
+    scores: tuple[str, ...] = ("ripu", "entropy", "image")
+    oracle = False
+    dynamic = False
+    """Whether all images compete, without a quota."""
+
+    def reset(self, seed: int) -> None:
+        """Forget how many picks each image had."""
+        self._picks: Counter[float] = Counter()
+
+    def act(self, obs: Observation, info: Info) -> int:
+        """Pick the arg-max among the candidates that the quota allows."""
+        score, entropy, image = obs["scores"].T
+        allowed = obs["action_mask"].astype(bool)
+        if not self.dynamic:
+            had = np.array([self._picks[i] for i in image.tolist()])
+            allowed &= had == had[allowed].min()
+        best = int(np.lexsort((entropy, score, allowed))[-1])
+        self._picks[float(image[best])] += 1
+        return best
+
+
+class CbdaBalance(Ripu):
+    """CBDA (2023) with class balancing alone: the score is weighted by the rarity of the predicted classes.
+
+    The method has no public code: the weights, 1 / ln(1.01 + frequency), and their place are a design.
+    """
+
+    name, scores = "cbda_balance", ("cbda", "entropy", "image")
+
+
+class CbdaDynamic(Ripu):
+    """CBDA (2023) with dynamic acquisition alone: all images compete for every pick.
+
+    With ``pooling="global"`` this is the method's allocation over the whole pool of candidates.
+    """
+
+    name, dynamic = "cbda_dynamic", True
+
+
+class Cbda(CbdaBalance):
+    """CBDA (2023) with class balancing and dynamic acquisition."""
+
+    name, dynamic = "cbda", True
 
 
 class _LookAheadEnv(Protocol):
@@ -79,11 +236,23 @@ def _best(values: NDArray, mask: NDArray) -> int:
     return int(np.where(mask, values, -np.inf).argmax())
 
 
-POLICIES: dict[str, Callable[[], Policy]] = {
-    "random": Random,
-    "entropy": lambda: Greedy("entropy"),
-    "margin": lambda: Greedy("margin"),
-    "least_confidence": lambda: Greedy("least_confidence"),
-    "class_balanced_entropy": lambda: Greedy("class_balanced_entropy"),
-    "look_ahead": LookAhead,
-}
+_ALL: tuple[Callable[[], Policy], ...] = (
+    Random,
+    StratifiedRandom,
+    Entropy,
+    Margin,
+    LeastConfidence,
+    ClassBalancedEntropy,
+    Bald,
+    PowerBald,
+    BalEnt,
+    CoreSet,
+    Ripu,
+    CbdaBalance,
+    CbdaDynamic,
+    Cbda,
+    DealScore,
+    DealEntropy,
+    LookAhead,
+)
+POLICIES: dict[str, Callable[[], Policy]] = {make().name: make for make in _ALL}

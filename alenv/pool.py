@@ -2,35 +2,59 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alenv.regions import Ids
 from alenv.rng import Stream, keyed_rng
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The candidates of a round.
+
+    Attributes:
+        ids: (n,) regions, each once.
+        shown: For each pick of the round, which of them are shown.
+    """
+
+    ids: Ids
+    shown: tuple[slice, ...]
 
 
 class LabelPool:
     """The unlabelled regions of an episode.
 
     Args:
-        regions: Ids of all regions that can be labelled.
+        images: The images of the pool.
+        per_image: Regions in an image; region r of image i has the id ``i * per_image + r``.
         episode: Key of the episode's random draws.
     """
 
-    def __init__(self, regions: Ids, episode: int) -> None:
-        self._regions = np.sort(regions)
-        self._open = np.ones(len(regions), bool)
+    def __init__(self, images: Ids, per_image: int, episode: int) -> None:
+        self._images = np.sort(images)
+        self._per_image = per_image
+        self._open = np.ones((len(images), per_image), bool)
+        self._left = self._open.size
         self._episode = episode
 
     def __len__(self) -> int:
         """Return the number of unlabelled regions."""
-        return int(self._open.sum())
+        return self._left
 
     @property
     def unlabelled(self) -> Ids:
         """The ids of the unlabelled regions, ascending."""
-        return self._regions[self._open]
+        return self._ids(np.flatnonzero(self._open))
+
+    def holds(self, regions: Ids) -> NDArray[np.bool_]:
+        """Return which of some regions belong to this pool and are unlabelled, (n,)."""
+        row, inside = self._rows(regions)
+        return inside & self._open[row, regions % self._per_image]
 
     def take(self, regions: Ids) -> None:
         """Mark regions as labelled.
@@ -38,37 +62,105 @@ class LabelPool:
         Raises:
             ValueError: If one of them is not an unlabelled region of this pool, or is named twice.
         """
-        bad = regions[~np.isin(regions, self.unlabelled)]
+        bad = regions[~self.holds(regions)]
         if len(bad):
             raise ValueError(f"region {bad[0]} is not in the pool or is labelled already")
         if len(np.unique(regions)) < len(regions):
             raise ValueError(f"a region is named twice in {regions}")
-        self._open[np.searchsorted(self._regions, regions)] = False
+        self._open[self._rows(regions)[0], regions % self._per_image] = False
+        self._left -= len(regions)
 
-    def draw(self, round_: int, picks: int, candidates: int) -> list[Ids]:
-        """Draw the candidates of a round: one disjoint uniform pool for every pick.
+    def sample(self, rng: np.random.Generator, count: int) -> Ids:
+        """Draw distinct unlabelled regions uniformly; all of them, in random order, if there are no more."""
+        return self._ids(first_open(rng, self._open.ravel(), count))
 
-        Regions are ranked by a priority that depends on (episode, round, region) alone and dealt out in that order, so
-        labelling one region more moves any pool of the round by at most one region.
+    def draw(self, round_: int, turns: range, candidates: int, pooling: str = "uniform") -> Candidates:
+        """Draw the candidates of a round.
+
+        They are the first unlabelled regions of an order that depends on (episode, round) alone, so labelling one
+        region more moves any pool of the round by at most one region.
 
         Args:
             round_: Number of the round.
-            picks: Pools K.
-            candidates: Regions N in each.
+            turns: Numbers of the round's K picks in the episode.
+            candidates: Regions N in a pool.
+            pooling: ``uniform``: K disjoint pools out of all images. ``global``: one pool of K N for all picks.
+                ``per_image``: K disjoint pools, each out of one image; the images take turns, in an order that is drawn
+                anew for every lap.
 
         Returns:
-            K arrays of N ids; when fewer than K N regions are left, these are shared out evenly, and when fewer than K
-            are left there are as many pools as regions.
+            The candidates. When fewer are left than asked for, these are shared out evenly, and there are never more
+            picks than regions.
         """
-        priority = keyed_rng(self._episode, Stream.CANDIDATES, round_).random(len(self._regions))
-        ranked = self._regions[self._open][np.argsort(priority[self._open], kind="stable")]
-        shown = ranked[: picks * candidates]
-        return np.array_split(shown, min(picks, len(shown))) if len(shown) else []
+        if pooling == "per_image":
+            return _shared_out(self._of_images(round_, turns, candidates))
+        ids = self.sample(keyed_rng(self._episode, Stream.CANDIDATES, round_), len(turns) * candidates)
+        picks = min(len(turns), len(ids))
+        if pooling == "global":
+            return Candidates(ids, (slice(0, len(ids)),) * picks)
+        return _shared_out(np.array_split(ids, picks) if picks else [])
 
     def get_state(self) -> dict[str, Any]:
-        """Return which regions are unlabelled."""
-        return {"open": self._open.copy()}
+        """Return which regions are labelled."""
+        return {"labelled": np.flatnonzero(~self._open)}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restore what ``get_state`` returned."""
-        self._open = state["open"].copy()
+        self._open = np.ones_like(self._open)
+        self._open.ravel()[state["labelled"]] = False
+        self._left = self._open.size - len(state["labelled"])
+
+    def _of_images(self, round_: int, turns: range, candidates: int) -> list[Ids]:
+        """Draw one pool for each turn, out of the image whose turn it is."""
+        rows = np.flatnonzero(self._open.any(1))
+        if not len(rows):
+            return []
+        laps = {turn // len(rows) for turn in turns}
+        order = {lap: keyed_rng(self._episode, Stream.IMAGES, lap).permutation(rows) for lap in laps}
+        turn_rows = np.array([order[turn // len(rows)][turn % len(rows)] for turn in turns])
+        pools: dict[int, list[Ids]] = {}
+        for row, count in zip(*np.unique(turn_rows, return_counts=True), strict=True):
+            rng = keyed_rng(self._episode, Stream.CANDIDATES, round_, int(self._images[row]))
+            within = first_open(rng, self._open[row], int(count) * candidates)
+            pools[int(row)] = np.array_split(self._ids(row * self._per_image + within), count)
+        return [pool for row in turn_rows if len(pool := pools[int(row)].pop(0))]
+
+    def _ids(self, positions: NDArray[np.int64]) -> Ids:
+        row, within = np.divmod(positions, self._per_image)
+        return self._images[row] * self._per_image + within
+
+    def _rows(self, regions: Ids) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return where the images of some regions stand in this pool, and which of them do."""
+        images = regions // self._per_image
+        row = np.searchsorted(self._images, images).clip(max=len(self._images) - 1)
+        return row, self._images[row] == images
+
+
+def first_open(rng: np.random.Generator, open_: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
+    """Return the first open positions of a random order of all positions.
+
+    The order is a sequence of uniform draws without the repetitions, so its cost is that of what is needed of it: a
+    pool may hold tens of millions of pixels.
+
+    Args:
+        rng: Decides the order, whatever is open.
+        open_: (n,).
+        count: How many are wanted.
+
+    Returns:
+        (min(count, number open),) positions.
+    """
+    left = int(np.count_nonzero(open_))
+    wanted = min(count, left)
+    found = np.empty(0, np.int64)
+    while len(found) < wanted:
+        draws = rng.integers(len(open_), size=len(open_) * (wanted - len(found)) // left + 32)
+        found = np.concatenate([found, draws[open_[draws]]])
+        found = found[np.sort(np.unique(found, return_index=True)[1])]
+    return found[:wanted]
+
+
+def _shared_out(pools: list[Ids]) -> Candidates:
+    bounds = np.cumsum([0, *map(len, pools)]).tolist()
+    shown = tuple(slice(a, b) for a, b in pairwise(bounds))
+    return Candidates(np.concatenate([np.empty(0, np.int64), *pools]), shown)

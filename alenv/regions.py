@@ -32,6 +32,11 @@ class RegionGrid:
         """Number of regions in an image."""
         return self.shape[0] * self.shape[1]
 
+    @property
+    def pixels(self) -> bool:
+        """Whether a region is a single pixel."""
+        return self.region == (1, 1)
+
     def of_images(self, images: Ids) -> Ids:
         """Return the ids of all regions of some images."""
         return (images[:, None] * self.per_image + np.arange(self.per_image)).ravel()
@@ -48,16 +53,25 @@ class RegionGrid:
         Args:
             array: (images, h / unit, w / unit, ...).
             ids: (n,).
-            unit: Pixels that one element of the map stands for.
+            unit: Pixels along the side of the square that one element of the map stands for.
 
         Returns:
-            (n, region height / unit, region width / unit, ...), a copy.
+            (n, region height / unit, region width / unit, ...), a copy. For regions that are single pixels, the one
+            element that each lies in: (n, 1, 1, ...).
         """
+        image, row, column = self.locate(ids)
+        if self.pixels:
+            return array[image, row // unit, column // unit][:, None, None]
         h, w = self.region[0] // unit, self.region[1] // unit
         rows, columns = self.shape
         tiles = array.reshape(len(array), rows, h, columns, w, *array.shape[3:])
-        image, row, column = self.locate(ids)
         return tiles[image, row, :, column]
+
+    def group(self, ids: Ids) -> tuple[Ids, Ids]:
+        """Return the distinct images of some regions, and the regions' ids in a stack of these images alone."""
+        image, within = np.divmod(ids, self.per_image)
+        images, position = np.unique(image, return_inverse=True)
+        return images, position * self.per_image + within
 
     def corner(self, region: int) -> tuple[int, int, int]:
         """Return the image, and y and x of the top left pixel, of one region."""
@@ -66,11 +80,13 @@ class RegionGrid:
 
 
 def make_grid(size: tuple[int, int], region: tuple[int, int], cell: int) -> RegionGrid:
-    """Return the grid of regions.
+    """Return the grid of regions, which may also be single pixels.
 
     Raises:
         ValueError: If regions do not tile the image, or cells do not tile a region.
     """
+    if region == (1, 1):
+        return RegionGrid(size, region)
     for axis, whole, part in zip(("height", "width"), size, region, strict=True):
         if part < 1 or whole % part or part % cell:
             fits = [n for n in range(cell, whole + 1, cell) if whole % n == 0]

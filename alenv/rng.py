@@ -16,6 +16,8 @@ class Stream(IntEnum):
     INITIAL = 0
     CANDIDATES = 1
     POOL = 2
+    IMAGES = 3
+    PASSES = 4
 
 
 def keyed_rng(episode: int, stream: Stream, *keys: int) -> np.random.Generator:

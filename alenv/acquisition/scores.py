@@ -8,7 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.acquisition import uncertainty
+from alenv.acquisition.bayesian import MonteCarloMoments
+from alenv.acquisition.difficulty import difficulty_levels, level_entropy
+from alenv.acquisition.impurity import cbda, ripu
+from alenv.acquisition.uncertainty import class_balanced_entropy, entropy, least_confidence, margin
+
+LEVELS = 8
+"""Levels of the difficulty entropy: those of DEAL on CamVid."""
+
+
+def _mean(maps: NDArray) -> NDArray[np.float64]:
+    """Mean over each region: (n, rows, columns) -> (n,)."""
+    return maps.mean((1, 2), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -16,26 +27,57 @@ class Score:
     """One channel.
 
     Attributes:
-        function: ``(probs (n, C, H, W), class_counts (C,)) -> (n, H, W)``; larger = rather label it.
-        high: Upper bound for C classes; the lower bound is zero.
+        function: Takes what is needed, in that order, and returns maps (n, ..., rows, columns), or values (n,).
+        needs: Some of the following. Of the candidate regions: ``probs`` (n, C, rows, columns), ``moments`` of the
+            Monte-Carlo passes, ``nearest`` (n,) cosine to the nearest labelled or picked region, ``image`` (n,) index.
+            Of the whole images that hold them: ``image_probs`` (m, C, rows, columns), ``difficulty`` (m, rows,
+            columns); what the function makes of these is cut to the regions. And ``class_counts`` (C,).
+        high: Upper bound for C classes.
+        low: Lower bound.
+        reduce: From the maps of the regions to one value for each.
+        live: Whether a pick changes the values of the other candidates of its round.
     """
 
-    function: Callable[[NDArray, NDArray], NDArray]
+    function: Callable[..., NDArray]
+    needs: tuple[str, ...]
     high: Callable[[int], float]
-
-    def regions(self, probs: NDArray, class_counts: NDArray) -> NDArray[np.float32]:
-        """Return the mean of the score over each region, (n,), within the bounds whatever was rounded."""
-        means = self.function(probs, class_counts).mean((1, 2), dtype=np.float64)
-        return means.astype(np.float32).clip(0, np.float32(self.high(probs.shape[1])))
+    low: float = 0.0
+    reduce: Callable[[NDArray], NDArray] = _mean
+    live: bool = False
 
 
 def _log(classes: int) -> float:
     return float(np.log(classes))
 
 
+def _commonest(probs: NDArray) -> NDArray[np.int64]:
+    return probs.mean((2, 3)).argmax(1)
+
+
 SCORES: dict[str, Score] = {
-    "entropy": Score(lambda p, n: uncertainty.entropy(p), _log),
-    "margin": Score(lambda p, n: uncertainty.margin(p), lambda c: 1.0),
-    "least_confidence": Score(lambda p, n: uncertainty.least_confidence(p), lambda c: 1 - 1 / c),
-    "class_balanced_entropy": Score(uncertainty.class_balanced_entropy, _log),
+    "entropy": Score(entropy, ("probs",), _log),
+    "margin": Score(margin, ("probs",), lambda c: 1),
+    "least_confidence": Score(least_confidence, ("probs",), lambda c: 1 - 1 / c),
+    "class_balanced_entropy": Score(class_balanced_entropy, ("probs", "class_counts"), _log),
+    "predicted_class": Score(lambda probs: probs, ("probs",), lambda c: c - 1, reduce=_commonest),
+    "bald": Score(MonteCarloMoments.bald, ("moments",), _log),
+    "balent": Score(MonteCarloMoments.balent_rank, ("moments",), lambda c: 1, low=-1),
+    "ripu": Score(ripu, ("image_probs",), lambda c: 1),
+    "cbda": Score(cbda, ("image_probs", "class_counts"), lambda c: c),
+    "difficulty_score": Score(lambda difficulty: difficulty, ("difficulty",), lambda c: 1),
+    "difficulty_entropy": Score(
+        lambda difficulty: difficulty_levels(difficulty, LEVELS),
+        ("difficulty",),
+        lambda c: _log(LEVELS),
+        reduce=lambda levels: level_entropy(levels, LEVELS),
+    ),
+    "distance": Score(lambda nearest: 1 - nearest, ("nearest",), lambda c: 2, live=True),
+    "image": Score(lambda image: image, ("image",), lambda c: np.inf),
 }
+"""Channels by name. Pixel maps become region values by their mean, except where ``reduce`` says otherwise.
+
+``balent`` is the finite ranking key of BalEntAcq, so at pixel level its order is exact, while a mean over a region is
+not torn by the reciprocal's pole (our choice). ``distance`` is the core-set criterion, 1 - cosine, to what is labelled
+or picked. ``difficulty_entropy`` takes its levels from the whole image. ``predicted_class`` and ``image`` are for
+policies that share out their picks.
+"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alenv.acquisition import SCORES
@@ -11,8 +11,8 @@ from alenv.errors import unknown
 
 CHOICES = {
     "pool": ("train", "eval"),
-    "pooling": ("uniform",),
-    "segmenter": ("linear", "lda"),
+    "pooling": ("uniform", "per_image", "global"),
+    "segmenter": ("linear", "lda", "mlp"),
     "observation": ("compact",),
     "device": ("cpu",),
     "precision": ("auto", "float32"),
@@ -33,7 +33,7 @@ def check(arguments: Mapping[str, Any], module: Dataset) -> None:
     for name in ("root", "weights", "features", "reward"):
         if not isinstance(arguments[name], str | None):
             raise ValueError(f"{name}={arguments[name]!r}: expected a string")
-    for name in ("picks", "candidates", "budget"):
+    for name in ("picks", "candidates", "budget", "passes"):
         _positive(name, arguments[name])
     if arguments["budget"] < arguments["picks"]:
         budget, picks = arguments["budget"], arguments["picks"]
@@ -44,11 +44,16 @@ def check(arguments: Mapping[str, Any], module: Dataset) -> None:
         raise unknown(f"split of {arguments['dataset']}", arguments["split"], module.SPLIT_TABLES)
     if arguments["fresh_pool"] and not module.GENERATED:
         raise ValueError(f"fresh_pool=True: {arguments['dataset']!r} cannot be generated; only 'scenes' can")
-    for name in arguments["scores"]:
-        if name not in SCORES:
-            raise unknown("score", name, SCORES)
+    if arguments["pick_gains"] and arguments["segmenter"] == "mlp":
+        raise ValueError("pick_gains=True needs segmenter='linear' or 'lda'; for 'mlp' single gains are not known")
     _check_region(arguments["region"])
-    parse_initial(arguments["initial"], arguments["pool"])
+    _check_scores(arguments["scores"], arguments["passes"], arguments["region"])
+    kind, _ = parse_initial(arguments["initial"], arguments["pool"])
+    if arguments["region"] == "pixel" and kind in ("state", "train"):
+        raise ValueError(
+            f"initial={arguments['initial']!r} labels whole images, which region='pixel' cannot; "
+            "use 'random:n' or 'none'"
+        )
 
 
 def parse_initial(initial: str, pool: str) -> tuple[str, int]:
@@ -71,9 +76,23 @@ def _positive(name: str, value: object) -> None:
 
 
 def _check_region(region: object) -> None:
-    if region is None:
+    if region in (None, "image", "pixel"):
         return
     if not isinstance(region, list | tuple) or len(region) != 2:
-        raise ValueError(f"region={region!r}: expected [height, width] in pixels")
+        raise ValueError(f"region={region!r}: expected [height, width] in pixels, 'image' or 'pixel'")
     for axis, value in zip(("region height", "region width"), region, strict=True):
         _positive(axis, value)
+
+
+def _check_scores(scores: Sequence[str], passes: int, region: object) -> None:
+    if isinstance(scores, str):
+        raise ValueError(f"scores={scores!r}: expected a list of names; write scores=[{scores!r}]")
+    for name in scores:
+        if name not in SCORES:
+            raise unknown("score", name, SCORES)
+        if "moments" in SCORES[name].needs and passes < 2:
+            raise ValueError(f"score {name!r} compares Monte-Carlo passes, but passes={passes}; use passes >= 2")
+    if region == "pixel" and "difficulty_entropy" in scores:
+        raise ValueError(
+            "score 'difficulty_entropy' is the spread within a region, which a pixel has not; use 'difficulty_score'"
+        )

@@ -55,7 +55,7 @@ class Campaign:
             self.learner.replace(self.data, self._images)
         classes = len(self.data.classes)
         self.learner.reset()
-        self.pool = LabelPool(self.grid.of_images(self._images), episode)
+        self.pool = LabelPool(self._images, self.grid.per_image, episode)
         self.ledger = Ledger(classes)
         self.class_pixels = np.zeros(classes, np.int64)
         self.given = int(label_histogram(self.data.masks[self.data.splits["reward"]], classes).sum())
@@ -65,7 +65,7 @@ class Campaign:
         labels = label_histogram(self._masks(regions), len(self.class_pixels))
         self.class_pixels += labels
         self.given += int(labels.sum())
-        self.pool.take(np.intersect1d(regions, self.pool.unlabelled))
+        self.pool.take(regions[self.pool.holds(regions)])
         self._learn(regions)
 
     def buy(self, regions: Ids) -> None:

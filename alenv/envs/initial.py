@@ -9,6 +9,7 @@ import numpy as np
 from alenv.data import SegmentationData
 from alenv.envs.arguments import parse_initial
 from alenv.errors import unknown
+from alenv.pool import LabelPool
 from alenv.regions import Ids, RegionGrid
 from alenv.rng import Stream, keyed_rng
 
@@ -16,30 +17,34 @@ SCORED = ("reward", "holdout", "test")
 """Splits whose images may not be labelled: they are what policies are scored on."""
 
 
-def initial_regions(initial: str, pool: str, data: SegmentationData, grid: RegionGrid, episode: int) -> Ids:
+def initial_regions(
+    initial: str, name: str, data: SegmentationData, grid: RegionGrid, pool: LabelPool, episode: int
+) -> Ids:
     """Return the ids of the regions that are labelled at the start.
 
     Args:
         initial: The environment's argument.
-        pool: Name of the pool split.
+        name: Name of the pool split.
         data: The dataset.
         grid: Its regions.
+        pool: The regions of the pool split.
         episode: Key of the episode's random draws.
 
     Raises:
         ValueError: If there are fewer images or regions than asked for.
     """
-    kind, number = parse_initial(initial, pool)
+    kind, number = parse_initial(initial, name)
     if kind == "none":
         return np.empty(0, np.int64)
     if kind == "train":
         return grid.of_images(data.splits["train"])
-    items = data.splits["state"] if kind == "state" else grid.of_images(data.splits[pool])
-    if number > len(items):
-        raise ValueError(f"initial={initial!r} asks for {number}, but there are {len(items)}")
-    order = np.argsort(keyed_rng(episode, Stream.INITIAL).random(len(items)), kind="stable")
-    chosen = items[order[:number]]
-    return grid.of_images(chosen) if kind == "state" else chosen
+    rng, states = keyed_rng(episode, Stream.INITIAL), data.splits["state"]
+    there = len(states) if kind == "state" else len(pool)
+    if number > there:
+        raise ValueError(f"initial={initial!r} asks for {number}, but there are {there}")
+    if kind == "random":
+        return pool.sample(rng, number)
+    return grid.of_images(states[np.argsort(rng.random(len(states)), kind="stable")[:number]])
 
 
 def named_regions(images: Sequence[str | int], data: SegmentationData, grid: RegionGrid) -> Ids:

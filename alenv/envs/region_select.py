@@ -15,12 +15,15 @@ from alenv.acquisition import SCORES
 from alenv.data import GeneratedDataset, SegmentationData
 from alenv.envs import arguments
 from alenv.envs.campaign import Campaign
+from alenv.envs.evidence import Evidence
 from alenv.envs.initial import initial_regions, named_regions
 from alenv.envs.round import Round
 from alenv.errors import unknown
 from alenv.metrics import Confusion, Reward
 from alenv.observation import candidate_size, state_features, state_size
+from alenv.pool import Candidates
 from alenv.regions import Ids, make_grid
+from alenv.rng import Stream, keyed_rng
 from alenv.state import fingerprint
 
 Observation = dict[str, NDArray]
@@ -41,18 +44,18 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     initial labels and, as far as they have bought the same regions, the same candidates.
 
     ## Action Space
-    `Discrete(N)`: which candidate of the current pool to label. A masked action buys nothing, costs one pick of the
-    budget and sets `info["invalid_action"]`.
+    `Discrete(N)` (`Discrete(K N)` with `pooling="global"`): which candidate of the current pool to label. A masked
+    action buys nothing, costs one pick of the budget and sets `info["invalid_action"]`.
 
     ## Observation Space
-    A `Dict` of fresh arrays:
+    A `Dict` of fresh arrays (with `pooling="global"`, K N stands for N):
 
     | key | shape, dtype | meaning |
     |---|---|---|
     | `candidates` | (N, F) float32 in [0, 1] | features of each candidate, see `alenv.observation` |
     | `state` | (S,) float32 in [0, 1] | progress, labelled class frequencies, class IoUs |
     | `scores` | (N, channels) float32 | acquisition channels, only if `scores` are asked for |
-    | `action_mask` | (N,) int8 | 1 where the candidate exists |
+    | `action_mask` | (N,) int8 | 1 where the candidate exists and was not picked |
 
     `env.unwrapped.action_masks()` is the mask as bool, for sb3-contrib.
 
@@ -90,15 +93,16 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     | `split` | the dataset's first | named split table |
     | `pool` | `"train"` | which images are labelled: `train` (agents learn here) or `eval` (policies are judged here) |
     | `fresh_pool` | `False` | `scenes` only: every episode labels newly generated drives |
-    | `region` | the dataset's | `[height, width]` in pixels |
+    | `region` | the dataset's | what one pick labels: `[height, width]` in pixels, `"image"`, or `"pixel"` |
     | `picks`, `candidates` | 24, 20 | K picks a round, N candidates for each |
     | `budget` | 240 | regions bought in an episode |
-    | `pooling` | `"uniform"` | K disjoint random pools of N a round |
+    | `pooling` | `"uniform"` | how candidates are drawn, see below |
     | `initial` | `"state:2"` | `none`, `state:n` images, `random:n` regions of the pool, or `train` (that split) |
-    | `segmenter` | `"linear"` | `linear` (logistic regression) or `lda` (closed form) |
+    | `segmenter` | `"linear"` | `linear` (logistic regression), `lda` (closed form) or `mlp` (one hidden layer) |
     | `features`, `weights` | `"filterbank"`, `None` | frozen features, and their weights (torchvision name or file) |
     | `observation` | `"compact"` | kind of features |
     | `scores` | `()` | acquisition channels by name, see `alenv.acquisition.SCORES` |
+    | `passes` | 20 | Monte-Carlo passes of the channels that compare passes |
     | `reward` | `"miou"` | see Rewards |
     | `pick_gains` | `False` | report each pick's own gain |
     | `device`, `precision` | `"cpu"`, `"auto"` | where and how the model computes |
@@ -107,6 +111,14 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     ## Registered Configurations
     - `RegionSelect-v0`: generated street scenes, filter-bank features.
     - `RegionSelect-CamVid-v0`: CamVid 480x360, SqueezeNet features, split `blocked`, budget 480.
+
+    With `pooling="uniform"` a round has K disjoint random pools of N, one for each pick, as in the paper; with
+    `"per_image"` each of them comes from one image, and the images take turns; with `"global"` one random pool of K N
+    serves all K picks.
+
+    With `region="image"` or `"pixel"` the same environment plays protocols that label whole images or single pixels. A
+    labelled pixel teaches the model its feature cell's vector with one label; pixels without a label in the data cost
+    as much as others and teach nothing.
 
     ## References
     A. Casanova, P. O. Pinheiro, N. Rostamzadeh, C. J. Pal. Reinforced active learning for image segmentation. ICLR
@@ -125,7 +137,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         split: str | None = None,
         pool: str = "train",
         fresh_pool: bool = False,
-        region: tuple[int, int] | list[int] | None = None,
+        region: tuple[int, int] | list[int] | str | None = None,
         picks: int = 24,
         candidates: int = 20,
         budget: int = 240,
@@ -136,6 +148,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         weights: str | None = None,
         observation: str = "compact",
         scores: tuple[str, ...] | list[str] = (),
+        passes: int = 20,
         reward: str = "miou",
         pick_gains: bool = False,
         device: str = "cpu",
@@ -146,10 +159,11 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._dataset = datasets.dataset(dataset)
         arguments.check(self._arguments, self._dataset)
         self.render_mode = render_mode
-        self._picks, self._shown, self._budget = picks, candidates, budget
+        self._picks, self._budget = picks, budget
+        self._shown = picks * candidates if pooling == "global" else candidates
         self._scores = [SCORES[name] for name in scores]
         self._reward = Reward(reward, self._dataset.CLASSES)
-        self.action_space = spaces.Discrete(candidates)
+        self.action_space = spaces.Discrete(self._shown)
         self.observation_space = self._make_observation_space()
         self._built = False
         self._episode: int | None = None
@@ -200,7 +214,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     def action_masks(self) -> NDArray[np.bool_]:
         """Return which actions are legal now, bool (N,)."""
         self._resume()
-        return np.arange(self._shown) < self._current.shown
+        return self._current.mask(self._shown)
 
     def render(self) -> NDArray[np.uint8] | str | None:
         """Return a picture (``rgb_array``), a line of text (``ansi``), or None without a render mode."""
@@ -211,7 +225,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         if self.render_mode == "rgb_array":
             return render.frame(self._campaign.data, self._campaign.grid, self._campaign.learner)
         return (
-            f"round {self._round}  pick {self._current.made}/{len(self._current.pools)}  bought "
+            f"round {self._round}  pick {self._current.made}/{self._current.picks}  bought "
             f"{self._campaign.ledger.regions}/{self._budget} regions  mIoU {self._campaign.miou:.2f}"
         )
 
@@ -228,9 +242,9 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._resume()
         if self._gains is None:
             self._gains = self._campaign.learner.gains(self._current.candidates, self._reward)
-        gains = np.full(self._shown, np.nan)
-        gains[: self._current.shown] = self._gains[self._current.current]
-        return gains
+        gains, current = np.full(self._shown, np.nan), self._gains[self._current.current]
+        gains[: len(current)] = current
+        return np.where(self.action_masks(), gains, np.nan)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what the numbers of an episode depend on, with its hash under ``sha256``."""
@@ -267,7 +281,8 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._campaign.set_state(state["campaign"])
         self._round, self._spent = state["counters"]
         self._picked = state["picked"].copy()
-        self._show(state["round"]["pools"])
+        shown = tuple(slice(*bounds) for bounds in state["round"]["shown"])
+        self._show(Candidates(state["round"]["ids"], shown))
         self._current.set_state(state["round"])
 
     def __getstate__(self) -> dict[str, Any]:
@@ -288,8 +303,9 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
             "action_mask": spaces.Box(0, 1, (rows,), np.int8),
         }
         if self._scores:
+            low = np.array([min(score.low, 0) for score in self._scores], np.float32)  # 0 fills the rows past the pool
             high = np.array([score.high(classes) for score in self._scores], np.float32)
-            boxes["scores"] = spaces.Box(0, np.tile(high * (1 + 1e-6), (rows, 1)), dtype=np.float32)
+            boxes["scores"] = spaces.Box(np.tile(low, (rows, 1)), np.tile(high, (rows, 1)), dtype=np.float32)
         return spaces.Dict(boxes)
 
     def _build(self) -> None:
@@ -301,7 +317,10 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         chosen, module = self._arguments, self._dataset
         data = datasets.load(chosen["dataset"], chosen["root"], chosen["split"])
         self._manifest = data.manifest
-        grid = make_grid(data.images.shape[1:3], tuple(chosen["region"] or module.REGION), module.CELL)
+        size = data.images.shape[1:3]
+        kinds = {"image": size, "pixel": (1, 1)}
+        region = chosen["region"] or module.REGION
+        grid = make_grid(size, kinds[region] if isinstance(region, str) else tuple(region), module.CELL)
         learner = Learner(data, grid, module.CELL, chosen["segmenter"], chosen["features"], chosen["weights"])
         renew = self._renewed if chosen["fresh_pool"] else None
         self._campaign = Campaign(data, chosen["pool"], grid, learner, renew)
@@ -320,16 +339,26 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     def _initial(self, images: list[str | int] | None) -> Ids:
         """The regions that are labelled before the first pick."""
         data, grid = self._campaign.data, self._campaign.grid
+        if images is not None and grid.pixels:
+            raise ValueError("reset option 'initial_images' labels whole images, which region='pixel' cannot; drop it")
         if images is not None:
             return named_regions(images, data, grid)
-        return initial_regions(self._arguments["initial"], self._arguments["pool"], data, grid, self._episode or 0)
+        chosen, pool = self._arguments, self._campaign.pool
+        return initial_regions(chosen["initial"], chosen["pool"], data, grid, pool, self._episode or 0)
 
     def _open_round(self) -> None:
-        picks = min(self._picks, self._budget - self._spent)
-        self._show(self._campaign.pool.draw(self._round, picks, self._shown) if picks else [])
+        turns = range(self._spent, min(self._spent + self._picks, self._budget))
+        chosen = self._arguments
+        self._show(self._campaign.pool.draw(self._round, turns, chosen["candidates"], chosen["pooling"]))
 
-    def _show(self, pools: list[Ids]) -> None:
-        self._current = Round(pools, self._campaign.learner, self._campaign.class_pixels, self._scores)
+    def _show(self, candidates: Candidates) -> None:
+        campaign, evidence = self._campaign, None
+        if len(candidates.ids):
+            rng = keyed_rng(self._episode or 0, Stream.PASSES, self._round)
+            evidence = Evidence(
+                campaign.learner, campaign.grid, candidates.ids, campaign.class_pixels, rng, self._arguments["passes"]
+            )
+        self._current = Round(candidates, evidence, self._scores)
         self._gains = None
 
     def _close_round(self) -> tuple[float, NDArray[np.float64] | None]:
@@ -347,7 +376,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
 
     @property
     def _over(self) -> bool:
-        return not self._current.pools
+        return not self._current.picks
 
     def _resume(self) -> None:
         """Bring an unpickled episode back to life; there must be one."""
@@ -362,7 +391,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         progress = (
             self._spent / self._budget,
             min(self._round / rounds, 1.0),
-            current.made / max(len(current.pools), 1),
+            current.made / max(current.picks, 1),
         )
         obs: Observation = {
             "candidates": current.features(self._shown, classes),
@@ -370,7 +399,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
             "action_mask": self.action_masks().astype(np.int8),
         }
         if self._scores:
-            obs["scores"] = current.scores(self._shown, len(self._scores))
+            obs["scores"] = current.scores(self._shown)
         return obs
 
     def _info(self, invalid: bool = False, gains: NDArray[np.float64] | None = None) -> Info:

@@ -1,56 +1,65 @@
-"""One round: K pools of candidates, what the model says of them, and which were picked so far."""
+"""One round: the candidates of its K picks, what is shown of them, and which were picked so far."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alenv.acquisition import Score
+from alenv.envs.evidence import Evidence
 from alenv.observation import candidate_features, candidate_size, similarity
+from alenv.pool import Candidates
 from alenv.regions import Ids
-
-if TYPE_CHECKING:
-    from alenv.segmenters.learner import Learner
 
 
 class Round:
-    """The pools of one round; pool k is shown for pick k.
+    """The candidates of one round; every pick is shown a slice of them.
 
-    Everything that needs the model is computed once, for all pools together.
+    Everything that needs the model is computed once, for all candidates together.
 
     Args:
-        pools: Ids of the candidates of each pick; none when the episode is over.
-        learner: The model, as fitted at the start of the round.
-        class_pixels: (C,) labelled pixels of each class at the start of the round.
+        candidates: The candidates of every pick; none when the episode is over.
+        evidence: What the model says of them; None if there are none.
         scores: Acquisition channels to compute.
     """
 
-    def __init__(
-        self, pools: Sequence[Ids], learner: Learner, class_pixels: NDArray[np.int64], scores: Sequence[Score]
-    ) -> None:
-        self.pools = list(pools)
+    def __init__(self, candidates: Candidates, evidence: Evidence | None, scores: Sequence[Score]) -> None:
+        self._candidates = candidates
+        self._evidence = evidence
+        self._score_table = scores
+        self._free = np.ones(len(candidates.ids), bool)
+        self._taken: list[int] = []
         self.made = 0
         """Picks made so far, legal or not."""
         self.legal: list[int] = []
         """Which of them were legal."""
-        self._taken: list[int] = []
-        self._starts = np.cumsum([0, *map(len, self.pools)])
-        self.candidates = np.concatenate([np.empty(0, np.int64), *self.pools])
-        if not self.pools:
+        if evidence is None:
             return
-        prediction = learner.predict(self.candidates)
-        probs = prediction.probs
-        self._features = candidate_features(probs, class_pixels, prediction.nearest, prediction.typical)
-        self._scores = np.array([score.regions(probs, class_pixels) for score in scores]).T
-        self._embedding = prediction.embedding
+        prediction = evidence.prediction
+        self._features = candidate_features(
+            prediction.probs, evidence.class_counts, prediction.nearest, prediction.typical
+        )
+        self._scores = np.empty((len(self._free), len(scores)), np.float32)
+        for column, score in enumerate(scores):
+            self._scores[:, column] = evidence.values(score)
+
+    @property
+    def candidates(self) -> Ids:
+        """Ids of all candidates of the round."""
+        return self._candidates.ids
+
+    @property
+    def picks(self) -> int:
+        """Number of picks in the round."""
+        return len(self._candidates.shown)
 
     @property
     def over(self) -> bool:
         """Whether every pick of the round is made."""
-        return self.made == len(self.pools)
+        return self.made == self.picks
 
     @property
     def picked(self) -> Ids:
@@ -59,54 +68,71 @@ class Round:
 
     @property
     def current(self) -> slice:
-        """Where the current pool lies among ``candidates``."""
-        return slice(self._starts[self.made], self._starts[self.made] + self.shown)
+        """Which of the candidates are shown for the next pick."""
+        return slice(0, 0) if self.over else self._candidates.shown[self.made]
 
-    @property
-    def shown(self) -> int:
-        """Number of candidates in the current pool."""
-        return 0 if self.over else len(self.pools[self.made])
+    def mask(self, rows: int) -> NDArray[np.bool_]:
+        """Return which actions are legal now, bool (rows,)."""
+        return self._padded(self._free, rows)
 
     def pick(self, action: int) -> int | None:
-        """Make a pick; return the region, or None if there is no such candidate."""
-        index = int(self._starts[self.made]) + action
-        legal = action < self.shown
+        """Make a pick; return the region, or None if there is no such candidate or it was picked before."""
+        current = self.current
+        index = current.start + action
+        legal = index < current.stop and bool(self._free[index])
         if legal:
-            self._taken.append(index)
+            self._take(index)
             self.legal.append(self.made)
         self.made += 1
         return int(self.candidates[index]) if legal else None
 
     def features(self, rows: int, classes: int) -> NDArray[np.float32]:
-        """Return the features of the current pool, float32 (rows, F); rows past the pool are zero.
+        """Return the features of the candidates shown, float32 (rows, F); rows past them are zero.
 
         The last column is the similarity to the nearest pick of this round, 0 while there is none.
         """
-        padded = np.zeros((rows, candidate_size(classes)), np.float32)
-        if self.shown:
-            padded[: self.shown] = self._features[self.current]
-        if self.shown and self._taken:
-            # einsum, not BLAS: its result does not depend on the number of threads
-            cosine = np.einsum("id,jd->ij", self._embedding[self.current], self._embedding[self._taken])
-            padded[: self.shown, -1] = similarity(cosine.max(1)).clip(0, 1)
-        return padded
+        if self._evidence is None:
+            return np.zeros((rows, candidate_size(classes)), np.float32)
+        shown = self._padded(self._features, rows)
+        if self._taken:
+            shown[:, -1] = self._padded(similarity(self._evidence.picked).clip(0, 1), rows)
+        return shown
 
-    def scores(self, rows: int, channels: int) -> NDArray[np.float32]:
-        """Return the acquisition channels of the current pool, float32 (rows, channels), padded with zeros."""
-        padded = np.zeros((rows, channels), np.float32)
-        if self.shown:
-            padded[: self.shown] = self._scores[self.current]
-        return padded
+    def scores(self, rows: int) -> NDArray[np.float32]:
+        """Return the acquisition channels of the candidates shown, float32 (rows, channels), padded with zeros."""
+        if self._evidence is None:
+            return np.zeros((rows, len(self._score_table)), np.float32)
+        shown = self._padded(self._scores, rows)
+        for column, score in enumerate(self._score_table):
+            if score.live:
+                shown[:, column] = self._padded(self._evidence.values(score), rows)
+        return shown
 
     def get_state(self) -> dict[str, Any]:
-        """Return pools and picks; the rest follows from the model."""
+        """Return candidates and picks; the rest follows from the model."""
         return {
-            "pools": [pool.copy() for pool in self.pools],
+            "ids": self.candidates.copy(),
+            "shown": [(part.start, part.stop) for part in self._candidates.shown],
             "made": self.made,
             "taken": list(self._taken),
             "legal": list(self.legal),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take up the picks of a round with the same pools."""
-        self.made, self._taken, self.legal = state["made"], list(state["taken"]), list(state["legal"])
+        """Take up the picks of a round with the same candidates."""
+        self.made = 0
+        for index in state["taken"]:
+            self._take(index)
+        self.made, self.legal = state["made"], list(state["legal"])
+
+    def _take(self, index: int) -> None:
+        assert self._evidence is not None
+        self._taken.append(index)
+        self._free[index] = False
+        self._evidence.pick(index, self.current.start)
+
+    def _padded(self, values: NDArray, rows: int) -> NDArray:
+        padded = np.zeros((rows, *values.shape[1:]), values.dtype)
+        shown = values[self.current]
+        padded[: len(shown)] = shown
+        return padded

@@ -5,7 +5,7 @@ It is the only owner of torch's threads, devices and precision, and leaves all o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,9 @@ from alenv.errors import unknown
 from alenv.metrics import Confusion, Reward
 from alenv.regions import Ids, RegionGrid
 from alenv.segmenters import gains
+from alenv.segmenters.difficulty import DifficultyBranch, attend
 from alenv.segmenters.features import cell_features, count_labels
+from alenv.segmenters.mlp import MlpHead
 from alenv.segmenters.probes import Head, LdaHead, LinearHead
 from alenv.segmenters.threads import torch_threads
 
@@ -28,6 +30,8 @@ THREADS = 1
 """Sums are split by thread, so a fixed number of threads is part of what makes results repeat bit for bit."""
 CHUNK = 16384
 """Cells that are evaluated at once: the logits stay in the processor's cache."""
+ROWS = 1024
+"""Candidates that are compared with all labelled regions at once: bounds the memory where there are many of both."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Learner:
         data: Images and masks.
         grid: The regions.
         cell: Side of a feature cell in pixels.
-        segmenter: ``linear`` or ``lda``.
+        segmenter: ``linear``, ``lda`` or ``mlp``.
         features: ``filterbank`` or a torchvision backbone.
         weights: The backbone's weights, see ``features.cell_features``.
 
@@ -100,18 +104,58 @@ class Learner:
     def predict(self, regions: Ids) -> Prediction:
         """Predict regions (n,)."""
         with self._settings():
-            vectors = torch.from_numpy(self._grid.cut(self._vectors, regions, self._cell))
-            n, rows, columns, dimensions = vectors.shape
-            probs = self._head.logits(vectors.view(-1, dimensions)).softmax(0)
-            embedding = _unit(vectors.mean((1, 2)))
-            cosine = embedding @ torch.from_numpy(self._embedding).T
-            known = cosine.shape[1] > 0
-            return Prediction(
-                probs.view(self._classes, n, rows, columns).movedim(0, 1).numpy(),
-                embedding.numpy(),
-                (cosine.amax(1) if known else torch.full((n,), -1.0)).numpy(),
-                (cosine.mean(1) if known else torch.full((n,), -1.0)).numpy(),
-            )
+            x = torch.from_numpy(self._grid.cut(self._vectors, regions, self._cell))
+            embedding = _unit(x.mean((1, 2)))
+            nearest, typical = self._compare(embedding)
+            return Prediction(self._probs(x), embedding.numpy(), nearest, typical)
+
+    def passes(self, regions: Ids, rng: np.random.Generator, count: int) -> Iterator[NDArray[np.float32]]:
+        """Predict regions again and again, each time with another last layer; the rest is computed once.
+
+        Args:
+            regions: (n,) ids.
+            rng: Source of the passes' randomness.
+            count: Number of passes.
+
+        Yields:
+            Class probabilities (n, C, rows, columns).
+        """
+        with self._settings():
+            x = torch.from_numpy(self._grid.cut(self._vectors, regions, self._cell))
+            hidden = self._head.body(x.flatten(0, 2)).T
+            layers = list(self._head.samples(rng, count))
+        for layer in layers:
+            with self._settings():
+                probs = torch.addmm(layer[:, -1:], layer[:, :-1], hidden).softmax(0)
+            yield _as_maps(probs, x.shape[:3]).numpy()
+
+    def maps(self, images: Ids) -> NDArray[np.float32]:
+        """Predict all cells of whole images: (m,) -> (m, C, rows, columns)."""
+        with self._settings():
+            return self._probs(torch.from_numpy(self._vectors[images]))
+
+    def difficulty(self, images: Ids) -> NDArray[np.float32]:
+        """Predict how wrong the model is at each cell of whole images: (m,) -> (m, rows, columns), in [0, 1].
+
+        The branch is fitted to the labelled regions on the way, see ``DifficultyBranch``.
+        """
+        labelled, regions = self._grid.group(self.labelled)
+        everything = np.union1d(images, labelled)
+        probs = np.ascontiguousarray(np.moveaxis(self.maps(everything), 1, -1))
+        with self._settings():
+            flat = torch.from_numpy(probs).flatten(1, 2)
+            attended = torch.cat([attend(one[None]) for one in flat]).view(probs.shape).numpy()
+        where = np.searchsorted(everything, labelled)
+        known, gathered = (
+            self._grid.cut(maps[where], regions, self._cell).reshape(-1, self._classes) for maps in (probs, attended)
+        )
+        counts = self._region_counts(self.labelled).reshape(-1, self._classes)
+        right = counts[np.arange(len(counts)), known.argmax(1)]
+        total = counts.sum(1)
+        branch = DifficultyBranch(self._classes)
+        branch.fit(known, gathered, right / total.clip(1), (total - right) / total.clip(1))
+        chosen = np.searchsorted(everything, images)
+        return branch(probs[chosen], attended[chosen]).astype(np.float32)
 
     def evaluate(self, split: str) -> Confusion:
         """Return the confusion matrix (C, C) over all labelled pixels of a split.
@@ -137,13 +181,17 @@ class Learner:
 
         Returns:
             Points of the score (n,); exact for ``lda``, the influence on a soft score for ``linear``.
+
+        Raises:
+            ValueError: For other segmenters.
         """
         with self._settings():
             x = torch.from_numpy(self._grid.cut(self._vectors, regions, self._cell)).flatten(1, 2)
             counts = torch.from_numpy(self._region_counts(regions))
             if isinstance(self._head, LdaHead):
                 return gains.exact(self._head, x, counts, lambda: reward(self.evaluate("reward")), remove)
-            assert isinstance(self._head, LinearHead)
+            if not isinstance(self._head, LinearHead):
+                raise ValueError(f"single gains are not known for segmenter={self._segmenter!r}; use 'linear' or 'lda'")
             weights = torch.from_numpy(reward.weights(self.evaluate("reward"))).float()
             return gains.influence(self._head, x, counts, *self._tensors("reward"), weights)
 
@@ -180,7 +228,24 @@ class Learner:
         self.labelled = np.concatenate([self.labelled, regions])
         self._embedding = np.concatenate([self._embedding, _unit(x.mean(1)).numpy()])
 
+    def _probs(self, x: Tensor) -> NDArray[np.float32]:
+        """Class probabilities of cells: features (n, rows, columns, D) -> (n, C, rows, columns)."""
+        return _as_maps(self._head.logits(x.flatten(0, 2)).softmax(0), x.shape[:3]).numpy()
+
+    def _compare(self, embedding: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Largest and mean cosine to the labelled regions; -1 while nothing is labelled."""
+        if not len(self._embedding):
+            nothing = np.full(len(embedding), -1, np.float32)
+            return nothing, nothing.copy()
+        labelled = torch.from_numpy(self._embedding).T
+        nearest = [(part @ labelled).amax(1) for part in torch.split(embedding, ROWS)]
+        return torch.cat(nearest).numpy(), (embedding @ labelled.mean(1)).numpy()
+
     def _region_counts(self, regions: Ids) -> NDArray[np.float32]:
+        """Label counts of the cells of regions (n, cells, C); of a region that is one pixel, its own label."""
+        if self._grid.pixels:
+            labels = self._grid.cut(self._data.masks, regions).reshape(-1, 1, 1)
+            return (labels == np.arange(self._classes)).astype(np.float32)
         counts = self._grid.cut(self._counts, regions, self._cell).astype(np.float32)
         return counts.reshape(len(regions), counts.shape[1] * counts.shape[2], self._classes)
 
@@ -212,7 +277,8 @@ class Learner:
         dimensions = self._vectors.shape[-1]
         if self._segmenter == "lda":
             return LdaHead(dimensions, self._classes)
-        return LinearHead(dimensions, self._classes, self._cell**2)
+        unit = 1 if self._grid.pixels else self._cell**2
+        return (MlpHead if self._segmenter == "mlp" else LinearHead)(dimensions, self._classes, unit)
 
     def _settings(self) -> AbstractContextManager[None]:
         return torch_threads(THREADS)
@@ -224,6 +290,11 @@ def _winners(logits: Tensor) -> Tensor:
     if winners.sum() != logits.shape[1]:  # ties, as with weights that are all zero: the first class wins
         winners = torch.zeros_like(logits).scatter_(0, logits.argmax(0, keepdim=True), 1.0)
     return winners
+
+
+def _as_maps(flat: Tensor, shape: Sequence[int]) -> Tensor:
+    """View (C, n rows columns) as (n, C, rows, columns)."""
+    return flat.view(len(flat), *shape).movedim(0, 1)
 
 
 def _unit(x: Tensor) -> Tensor:

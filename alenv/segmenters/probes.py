@@ -7,7 +7,7 @@ Matrices are laid out as (classes, cells), because reductions over few classes t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -31,8 +31,14 @@ class Head(Protocol):
     def logits(self, x: Tensor) -> Tensor:
         """Return the logits (C, n) of features (n, D)."""
 
+    def body(self, x: Tensor) -> Tensor:
+        """Return what the last layer sees of features (n, D): (n, D')."""
+
+    def samples(self, rng: np.random.Generator, passes: int) -> Iterator[Tensor]:
+        """Yield last layers (C, D' + 1), the bias last: one for each Monte-Carlo pass."""
+
     def get_state(self) -> State:
-        """Return all that later results depend on, apart from the added cells of a linear head."""
+        """Return all that later results depend on, apart from the added cells."""
 
     def set_state(self, state: State) -> None:
         """Restore what ``get_state`` returned."""
@@ -49,7 +55,7 @@ class LinearHead:
     Args:
         dimensions: Length D of a feature vector.
         classes: Number of classes C.
-        cell_pixels: Pixels in a cell.
+        unit: Labelled pixels that count as one observation: a cell's, or 1 where single pixels are labelled.
     """
 
     l2 = 5.0
@@ -59,8 +65,8 @@ class LinearHead:
     patience = 25
     """Evaluations after which the Hessian is taken anew, at the minimum that was found, to polish it."""
 
-    def __init__(self, dimensions: int, classes: int, cell_pixels: int) -> None:
-        self._cell_pixels = cell_pixels
+    def __init__(self, dimensions: int, classes: int, unit: int) -> None:
+        self._unit = unit
         self._x = torch.empty(dimensions + 1, 0)  # feature by feature: the products are a tenth faster
         self._counts = torch.empty(0, classes)
         self._weights = torch.zeros(classes, dimensions + 1)
@@ -115,6 +121,17 @@ class LinearHead:
         """Return the logits (C, n) of features (n, D)."""
         return torch.addmm(self._weights[:, -1:], self._weights[:, :-1], x.T)
 
+    def body(self, x: Tensor) -> Tensor:
+        """Return the features themselves."""
+        return x
+
+    def samples(self, rng: np.random.Generator, passes: int) -> Iterator[Tensor]:
+        """Yield weights from the Laplace approximation of the posterior, ``N(W, H^-1)``."""
+        factor = torch.linalg.cholesky(self._hessian)
+        noise = torch.from_numpy(rng.standard_normal((len(factor), passes), np.float32))
+        for shift in torch.linalg.solve_triangular(factor.T, noise, upper=True).T:
+            yield self._weights + shift.view_as(self._weights)
+
     def get_state(self) -> State:
         """Return weights and Hessian; the cells are not part of it."""
         counters = np.array([self._seen, self._renewed])
@@ -148,22 +165,14 @@ class LinearHead:
         factor = torch.linalg.cholesky(self._hessian)
         direction = torch.cholesky_solve(gradient.reshape(-1, 1), factor).view_as(self._weights)
         flat = x.flatten(0, 1)
-        targets = (counts.flatten(0, 1) * self._class_weights()).T
+        targets = (counts.flatten(0, 1) * class_weights(self._counts, self._unit)).T
         residual = self.logits(flat).softmax(0) * targets.sum(0) - targets
         slope = torch.addmm(direction[:, -1:], direction[:, :-1], flat.T)
         return (residual * slope).sum(0).view(x.shape[:2]).sum(1)
 
-    def _class_weights(self) -> Tensor:
-        """Weight of one pixel of each class (C,); a class counts as one cell of pixels at least."""
-        frequency = self._counts.sum(0)
-        if not frequency.any():
-            return torch.full_like(frequency, 1 / self._cell_pixels)
-        weights = frequency.clamp_min(self._cell_pixels).rsqrt()
-        return weights * (frequency.sum() / (weights * frequency).sum() / self._cell_pixels)
-
     def _targets(self) -> Tensor:
         """Weighted label shares (C, n)."""
-        return (self._counts * self._class_weights()).T.contiguous()
+        return (self._counts * class_weights(self._counts, self._unit)).T.contiguous()
 
     def _update_hessian(self, mass: Tensor) -> None:
         """Add the new cells at the current weights; compute it anew when the cells have doubled."""
@@ -227,6 +236,14 @@ class LdaHead:
         """Return the logits (C, n) of features (n, D)."""
         return torch.addmm(self._bias, self._weights, x.T)
 
+    def body(self, x: Tensor) -> Tensor:
+        """Return the features themselves."""
+        return x
+
+    def samples(self, rng: np.random.Generator, passes: int) -> Iterator[Tensor]:
+        """Yield weights with some features dropped: there is no likelihood to take a posterior of."""
+        return dropped(torch.cat([self._weights, self._bias], 1), rng, passes)
+
     def get_state(self) -> State:
         """Return the statistics and the solution."""
         return {name: getattr(self, f"_{name}").numpy().copy() for name in _LDA_STATE}
@@ -238,6 +255,31 @@ class LdaHead:
 
 
 _LDA_STATE = ("counts", "sums", "moments", "weights", "bias")
+
+
+DROPOUT = 0.2
+"""Share of features that a Monte-Carlo pass without a posterior leaves out."""
+
+
+def dropped(weights: Tensor, rng: np.random.Generator, passes: int) -> Iterator[Tensor]:
+    """Yield last layers (C, D + 1) with random columns set to zero and the others scaled up; the bias stays."""
+    for _ in range(passes):
+        kept = torch.from_numpy(rng.random(weights.shape[1] - 1) >= DROPOUT) / (1 - DROPOUT)
+        yield weights * torch.cat([kept.float(), torch.ones(1)])
+
+
+def class_weights(counts: Tensor, unit: int) -> Tensor:
+    """Weight of one pixel of each class (C,); a class counts as one unit of pixels at least.
+
+    Args:
+        counts: Label counts of the cells (n, C).
+        unit: Labelled pixels that count as one observation.
+    """
+    frequency = counts.sum(0)
+    if not frequency.any():
+        return torch.full_like(frequency, 1 / unit)
+    weights = frequency.clamp_min(unit).rsqrt()
+    return weights * (frequency.sum() / (weights * frequency).sum() / unit)
 
 
 def with_bias(x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import data_equivalence
 
-SEGMENTERS = ("linear", "lda")
+SEGMENTERS = ("linear", "lda", "mlp")
 
 
 def rollout(env, actions, seed=None):
@@ -34,7 +34,8 @@ def in_new_process(kwargs, state, actions):
 
 @pytest.mark.parametrize("segmenter", SEGMENTERS)
 def test_two_environments_agree_over_a_whole_episode(segmenter):
-    kwargs = {"budget": 72, "segmenter": segmenter, "scores": ["entropy"], "pick_gains": True}
+    scores = ["entropy", "balent", "difficulty_score", "distance"]
+    kwargs = {"budget": 72, "segmenter": segmenter, "scores": scores, "pick_gains": segmenter != "mlp"}
     first, second = (gym.make("RegionSelect-v0", **kwargs).unwrapped for _ in range(2))
     actions = some_actions(72)
     assert data_equivalence(rollout(first, actions, seed=3), rollout(second, actions, seed=3), exact=True)
@@ -59,7 +60,7 @@ def test_environments_do_not_disturb_each_other(small):
 
 @pytest.mark.parametrize("segmenter", SEGMENTERS)
 def test_global_state_is_untouched(small, segmenter):
-    env = gym.make("RegionSelect-v0", **small, segmenter=segmenter, pick_gains=True).unwrapped
+    env = gym.make("RegionSelect-v0", **small, segmenter=segmenter, pick_gains=segmenter != "mlp").unwrapped
     env.reset(seed=0)
     torch.set_num_threads(2)
     random.seed(1)
@@ -86,7 +87,13 @@ def test_results_do_not_depend_on_the_callers_threads(small):
 @pytest.mark.parametrize("segmenter", SEGMENTERS)
 def test_snapshot_goes_on_in_a_spawned_process(segmenter):
     """Taken in mid-round; 30 more steps, over two ends of rounds, equal the uninterrupted run bit for bit."""
-    kwargs = {"picks": 12, "budget": 72, "segmenter": segmenter, "scores": ["margin"], "pick_gains": True}
+    kwargs = {
+        "picks": 12,
+        "budget": 72,
+        "segmenter": segmenter,
+        "scores": ["margin", "bald"],
+        "pick_gains": segmenter != "mlp",
+    }
     env = gym.make("RegionSelect-v0", **kwargs).unwrapped
     rollout(env, some_actions(29), seed=5)
     state = env.get_state()
@@ -162,7 +169,7 @@ def test_same_seed_same_candidates_for_other_policies(small):
         env.reset(seed=0)
         for _ in range(4):
             env.step(choose)
-        pools.append([set(pool.tolist()) for pool in env._current.pools])
+        pools.append([set(env._current.candidates[part].tolist()) for part in env._current._candidates.shown])
     for one, other in zip(*pools, strict=True):
         assert len(one - other) <= 4
     assert pools[0] != pools[1]

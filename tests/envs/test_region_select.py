@@ -183,8 +183,8 @@ def test_last_feature_is_similarity_to_this_rounds_picks(small):
     assert (obs["candidates"][:, -1] == 0).all()
     obs, *_ = env.step(3)
     learner, round_ = env._campaign.learner, env._current
-    shown = learner.predict(round_.pools[1]).embedding
-    chosen = learner.predict(round_.pools[0][3:4]).embedding
+    shown = learner.predict(round_.candidates[20:40]).embedding
+    chosen = learner.predict(round_.candidates[3:4]).embedding
     np.testing.assert_allclose(obs["candidates"][:, -1], (1 + shown @ chosen[0]) / 2, atol=1e-5)
 
 
@@ -193,7 +193,7 @@ def test_scores_are_the_mean_of_the_map(small):
 
     env = make(**small, scores=["margin", "class_balanced_entropy"])
     obs, _ = env.reset(seed=0)
-    probs = env._campaign.learner.predict(env._current.pools[0]).probs
+    probs = env._campaign.learner.predict(env._current.candidates[:20]).probs
     np.testing.assert_allclose(obs["scores"][:, 0], margin(probs).mean((1, 2)), rtol=1e-5)
     expected = class_balanced_entropy(probs, env._campaign.class_pixels).mean((1, 2))
     np.testing.assert_allclose(obs["scores"][:, 1], expected, rtol=1e-5)

@@ -10,9 +10,17 @@ import torch
 from scipy.stats import spearmanr
 
 from alenv.data import IGNORE
+from alenv.regions import RegionGrid
+from alenv.segmenters.learner import Learner
+from alenv.segmenters.probes import DROPOUT, LinearHead, dropped
 
-HEADS = ["linear", "lda"]
-both = pytest.mark.parametrize("segmenter", HEADS)
+both = pytest.mark.parametrize("segmenter", ["linear", "lda"])
+every = pytest.mark.parametrize("segmenter", ["linear", "lda", "mlp"])
+
+
+def gains(learner, scenes, regions, remove=False):
+    """Gains where there are any."""
+    return np.zeros(0) if learner._segmenter == "mlp" else learner.gains(regions, scenes.reward, remove)
 
 
 def count_pixels(learner, data, images):
@@ -29,7 +37,7 @@ def assert_same(first, second):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name), err_msg=name)
 
 
-@both
+@every
 @pytest.mark.parametrize("split", ["reward", "state"])
 def test_confusion_equals_counting_pixels(scenes, segmenter, split):
     """Evaluated on cells, yet exact at full resolution; the reward split takes a path of its own."""
@@ -39,7 +47,7 @@ def test_confusion_equals_counting_pixels(scenes, segmenter, split):
     np.testing.assert_array_equal(confusion, count_pixels(learner, scenes.data, scenes.data.splits[split]))
 
 
-@both
+@every
 def test_untrained_model_counts_each_pixel_once(scenes, segmenter):
     """All logits tie there."""
     learner = scenes.learner(segmenter)
@@ -49,14 +57,14 @@ def test_untrained_model_counts_each_pixel_once(scenes, segmenter):
     np.testing.assert_array_equal(learner.evaluate("reward")[0], labels)
 
 
-@both
+@every
 def test_training_helps(scenes, segmenter):
     few, many = (scenes.learner(segmenter, scenes.regions[:n]) for n in (24, 300))
     scores = [scenes.reward(x.evaluate("reward")) for x in (scenes.learner(segmenter), few, many)]
     assert scores[0] + 5 < scores[1] < scores[2] - 3
 
 
-@both
+@every
 def test_predictions_are_probabilities_in_the_order_of_the_ids(scenes, segmenter):
     learner = scenes.learner(segmenter, scenes.regions[:60])
     ids = scenes.regions[60:90]
@@ -103,7 +111,7 @@ def test_no_regions_change_nothing(scenes, segmenter):
     assert abs(learner.evaluate("reward") - before).sum() <= 0.004 * before.sum()
 
 
-@both
+@every
 def test_reset_forgets_all(scenes, segmenter):
     learner = scenes.learner(segmenter, scenes.regions[:40])
     learner.reset()
@@ -123,7 +131,7 @@ def test_two_fits_equal_one(scenes, segmenter):
     assert same == 1 if segmenter == "lda" else same >= 0.999
 
 
-@both
+@every
 def test_a_snapshot_goes_on_bit_for_bit(scenes, segmenter):
     """In another learner and through bytes, although the labels are then added all at once."""
     learner = scenes.learner(segmenter, scenes.regions[:48], scenes.regions[48:49], scenes.regions[49:72])
@@ -135,13 +143,14 @@ def test_a_snapshot_goes_on_bit_for_bit(scenes, segmenter):
         np.testing.assert_array_equal(other.evaluate("reward"), learner.evaluate("reward"))
         assert_same(other.predict(scenes.regions[90:130]), learner.predict(scenes.regions[90:130]))
         for remove in (False, True):
-            gains = [x.gains(scenes.regions[:5], scenes.reward, remove) for x in (other, learner)]
-            np.testing.assert_array_equal(*gains)
+            np.testing.assert_array_equal(*(gains(x, scenes, scenes.regions[:5], remove) for x in (other, learner)))
+        passes = [list(x.passes(scenes.regions[:5], np.random.default_rng(1), 3)) for x in (other, learner)]
+        np.testing.assert_array_equal(*passes)
         for x in (other, learner):
             x.fit(scenes.regions[72:96])
 
 
-@both
+@every
 def test_labels_of_the_state_split_are_not_read_before_they_are_bought(scenes, segmenter):
     """Predictions depend on bought labels alone."""
     learner = scenes.learner(segmenter, scenes.regions[:30])
@@ -154,7 +163,7 @@ def test_labels_of_the_state_split_are_not_read_before_they_are_bought(scenes, s
     assert_same(learner.predict(scenes.regions[:40]), other.predict(scenes.regions[:40]))
 
 
-@both
+@every
 def test_globals_are_left_alone(scenes, segmenter):
     torch.manual_seed(5)
     np.random.seed(5)  # noqa: NPY002
@@ -164,8 +173,12 @@ def test_globals_are_left_alone(scenes, segmenter):
     learner = scenes.learner(segmenter, scenes.regions[:30])
     learner.predict(scenes.regions[:5])
     learner.evaluate("reward")
-    learner.gains(scenes.regions[:2], scenes.reward)
+    gains(learner, scenes, scenes.regions[:2])
     learner.label_map(0)
+    learner.maps(np.arange(2))
+    learner.difficulty(np.arange(2))
+    for _ in learner.passes(scenes.regions[:2], np.random.default_rng(0), 2):
+        seen.append(torch.get_num_threads())
     learner.set_state(learner.get_state())
     learner.replace(scenes.data, scenes.data.splits["state"][:2])
     thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
@@ -173,21 +186,22 @@ def test_globals_are_left_alone(scenes, segmenter):
     thread.join()
     seen.append(torch.get_num_threads())
     torch.set_num_threads(before)
-    assert seen == [2, 2]
+    assert seen == [2, 2, 2, 2]
     assert torch.equal(torch.get_rng_state(), state)
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
     assert torch.is_grad_enabled()
     assert torch.get_default_dtype() == torch.float32
 
 
-@both
+@every
 def test_threads_of_the_caller_do_not_matter(scenes, segmenter):
     before, results = torch.get_num_threads(), []
     for threads in (1, 2):
         torch.set_num_threads(threads)
         learner = scenes.learner(segmenter, scenes.regions[:48], scenes.regions[48:72])
-        gains = learner.gains(scenes.regions[100:104], scenes.reward)
-        results.append((learner.predict(scenes.regions[:50]), learner.evaluate("reward"), gains))
+        passes = np.array(list(learner.passes(scenes.regions[:50], np.random.default_rng(1), 3)))
+        parts = passes, learner.difficulty(np.arange(3)), gains(learner, scenes, scenes.regions[100:104])
+        results.append((learner.predict(scenes.regions[:50]), learner.evaluate("reward"), *parts))
     torch.set_num_threads(before)
     assert_same(results[0][0], results[1][0])
     for one, two in zip(results[0][1:], results[1][1:], strict=True):
@@ -260,3 +274,97 @@ def test_replaced_images_are_predicted_as_what_they_are(scenes):
 def test_unknown_split_is_an_error_that_helps(scenes):
     with pytest.raises(ValueError, match="unknown split 'rewards'; did you mean 'reward'"):
         scenes.learner().evaluate("rewards")
+
+
+# --- Monte-Carlo passes -----------------------------------------------------------------------------------------------
+
+
+@every
+def test_passes_scatter_about_the_prediction_and_repeat_by_seed(scenes, segmenter):
+    learner = scenes.learner(segmenter, scenes.regions[:48])
+    some = scenes.regions[60:90]
+    passes = np.array(list(learner.passes(some, np.random.default_rng(1), 40)))
+    probs = learner.predict(some).probs
+    assert passes.shape == (40, *probs.shape)
+    np.testing.assert_allclose(passes.sum(2), 1, rtol=0, atol=1e-5)
+    again = np.array(list(learner.passes(some, np.random.default_rng(1), 40)))
+    np.testing.assert_array_equal(passes, again)
+    assert (passes[0] != passes[1]).any()
+    assert abs(passes.mean(0) - probs).mean() < 0.5 * passes.std(0).mean() + 0.01
+
+
+def test_laplace_passes_scatter_as_the_hessian_says():
+    """Weights of the passes have the posterior's covariance."""
+    rng = np.random.default_rng(0)
+    head = LinearHead(3, 2, 1)
+    head.add(torch.tensor(rng.normal(size=(60, 3))).float(), torch.eye(2)[rng.integers(2, size=60)])
+    head.fit()
+    samples = torch.stack(list(head.samples(np.random.default_rng(1), 40_000))).flatten(1).double()
+    np.testing.assert_allclose(samples.mean(0), head._weights.flatten(), rtol=0, atol=0.02)
+    covariance = torch.linalg.inv(head._hessian.double())
+    np.testing.assert_allclose(torch.cov(samples.T), covariance, rtol=0, atol=0.03 * float(covariance.max()))
+
+
+def test_dropped_columns_are_whole_and_the_mean_is_kept():
+    weights = torch.arange(1.0, 13).view(2, 6)
+    samples = torch.stack(list(dropped(weights, np.random.default_rng(0), 5000)))
+    assert (samples[..., -1] == weights[:, -1]).all()
+    gone = samples[..., :-1] == 0
+    assert (gone[:, 0] == gone[:, 1]).all()
+    assert gone.float().mean() == pytest.approx(DROPOUT, abs=0.01)
+    np.testing.assert_allclose(samples.mean(0), weights, rtol=0.03)
+
+
+def test_more_labels_leave_less_doubt(scenes):
+    """The posterior narrows as labels come in: the reason for taking it."""
+    spread = []
+    for n in (24, 240):
+        learner = scenes.learner("linear", scenes.regions[:n])
+        passes = np.array(list(learner.passes(scenes.regions[300:330], np.random.default_rng(0), 10)))
+        spread.append(passes.std(0).mean())
+    assert spread[1] < 0.7 * spread[0]
+
+
+def test_single_gains_of_a_perceptron_are_an_error_that_helps(scenes):
+    with pytest.raises(ValueError, match="segmenter='mlp'; use 'linear' or 'lda'"):
+        scenes.learner("mlp", scenes.regions[:4]).gains(scenes.regions[:1], scenes.reward)
+
+
+# --- single pixels ----------------------------------------------------------------------------------------------------
+
+
+@every
+def test_pixels_teach_what_their_cells_look_like(scenes, segmenter):
+    """Pixels of every cell of some regions, labelled one by one, make a model like those regions do."""
+    size = scenes.grid.size
+    pixels = RegionGrid(size, (1, 1))
+    learner = Learner(scenes.data, pixels, scenes.cell, segmenter, scenes.features, None)
+    rng, images = np.random.default_rng(0), scenes.data.splits["train"][:40]
+    ids = np.concatenate([i * pixels.per_image + rng.choice(pixels.per_image, 40, replace=False) for i in images])
+    learner.fit(ids[:800])
+    few = scenes.reward(learner.evaluate("reward"))
+    learner.fit(ids[800:])
+    assert scenes.reward(learner.evaluate("reward")) > max(few, 30)
+    prediction = learner.predict(ids[:30])
+    assert prediction.probs.shape == (30, len(scenes.data.classes), 1, 1)
+    np.testing.assert_allclose(prediction.nearest, 1, atol=1e-5)
+    image, y, x = (int(v[0]) for v in pixels.locate(ids[:1]))
+    whole = learner.maps(np.array([image]))[0]
+    np.testing.assert_allclose(prediction.probs[0, :, 0, 0], whole[:, y // scenes.cell, x // scenes.cell], atol=1e-5)
+
+
+def test_a_pixel_has_its_own_label_and_none_where_the_mask_has_none(scenes):
+    pixels = RegionGrid(scenes.grid.size, (1, 1))
+    learner = Learner(scenes.data, pixels, scenes.cell, "lda", scenes.features, None)
+    mask = scenes.data.masks[7]
+    counts = learner._region_counts(7 * pixels.per_image + np.arange(pixels.per_image))[:, 0]
+    known = mask.ravel() != IGNORE
+    np.testing.assert_array_equal(counts.argmax(1)[known], mask.ravel()[known])
+    np.testing.assert_array_equal(counts.sum(1), known)
+
+
+def test_many_rows_are_compared_in_parts(scenes, monkeypatch):
+    learner = scenes.learner("lda", scenes.regions[:20])
+    whole = learner.predict(scenes.regions[:50])
+    monkeypatch.setattr("alenv.segmenters.learner.ROWS", 7)
+    np.testing.assert_allclose(learner.predict(scenes.regions[:50]).nearest, whole.nearest, atol=1e-6)
