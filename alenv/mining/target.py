@@ -1,0 +1,127 @@
+"""What mined images are worth: a head trained on them alone, scored on the test images.
+
+The head is a binary logistic regression on frozen cell features, class against rest: small, convex and therefore free
+of training noise. Cells keep their label counts, so scores over cells are exact over pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from alenv import data as datasets
+from alenv.errors import unknown
+from alenv.mining.embeddings import BACKBONE
+from alenv.segmenters.features import cell_features
+from alenv.segmenters.probes import LinearHead
+from alenv.segmenters.threads import torch_threads
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a class is found, 0..1; NaN where no scored pixel has the class.
+
+    Attributes:
+        iou: Intersection over union of the cells that the head assigns to the class.
+        average_precision: Area under precision over recall; free of a threshold.
+    """
+
+    iou: float
+    average_precision: float
+
+
+class Target:
+    """Trains and scores heads for single classes of one dataset.
+
+    Images have the indices that they have in the dataset and in its mining pool.
+
+    Args:
+        name: A name in ``alenv.data.DATASETS``.
+        root: Where the dataset lies, if not in the usual places.
+        backbone: Of the cell features: a torchvision model (``squeezenet1_0`` by default), or ``filterbank``.
+        split: The images that are scored.
+
+    Raises:
+        ValueError: If a name is unknown, or files or weights are not what they should be.
+        FileNotFoundError: If the dataset or the weights are missing.
+    """
+
+    def __init__(self, name: str, root: str | None = None, backbone: str | None = None, split: str = "test") -> None:
+        data, cell = datasets.load(name, root), datasets.dataset(name).CELL
+        if split not in data.splits:
+            raise unknown(f"split of {name}", split, data.splits)
+        features = cell_features(data, cell, backbone or BACKBONE, None)
+        self.classes = data.classes
+        self._scored = data.splits[split]
+        self._cell_pixels = cell * cell
+        self._x, self._counts = features.vectors, features.counts
+        self._labelled = features.counts.sum(-1, dtype=np.int32)
+        self._scored_x = self._features(self._scored)
+
+    def score(self, images: ArrayLike, target: str) -> Score:
+        """Train a head on all cells of some images, and score it.
+
+        Args:
+            images: Indices of the images, in any order; none at all is allowed.
+            target: Name of the class.
+
+        Raises:
+            ValueError: If the class is unknown, or an image is among the scored ones.
+        """
+        images = np.unique(np.asarray(images, np.int64))
+        self._check(images, target)
+        index = self.classes.index(target)
+        with torch_threads(1):
+            logits = self._train(images, index).logits(self._scored_x)
+        return score_cells((logits[1] - logits[0]).numpy(), *self._split(self._scored, index))
+
+    def _check(self, images: NDArray[np.int64], target: str) -> None:
+        if target not in self.classes:
+            raise unknown("class", target, self.classes)
+        if len(leaked := np.intersect1d(images, self._scored)):
+            raise ValueError(
+                f"image {leaked[0]} ({len(leaked)} in all) is among those that are scored; mine other splits"
+            )
+
+    def _train(self, images: NDArray[np.int64], index: int) -> LinearHead:
+        head = LinearHead(self._x.shape[-1], 2, self._cell_pixels)
+        own, rest = self._split(images, index)
+        head.add(self._features(images), torch.from_numpy(np.stack([rest, own], 1)).float())
+        head.fit()
+        return head
+
+    def _features(self, images: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(self._x[images].reshape(-1, self._x.shape[-1]))
+
+    def _split(self, images: NDArray[np.int64], index: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return pixels of the class and of all others in every cell of some images, (cells,) each."""
+        own = self._counts[images, ..., index].astype(np.int64).ravel()
+        return own, self._labelled[images].ravel() - own
+
+
+def score_cells(score: NDArray[np.floating], own: NDArray[np.int64], rest: NDArray[np.int64]) -> Score:
+    """Score cells by the pixels they hold.
+
+    Args:
+        score: (cells,), above 0 where the class is predicted.
+        own: (cells,), pixels of the class.
+        rest: (cells,), labelled pixels of all other classes.
+    """
+    if not own.any():
+        return Score(np.nan, np.nan)
+    found = score > 0
+    iou = own[found].sum() / (own.sum() + rest[found].sum())
+    return Score(float(iou), average_precision(score, own, rest))
+
+
+def average_precision(score: NDArray[np.floating], own: NDArray[np.int64], rest: NDArray[np.int64]) -> float:
+    """Average the precision over the pixels of a class, cells in falling order of score; equal scores count as one."""
+    order = np.argsort(-score, kind="stable")
+    last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
+    hits, misses = np.cumsum(own[order])[last], np.cumsum(rest[order])[last]
+    gained = np.diff(hits, prepend=0)
+    return float((gained * hits / np.maximum(hits + misses, 1)).sum() / hits[-1])
