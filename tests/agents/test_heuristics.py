@@ -1,0 +1,95 @@
+"""What each heuristic does with its channels."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from agents.heuristics import POLICIES, Cbda, CbdaBalance, CbdaDynamic, CoreSet, PowerBald, Ripu, StratifiedRandom
+from alenv.acquisition import SCORES
+
+
+def observation(scores, mask=None):
+    scores = np.array(scores, np.float32)
+    mask = np.ones(len(scores), np.int8) if mask is None else np.array(mask, np.int8)
+    return {"scores": scores, "action_mask": mask}
+
+
+def started(policy, seed=0):
+    policy.reset(seed)
+    return policy
+
+
+def picks(policy, obs, number):
+    return Counter(policy.act(obs, {}) for _ in range(number))
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_names_and_channels_are_known_and_papers_are_named(name):
+    policy = POLICIES[name]()
+    assert policy.name == name
+    assert set(policy.scores) <= set(SCORES)
+    assert len(type(policy).__doc__) > 60
+
+
+def test_stratified_random_meets_every_predicted_class_as_often():
+    obs = observation([[0], [0], [0], [0], [3], [7]], mask=[1, 1, 1, 1, 1, 0])
+    counts = picks(started(StratifiedRandom()), obs, 2000)
+    assert counts[4] == pytest.approx(1000, abs=110)
+    assert all(counts[i] == pytest.approx(250, abs=70) for i in range(4))
+    assert counts[5] == 0
+
+
+def test_power_bald_draws_in_proportion_to_bald():
+    obs = observation([[0.1], [0.3], [0.0], [0.6]], mask=[1, 1, 1, 1])
+    counts = picks(started(PowerBald()), obs, 4000)
+    for action, share in enumerate([0.1, 0.3, 0, 0.6]):
+        assert counts[action] / 4000 == pytest.approx(share, abs=0.04)
+
+
+def test_random_policies_repeat_by_seed():
+    obs = observation([[0.5]] * 20)
+    for make in (StratifiedRandom, PowerBald):
+        runs = [[policy.act(obs, {}) for _ in range(9)] for policy in (started(make(), s) for s in (4, 4, 5))]
+        assert runs[0] == runs[1] != runs[2]
+
+
+def test_core_set_takes_the_farthest():
+    assert CoreSet().act(observation([[0.2], [0.9], [1.5]], mask=[1, 1, 0]), {}) == 1
+
+
+def test_ripu_gives_every_image_the_same_quota():
+    """Columns: score, entropy, image. Image 5 has the best scores, but one pick of each image in turn."""
+    obs = observation([[0.9, 0, 5], [0.8, 0, 5], [0.7, 0, 5], [0.2, 0, 6], [0.1, 0, 7], [0.05, 0, 7]])
+    policy = started(Ripu())
+    order = []
+    for _ in range(5):
+        order.append(policy.act(obs, {}))
+        obs["action_mask"][order[-1]] = 0
+    assert order == [0, 3, 4, 1, 5]
+    assert started(policy).act(observation([[0.9, 0, 5], [0.2, 0, 6]]), {}) == 0
+
+
+def test_a_quota_never_forbids_the_only_candidate():
+    policy, obs = started(Ripu()), observation([[0.9, 0, 5], [0.1, 0, 6]], mask=[1, 0])
+    assert [policy.act(obs, {}) for _ in range(3)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("make", [CbdaDynamic, Cbda])
+def test_dynamic_arms_let_all_images_compete(make):
+    policy, obs = started(make()), observation([[0.9, 0, 5], [0.8, 0, 5], [0.2, 0, 6]])
+    assert policy.act(obs, {}) == 0
+    obs["action_mask"][0] = 0
+    assert policy.act(obs, {}) == 1
+
+
+def test_pure_windows_are_ranked_by_their_uncertainty():
+    policy = started(CbdaDynamic())
+    assert policy.act(observation([[0, 0.3, 1], [0, 0.9, 1], [0, 0.5, 1]]), {}) == 1
+    assert policy.act(observation([[0, 9.9, 1], [1e-6, 0.1, 1], [0, 0.5, 1]]), {}) == 1
+    assert policy.act(observation([[0, 0.3, 1], [0, 0.9, 1]], mask=[1, 0]), {}) == 0
+
+
+def test_the_four_arms_differ_in_score_and_quota():
+    arms = [(make().scores[0], make.dynamic) for make in (Ripu, CbdaBalance, CbdaDynamic, Cbda)]
+    assert arms == [("ripu", False), ("cbda", False), ("ripu", True), ("cbda", True)]
