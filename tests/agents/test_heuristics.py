@@ -25,11 +25,10 @@ def picks(policy, obs, number):
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_names_and_channels_are_known_and_papers_are_named(name):
+def test_names_and_channels_are_known(name):
     policy = POLICIES[name]()
     assert policy.name == name
     assert set(policy.scores) <= set(SCORES)
-    assert len(type(policy).__doc__) > 60
 
 
 def test_stratified_random_meets_every_predicted_class_as_often():
