@@ -1,0 +1,167 @@
+"""Measure and fit how the accuracy of a class grows with the pixels of it that were labelled.
+
+Writes ``curves.json`` (class -> form and parameters, for ``gain="curve"``), ``points.json`` and ``curves.png``.
+A run can be killed at any moment; the same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import tyro
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from alenv.data.store import key
+from alenv.mining import curves
+from alenv.mining.embeddings import embed_dataset
+from alenv.mining.pool import MiningPool
+from alenv.mining.target import Target
+
+SCORES = ("iou", "average_precision")
+SHOWN = 12
+"""Classes in the picture: the most frequent ones."""
+
+
+@dataclass(frozen=True)
+class Args:
+    """Measure quantity-accuracy curves."""
+
+    dataset: str = "ccp"
+    """a dataset with masks, such as ccp, camvid or scenes"""
+    root: str | None = None
+    """where it lies, if not in the usual places"""
+    backbone: str | None = None
+    """frozen network of embeddings and cells (default: squeezenet1_0), or filterbank"""
+    out: Path | None = None
+    """folder of the results (default: results/curves-<dataset>)"""
+    classes: tuple[str, ...] = ()
+    """measure these only (default: all that occur in policy and test images)"""
+    jobs: int = 1
+    """classes at the same time, one thread each"""
+
+
+Measured = dict[str, list[dict[str, Any]]]
+
+
+def main(args: Args) -> int:
+    """Measure what is missing, fit, and return the exit status: 0, 2 for wrong arguments, 130 if interrupted."""
+    console = Console()
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("alenv").setLevel(logging.INFO)  # embedding takes minutes: say what it does
+    out = args.out or Path("results") / f"curves-{args.dataset}"
+    try:
+        pool = embed_dataset(args.dataset, args.root, args.backbone)
+        Target(args.dataset, args.root, args.backbone)  # so that the workers find the cache built
+        points = _measure_all(args, pool, out, console)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        console.print(f"interrupted; what is measured stays in {out}, the same command goes on")
+        return 130
+    _report(pool, points, out, console)
+    return 0
+
+
+def _measure_all(args: Args, pool: MiningPool, out: Path, console: Console) -> Measured:
+    names = args.classes or _occurring(pool)
+    for name in names:
+        curves.quantities(pool, name)  # an unknown class shows before anything is measured
+    paths = {name: out / "points" / f"{key(args.backbone, pool.manifest, name, curves.REPEATS)}.json" for name in names}
+    missing = [name for name in names if not paths[name].exists()]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
+        bar = progress.add_task("classes", total=len(names), completed=len(names) - len(missing))
+        with joblib.parallel_config("loky", n_jobs=args.jobs, inner_max_num_threads=1):
+            parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)
+            for _ in parallel(joblib.delayed(_measure)(args, pool, name, paths[name]) for name in missing):
+                progress.advance(bar)
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items()}
+
+
+def _occurring(pool: MiningPool) -> list[str]:
+    held = {name: curves.quantities(pool, name) for name in pool.classes}
+    return [name for name, n in held.items() if all(n[pool.splits[part]].any() for part in ("train", "test"))]
+
+
+def _measure(args: Args, pool: MiningPool, name: str, path: Path) -> None:
+    target = Target(args.dataset, args.root, args.backbone)
+    _write(path, curves.measure(pool, target, name))
+
+
+def _write(path: Path, value: Any) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+    unfinished.write_text(json.dumps(value, indent=1), encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _report(pool: MiningPool, points: Measured, out: Path, console: Console) -> None:
+    fitted = {name: curves.curve(points.get(name, []), curves.typical(pool, name)) for name in pool.classes}
+    _write(out / "curves.json", fitted)
+    _write(out / "points.json", points)
+    draw(points, fitted).savefig(out / "curves.png", dpi=120)
+    console.print(_correlations(points), _forms(pool, points))
+    console.print(f"curves: {out / 'curves.json'}", soft_wrap=True)
+
+
+def _correlations(points: Measured) -> Table:
+    table = Table("protocol", *SCORES, "iou with images", title="median over classes of Spearman's correlation")
+    for protocol in curves.REPEATS:
+        kinds = [(score, "pixels") for score in SCORES] + [("iou", "positives")]
+        values = [[curves.rank_correlation(p, protocol, *kind) for p in points.values()] for kind in kinds]
+        table.add_row(protocol, *(f"{np.nanmedian(column):.2f} ({np.isfinite(column).sum()})" for column in values))
+    return table
+
+
+def _forms(pool: MiningPool, points: Measured) -> Table:
+    table = Table("form", *SCORES, title="median over classes of the cross-validated R2 (classes where it is best)")
+    scale = {name: curves.typical(pool, name) for name in points}
+    fitted = {score: [curves.curve(p, scale[name], score) for name, p in points.items()] for score in SCORES}
+    for form in curves.FORMS:
+        cells = []
+        for entries in fitted.values():
+            r2 = [entry["r2"][form] for entry in entries if entry["r2"]]
+            best = sum(entry["form"] == form and not entry["fallback"] for entry in entries)
+            cells.append(f"{np.median(r2) if r2 else np.nan:.2f} ({best})")
+        table.add_row(form, *cells)
+    return table
+
+
+def draw(points: Measured, fitted: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Draw sets and curves of the most frequent classes."""
+    names = sorted(points, key=lambda name: -max(point["pixels"] for point in points[name]))[:SHOWN]
+    rows = -(-len(names) // 4)
+    figure = Figure(figsize=(12, 2.6 * max(1, rows)), layout="constrained")
+    for axis, name in zip(figure.subplots(max(1, rows), 4, squeeze=False).ravel(), names, strict=False):
+        for protocol, colour in zip(curves.REPEATS, ("#0072B2", "#E69F00", "#009E73"), strict=True):
+            chosen = [(p["pixels"], 100 * p["iou"]) for p in points[name] if p["protocol"] == protocol]
+            axis.plot(*zip(*chosen, strict=True), ".", color=colour, label=protocol, markersize=4)
+        n = np.linspace(0, max(point["pixels"] for point in points[name]), 200)
+        curve = fitted[name]
+        if not curve["fallback"]:
+            axis.plot(n, 100 * curves.evaluate(curve["form"], curve["parameters"], n), "k-", linewidth=1.2)
+        axis.set_title(f"{name}: {curve['form']}", fontsize=9)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel("labelled pixels of the class")
+    figure.supylabel("IoU on test images (points)")
+    if figure.axes:
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    return figure
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Args, description=__doc__)))
