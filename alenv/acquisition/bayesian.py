@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any, Generic
 
@@ -47,11 +48,11 @@ class MonteCarloMoments(Generic[Array]):
         elif type(probs) is not type(self._mean) or probs.shape != self._mean.shape:
             raise ValueError(f"this pass is {_describe(probs)}, but the first was {_describe(self._mean)}")
         self._count += 1
-        change = probs - self._mean
-        self._mean += change / self._count
-        change *= probs - self._mean
-        self._squares += change
         self._entropy += (passed - self._entropy) / self._count
+        for at in _blocks(probs.shape):
+            change = probs[at] - self._mean[at]
+            self._mean[at] += change / self._count
+            self._squares[at] += change * (probs[at] - self._mean[at])
 
     def mean(self) -> Array:
         """Mean probabilities, (..., C, H, W).
@@ -119,9 +120,9 @@ class MonteCarloMoments(Generic[Array]):
         """
         variance, total = self.variance(), self.total_entropy()
         posterior = 0 * total
-        for c in range(variance.shape[-3]):  # one class at a time, so that the many intermediate maps stay small
-            mean = self._mean[..., c, :, :].clip(min=1e-6, max=1 - 1e-6)
-            posterior += mean * _posterior_entropy(mean, variance[..., c, :, :])
+        for at in _blocks(variance.shape):
+            mean = self._mean[at].clip(min=1e-6, max=1 - 1e-6)
+            posterior[..., at[-2], :] += mean * _posterior_entropy(mean, variance[at])
         return (posterior + total) / (total + math.log(2))
 
     def balent(self) -> Array:
@@ -170,6 +171,15 @@ def _moments(mc_probs: Array) -> MonteCarloMoments[Array]:
     for probs in mc_probs:
         moments.add(probs)
     return moments
+
+
+def _blocks(shape: Sequence[int]) -> Iterator[tuple[Any, int, slice, slice]]:
+    """Yield indices of some rows of one class each, few enough that intermediate results stay in the cache."""
+    classes, height, width = shape[-3:]
+    rows = max(1, 2**14 // max(width, 1))
+    for c in range(classes):
+        for top in range(0, height, rows):
+            yield ..., c, slice(top, top + rows), slice(None)
 
 
 def _posterior_entropy(mean: Any, variance: Any) -> Any:

@@ -10,10 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from scipy import stats
+from scipy import special, stats
 
 from alenv.acquisition import MonteCarloMoments, bald, balent, entropy, power_bald
-from alenv.acquisition.bayesian import _posterior_entropy
+from alenv.acquisition.bayesian import _binet, _posterior_entropy
 
 FOLDER = Path(__file__).parents[1] / "golden"
 GOLDEN = np.load(FOLDER / "acquisition.npz")
@@ -118,6 +118,20 @@ def test_posterior_entropy_is_that_of_the_fitted_beta(mean, magnitude):
     assert result == pytest.approx(float(expected), rel=1e-7, abs=1e-9)
 
 
+def test_rounding_makes_no_positive_posterior_entropy():
+    """A uniform distribution's is zero, the largest there is."""
+    mean, precision = np.full(1000, 1e-14), 1 + np.linspace(-1e-9, 1e-9, 1000)
+    assert (_posterior_entropy(mean, mean * (1 - mean) / (precision + 1)) <= 0).all()
+
+
+def test_series_are_exact_where_they_take_over():
+    x = np.array([9.99, 10, 10.5, 12, 20])
+    log_gamma, psi = _binet(x, np)
+    stirling = (x - 0.5) * np.log(x) - x + 0.5 * math.log(2 * math.pi)
+    np.testing.assert_allclose(log_gamma + stirling, special.gammaln(x), rtol=0, atol=5e-14)
+    np.testing.assert_allclose(np.log(x) - psi, special.psi(x), rtol=0, atol=5e-14)
+
+
 @given(passes())
 def test_streaming_is_the_formula_over_all_passes(mc_probs):
     moments = gather(mc_probs)
@@ -193,6 +207,19 @@ def test_reciprocal_and_rank_around_the_pole(module):
 @given(passes(), st.integers(2, 5))
 def test_identical_passes_disagree_on_nothing(mc_probs, count):
     assert (gather([mc_probs[0]] * count).bald() == 0).all()
+
+
+def test_rounding_makes_no_negative_disagreement():
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet(np.ones(5), 400).T.reshape(5, 20, 20)
+    assert (gather([probs, probs * (1 + 1e-16 * rng.integers(-3, 4, probs.shape))]).bald() >= 0).all()
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_maps_of_many_blocks_are_scored_like_small_ones(score):
+    mc_probs = np.tile(GOLDEN["mc_probs"], (9, 20))[..., :71, :]
+    together, small = getattr(gather(mc_probs), score)(), getattr(gather(GOLDEN["mc_probs"]), score)()
+    np.testing.assert_allclose(together, np.tile(small, (9, 20))[:71], rtol=1e-9)
 
 
 @pytest.mark.parametrize("score", SCORES)

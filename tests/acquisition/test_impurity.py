@@ -150,6 +150,24 @@ def test_no_regions_have_no_scores(function, kind):
     assert tuple(function(as_kind(np.zeros((0, 3, 2, 5)), kind)).shape) == (0, 2, 5)
 
 
+@pytest.mark.parametrize("module", [np.asarray, torch.tensor], ids=["numpy", "torch"])
+@pytest.mark.parametrize("radius", [8, 40])
+def test_large_windows(module, radius):
+    """Of more pixels than a byte counts, and larger than the map."""
+    probs = GOLDEN["probs"]
+    labels, impurity = probs.argmax(0), np.asarray(region_impurity(module(probs), radius))
+    for row, column in np.ndindex(labels.shape):
+        share = np.bincount(window(labels, row, column, radius).ravel(), minlength=7).clip(1e-300)
+        expected = -(share / share.sum() * np.log(share / share.sum())).sum() / np.log(7)
+        assert impurity[row, column] == pytest.approx(expected, abs=1e-12)
+
+
+def test_certainty_beside_doubt_is_not_rounded_below_zero():
+    probs = np.zeros((2, 50, 400))
+    probs[0], probs[:, :, :100] = 1, np.random.default_rng(0).dirichlet([1, 1], (50, 100)).transpose(2, 0, 1)
+    assert (region_uncertainty(probs, 2) >= 0).all()
+
+
 def test_both_factors_of_an_even_mixture_are_one():
     probs = np.full((2, 2, 2), 0.5) + 1e-9 * np.array([[[1, -1], [1, -1]], [[-1, 1], [-1, 1]]])
     np.testing.assert_allclose(ripu(probs, 1), 1, atol=1e-12)
