@@ -26,6 +26,9 @@ DATASETS = {
     "scenes": "alenv.data.scenes",
     "camvid": "alenv.data.camvid",
     "ccp": "alenv.data.ccp",
+    "coco": "alenv.data.coco",
+    "coco_panoptic": "alenv.data.coco_panoptic",
+    "coco_stuff10k": "alenv.data.coco_stuff10k",
 }
 
 
@@ -81,9 +84,9 @@ class GeneratedDataset(Dataset, Protocol):
 
 
 if TYPE_CHECKING:  # modules are loaded by name, so mypy compares them with the Protocols here
-    from alenv.data import camvid, ccp, scenes
+    from alenv.data import camvid, ccp, coco, coco_panoptic, coco_stuff10k, scenes
 
-    _real: tuple[Dataset, ...] = (camvid, ccp)
+    _real: tuple[Dataset, ...] = (camvid, ccp, coco, coco_panoptic, coco_stuff10k)
     _generated: GeneratedDataset = scenes
 
 

@@ -113,3 +113,12 @@ def cut(order: Sequence[int], sizes: Mapping[str, int]) -> dict[str, NDArray[np.
         part: np.sort(np.asarray(order[end - sizes[part] : end], np.int64))
         for part, end in zip(sizes, ends, strict=True)
     }
+
+
+def shares(images: int) -> dict[str, int]:
+    """Divide labelled images among the splits that policies use, for datasets that name only a test set."""
+    sizes = {part: max(1, round(share * images)) for part, share in _SHARES.items()}
+    return sizes | {"eval": images - sum(sizes.values())}
+
+
+_SHARES = {"state": 0.02, "train": 0.26, "reward": 0.06, "holdout": 0.06}

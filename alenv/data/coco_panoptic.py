@@ -1,0 +1,107 @@
+"""COCO panoptic: masks of 80 things and 53 kinds of stuff.
+
+A folder with ``annotations/panoptic_{train,val}2017.json``, the PNG files in folders of the same names beside them, and
+images as for ``coco``. Crowds and pixels of no segment are ignored. Sizes and splits are those of ``coco``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alenv.data import IGNORE, SegmentationData, find_root, from_store
+from alenv.data.coco import PARTS, SIZE, find_images, find_json, official_splits
+from alenv.data.coco_names import PANOPTIC_STUFF, THINGS
+from alenv.data.pairs import _image
+from alenv.data.resized import Item, open_items, palette, stretched
+from alenv.data.store import key
+
+CLASSES = (*THINGS.values(), *PANOPTIC_STUFF.values())
+COLOURS = palette(len(CLASSES))
+REGION = (64, 64)
+CELL = 16
+GENERATED = False
+SPLIT_TABLES = ("hash",)
+
+_INDEX = {category: index for index, category in enumerate([*THINGS, *PANOPTIC_STUFF])}
+
+
+def load(root: Path | None, split: str) -> SegmentationData:
+    """Load training and validation images.
+
+    Args:
+        root: The folder that holds ``annotations`` and the images.
+        split: One of ``SPLIT_TABLES``.
+
+    Raises:
+        FileNotFoundError: If the folder or one of its files is missing.
+        ValueError: If a file cannot be read, or holds segments or categories that it must not.
+    """
+    root = find_root("coco", root)
+    train, test = (_items(root, part) for part in PARTS)
+    store = open_items(f"coco_panoptic-{key(root.resolve())}", [*train, *test], SIZE, CLASSES)
+    return from_store("coco_panoptic", store, CLASSES, COLOURS, official_splits(train, test))
+
+
+def _items(root: Path, part: str) -> list[Item]:
+    annotations = find_json(root, "panoptic", part)
+    return panoptic_items(annotations, annotations.with_suffix(""), find_images(root, part))
+
+
+def panoptic_items(annotations: Path, segments: Path, images: Path) -> list[Item]:
+    """List the images of a panoptic JSON.
+
+    Args:
+        annotations: The JSON file.
+        segments: Folder of the PNG files that it names.
+        images: Folder of the images.
+    """
+    content = json.loads(annotations.read_text(encoding="utf-8"))
+    names = {image["id"]: image["file_name"] for image in content["images"]}
+    return [
+        _item(images / names[entry["image_id"]], segments / entry["file_name"], entry["segments_info"], annotations)
+        for entry in sorted(content["annotations"], key=lambda entry: entry["image_id"])
+    ]
+
+
+def _item(image: Path, segments: Path, infos: Sequence[Mapping[str, Any]], annotations: Path) -> Item:
+    return Item(image.stem, (image, segments, annotations), partial(_read, image, segments, infos))
+
+
+def _read(
+    image: Path, segments: Path, infos: Sequence[Mapping[str, Any]]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    return stretched(_image(image), SIZE), stretched(panoptic_mask(segments, infos), SIZE)
+
+
+def panoptic_mask(path: Path, infos: Sequence[Mapping[str, Any]]) -> NDArray[np.uint8]:
+    """Read a panoptic PNG, whose colours are segment ids (R + 256 G + 65536 B): (h, w) of class indices.
+
+    Args:
+        path: The PNG file.
+        infos: What the JSON says of each segment.
+
+    Raises:
+        ValueError: If a segment is not in the JSON, or has an unknown category.
+    """
+    ids = _image(path).astype(np.int64) @ np.array([1, 256, 65536])
+    found, place = np.unique(ids, return_inverse=True)
+    classes = {0: IGNORE} | {info["id"]: _class(path, info) for info in infos}
+    if unknown := set(found.tolist()) - set(classes):
+        raise ValueError(f"{path} holds segment {min(unknown)}, which its JSON does not list; take both from one copy")
+    return np.array([classes[i] for i in found.tolist()], np.uint8)[place.reshape(ids.shape)]
+
+
+def _class(path: Path, info: Mapping[str, Any]) -> int:
+    if info["category_id"] not in _INDEX:
+        raise ValueError(
+            f"segment {info['id']} of {path} has category {info['category_id']}, not one of COCO's {len(CLASSES)}; "
+            "use the official annotations"
+        )
+    return IGNORE if info["iscrowd"] else _INDEX[info["category_id"]]
