@@ -1,8 +1,8 @@
 """COCO-Stuff 10k: 9000 training and 1000 test images, 171 classes of things and stuff, densely labelled.
 
 The folder that the archive unpacks to: ``images/NAME.jpg``, ``annotations/NAME.mat`` (field ``S``: ids 0 to 182, 0
-where nothing is labelled) and ``imageLists/{train,test}.txt``. In the place of a ``.mat`` file there may be the ``.png``
-of the same image from COCO-Stuff's pixel maps, which hold the id less 1, and 255 where nothing is labelled.
+where nothing is labelled) and ``imageLists/{train,test}.txt``. In the place of a ``.mat`` file there may be the
+``.png`` of the same image from COCO-Stuff's pixel maps, which hold the id less 1, and 255 where nothing is labelled.
 Eleven of the 91 thing ids never occur, so 171 classes remain. Sizes are those of ``coco``; ``test`` is the official
 list, and the other is divided by a hash of the names.
 """
