@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,8 +123,14 @@ def _correlations(points: Measured) -> Table:
     for protocol in curves.REPEATS:
         kinds = [(score, "pixels") for score in SCORES] + [("iou", "positives")]
         values = [[curves.rank_correlation(p, protocol, *kind) for p in points.values()] for kind in kinds]
-        table.add_row(protocol, *(f"{np.nanmedian(column):.2f} ({np.isfinite(column).sum()})" for column in values))
+        table.add_row(protocol, *(_median(column) for column in values))
     return table
+
+
+def _median(values: Sequence[float]) -> str:
+    """Write the median of the finite values, and how many these are."""
+    finite = [value for value in values if np.isfinite(value)]
+    return f"{np.median(finite):.2f} ({len(finite)})" if finite else "-"
 
 
 def _forms(pool: MiningPool, points: Measured) -> Table:
