@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Protocol
 
@@ -185,19 +185,18 @@ def _run(
     )
 
 
-def make_policy(spec: str) -> Policy:
-    """Make a policy from its name in ``agents.heuristics.POLICIES`` or from ``package.module:Class``.
+def make_policy(spec: str, env_id: str = "RegionSelect-v0") -> Policy:
+    """Make a policy from the name of a heuristic for an environment, or from ``package.module:Class``.
 
     Raises:
         ValueError: If there is no such policy.
     """
-    from agents.heuristics import POLICIES
-
     module, colon, name = spec.partition(":")
     if not colon:
-        if spec not in POLICIES:
-            raise unknown("policy", spec, POLICIES)
-        return POLICIES[spec]()
+        known = _heuristics(env_id)
+        if spec not in known:
+            raise unknown("policy", spec, known)
+        return known[spec]()
     try:
         policy = getattr(importlib.import_module(module), name)()
     except (ImportError, AttributeError, TypeError) as error:
@@ -206,3 +205,18 @@ def make_policy(spec: str) -> Policy:
         if not hasattr(policy, part):
             raise ValueError(f"policy {spec!r} has no {part!r}; see agents.policy.Policy for what it must have")
     return policy
+
+
+def mines(env_id: str) -> bool:
+    """Whether an environment mines images of one class; otherwise it selects regions."""
+    return env_id.removeprefix("alenv:").startswith("SingleClassMine")
+
+
+def _heuristics(env_id: str) -> dict[str, Callable[[], Policy]]:
+    if mines(env_id):
+        from agents import mining
+
+        return mining.POLICIES
+    from agents import heuristics
+
+    return heuristics.POLICIES

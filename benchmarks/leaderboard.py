@@ -16,10 +16,11 @@ import joblib
 import tyro
 from rich.console import Console
 
-from benchmarks.report import print_ranking, write_report
-from benchmarks.runner import Task, prepare, read_finished, run_tasks
+from agents.policy import mines
+from benchmarks import regions
+from benchmarks.mining import board as mining
+from benchmarks.runner import Call, run_all
 from benchmarks.suite import Suite, read_suite, with_policies
-from benchmarks.summary import summarize
 
 GIB_PER_JOB = 2
 
@@ -55,8 +56,8 @@ def main(args: Args) -> int:
     out = args.out or Path("results") / args.suite.stem
     try:
         suite, missing = _plan(args, out, console)
-        complete = not missing or run_tasks(suite, missing, args.jobs, console)
-        _report(suite, out, console)
+        complete = not missing or run_all(missing, args.jobs, console)
+        (mining if mines(suite.env) else regions).report(suite, out, console)
     except RefusedError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -70,32 +71,15 @@ class RefusedError(Exception):
     """What was asked for cannot be run."""
 
 
-def _plan(args: Args, out: Path, console: Console) -> tuple[Suite, list[Task]]:
+def _plan(args: Args, out: Path, console: Console) -> tuple[Suite, list[Call]]:
     """Read the suite and find what is missing; nothing runs before everything has been checked."""
     try:
         if args.jobs < 1:
             raise ValueError(f"--jobs {args.jobs} runs nothing; use 1 or more")
         suite = with_policies(read_suite(args.suite), args.policy)
-        finished = read_finished(suite, out)
-        for path, cause in finished.damaged.items():
-            console.print(f"damaged, runs again: {path} ({cause})", markup=False, soft_wrap=True)
-        if finished.missing:
-            console.print(f"preparing {suite.env} ...")
-            prepare(suite)
+        return suite, (mining if mines(suite.env) else regions).missing(suite, out, console)
     except (ValueError, TypeError, OSError, gymnasium.error.Error) as error:
         raise RefusedError(error) from error
-    return suite, finished.missing
-
-
-def _report(suite: Suite, out: Path, console: Console) -> None:
-    episodes = read_finished(suite, out).episodes
-    if not any(episodes.values()):
-        console.print("no episode finished, so there is no report")
-        return
-    summary = summarize(suite, episodes)
-    write_report(summary, out)
-    print_ranking(summary, console)
-    console.print(f"report: {out / 'leaderboard.md'}")
 
 
 if __name__ == "__main__":

@@ -28,10 +28,10 @@ def ranking_table(summary: Summary, split: str) -> list[list[str]]:
     for policy in in_order(summary):
         entry, f = summary["policies"][policy], summary["splits"][split][policy]
         difference = f.get("difference", {"aubc": {}, "curve": [{}] * len(summary["budgets"])})
-        cells = [str(entry["rank"] or ""), policy, _number(f["final"]), _number(f["aubc"], 2)]
-        cells += [_plus_minus(difference["aubc"], 2), _pvalue(difference["aubc"].get("p_holm"))]
-        cells += [_plus_minus(difference["curve"][i]) for i in at]
-        rows.append([*cells, _number(f["worst_third"]), _number(entry["ms_per_pick"], 2), entry["status"]])
+        cells = [str(entry["rank"] or ""), policy, number(f["final"]), number(f["aubc"], 2)]
+        cells += [plus_minus(difference["aubc"], 2), pvalue(difference["aubc"].get("p_holm"))]
+        cells += [plus_minus(difference["curve"][i]) for i in at]
+        rows.append([*cells, number(f["worst_third"]), number(entry["ms_per_pick"], 2), entry["status"]])
     return rows
 
 
@@ -42,9 +42,9 @@ def budget_table(summary: Summary, split: str) -> list[list[str]]:
     rows = [["policy", *(f"{summary['budgets'][i]:g} regions" for i in at)]]
     for policy in in_order(summary):
         f = summary["splits"][split][policy]
-        cells = [_number(f["curve"][i]["mean"]) for i in at]
+        cells = [number(f["curve"][i]["mean"]) for i in at]
         if "difference" in f:
-            gains = [_plus_minus(f["difference"]["curve"][i]) for i in at]
+            gains = [plus_minus(f["difference"]["curve"][i]) for i in at]
             cells = [f"{cell} ({gain})" for cell, gain in zip(cells, gains, strict=True)]
         rows.append([policy, *cells])
     return rows
@@ -60,8 +60,8 @@ def statistics_table(summary: Summary, split: str) -> list[list[str]]:
         if "difference" in f:
             d = f["difference"]
             note = " (observed is smaller)" if abs(d["aubc"]["mean"]) < d["minimum_detectable"] else ""
-            cells += [_number(d["probability_of_improvement"], 2), _pvalue(d["aubc"]["p_wilcoxon"])]
-            cells.append(_number(d["minimum_detectable"], 2) + note)
+            cells += [number(d["probability_of_improvement"], 2), pvalue(d["aubc"]["p_wilcoxon"])]
+            cells.append(number(d["minimum_detectable"], 2) + note)
         rows.append(cells + ["-"] * (len(header) - len(cells)))
     return rows
 
@@ -72,7 +72,7 @@ def cost_table(summary: Summary) -> list[list[str]]:
     for policy in in_order(summary):
         entry = summary["policies"][policy]
         cost = [f"{entry['cost'][unit]:,.0f}" for unit in UNITS]
-        rows.append([policy, *cost, _number(entry["env_ms_per_pick"], 1)])
+        rows.append([policy, *cost, number(entry["env_ms_per_pick"], 1)])
     return rows
 
 
@@ -81,25 +81,28 @@ def _at_fraction(budgets: list[float], fraction: float) -> int:
     return int(np.searchsorted(budgets, fraction * budgets[-1]))
 
 
-def _number(value: float | None, digits: int = 1, sign: str = "") -> str:
+def number(value: float | None, digits: int = 1, sign: str = "") -> str:
+    """Format a number; a dash stands for one that is missing."""
     missing = value is None or math.isnan(value)
     return "-" if missing else f"{value:{sign}.{digits}f}"
 
 
-def _plus_minus(difference: Summary, digits: int = 1) -> str:
+def plus_minus(difference: Summary, digits: int = 1) -> str:
+    """Format a mean with half its interval."""
     if not difference:
         return "-"
     half_width = (difference["high"] - difference["low"]) / 2
-    return f"{_number(difference['mean'], digits, '+')} ± {_number(half_width, digits)}"
+    return f"{number(difference['mean'], digits, '+')} ± {number(half_width, digits)}"
 
 
-def _pvalue(p: float | None) -> str:
+def pvalue(p: float | None) -> str:
+    """Format a p-value."""
     return "-" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def write_report(summary: Summary, out: Path) -> None:
     """Write leaderboard.json, leaderboard.md, curves.png and curves.svg."""
-    text = json.dumps(_null_nan(summary), indent=1, sort_keys=True, allow_nan=False)
+    text = json.dumps(null_nan(summary), indent=1, sort_keys=True, allow_nan=False)
     (out / "leaderboard.json").write_text(text + "\n", encoding="utf-8")
     (out / "leaderboard.md").write_text(to_markdown(summary), encoding="utf-8")
     figure = draw_curves(summary)
@@ -108,11 +111,12 @@ def write_report(summary: Summary, out: Path) -> None:
         figure.savefig(out / "curves.svg", metadata={"Date": None})
 
 
-def _null_nan(value: Any) -> Any:
+def null_nan(value: Any) -> Any:
+    """Put None in the place of numbers that JSON lacks."""
     if isinstance(value, dict):
-        return {key: _null_nan(item) for key, item in value.items()}
+        return {key: null_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_null_nan(item) for item in value]
+        return [null_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -120,13 +124,13 @@ def to_markdown(summary: Summary) -> str:
     """The report as one Markdown page."""
     parts = [_header(summary)]
     for split in summary["suite"]["splits"]:
-        parts += [f"## Split: {split}", _markdown(ranking_table(summary, split))]
+        parts += [f"## Split: {split}", markdown_table(ranking_table(summary, split))]
         parts += [
             "mIoU and difference at a handful of budgets:",
-            _markdown(budget_table(summary, split)),
+            markdown_table(budget_table(summary, split)),
         ]
-        parts += ["Robust statistics:", _markdown(statistics_table(summary, split))]
-    parts += ["## What the labels cost", _markdown(cost_table(summary)), _notes(summary)]
+        parts += ["Robust statistics:", markdown_table(statistics_table(summary, split))]
+    parts += ["## What the labels cost", markdown_table(cost_table(summary)), _notes(summary)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -155,7 +159,8 @@ def _shorten(setup: dict[str, Any], width: int = 120) -> str:
     return ", ".join(f"{k} `{str(v)[:width]}`" for k, v in values.items() if k != "arguments")
 
 
-def _markdown(rows: list[list[str]]) -> str:
+def markdown_table(rows: list[list[str]]) -> str:
+    """Format a header and rows."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 

@@ -13,7 +13,7 @@ import gymnasium
 from gymnasium.envs.registration import load_env_creator
 
 import alenv  # noqa: F401  registers the ids
-from agents.policy import make_policy
+from agents.policy import make_policy, mines
 from alenv.errors import unknown
 
 SPLITS = ("reward", "holdout", "test")
@@ -30,6 +30,8 @@ class Suite:
     seeds: tuple[int, ...]
     splits: tuple[str, ...] = ("holdout", "test")
     baseline: str = "random"
+    budgets: tuple[int, ...] = ()
+    """Images at which mining is scored; regions are scored after every round."""
 
 
 def read_suite(path: Path) -> Suite:
@@ -53,7 +55,7 @@ def read_suite(path: Path) -> Suite:
 def with_policies(suite: Suite, extra: Sequence[str]) -> Suite:
     """The suite with more policies behind its own; names that it already has are not repeated."""
     for spec in extra:
-        make_policy(spec)
+        make_policy(spec, suite.env)
     return replace(suite, policies=tuple(dict.fromkeys((*suite.policies, *extra))))
 
 
@@ -77,6 +79,7 @@ def _parse(name: str, table: dict[str, Any]) -> Suite:
         seeds=_seeds(table["seeds"]),
         splits=_strings("splits", table.get("splits", list(Suite.splits))),
         baseline=_string("baseline", table.get("baseline", Suite.baseline)),
+        budgets=_budgets(table["env"], table.get("budgets")),
     )
     _check_names(suite)
     return suite
@@ -91,7 +94,7 @@ def _check_names(suite: Suite) -> None:
     for split in suite.splits:
         _check_known(split, SPLITS, "split")
     for spec in suite.policies:
-        make_policy(spec)
+        make_policy(spec, suite.env)
     _check_known(suite.baseline, suite.policies, "baseline, not one of the policies:")
 
 
@@ -124,6 +127,16 @@ def _seeds(value: Any) -> tuple[int, ...]:
     if not isinstance(seeds, list) or not seeds or any(type(s) is not int or s < 0 for s in seeds):
         raise ValueError(f"seeds = {value!r} is neither a number of seeds nor a list of them; write seeds = 10")
     return _distinct("seeds", seeds)
+
+
+def _budgets(env: str, value: Any) -> tuple[int, ...]:
+    if not mines(env):
+        if value is not None:
+            raise ValueError(f"budgets = {value!r} is for mining suites; {env} has its budget in [kwargs]")
+        return ()
+    if not isinstance(value, list) or not value or any(type(b) is not int or b < 1 for b in value):
+        raise ValueError(f"budgets = {value!r} is not a list of numbers of images; write budgets = [20, 50, 100]")
+    return tuple(sorted(_distinct("budgets", value)))
 
 
 def _distinct(key: str, values: list[Any]) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from agents.policy import Episode
-from benchmarks import runner
+from benchmarks import regions, runner
 from benchmarks.leaderboard import Args, main
 from benchmarks.suite import Suite, read_suite
 
@@ -55,8 +55,8 @@ def ran(monkeypatch):
                 raise RuntimeError("the labels ran out")
             yield make_episode(policy, env_id, kwargs, seed)
 
-    monkeypatch.setattr(runner, "evaluate", evaluate)
-    monkeypatch.setattr("benchmarks.leaderboard.prepare", lambda suite: None)
+    monkeypatch.setattr(regions, "evaluate", evaluate)
+    monkeypatch.setattr("benchmarks.regions.prepare", lambda suite: None)
     monkeypatch.setattr("benchmarks.report.draw_curves", lambda summary: Figure((1, 1)))  # is slow
     return asked
 
@@ -121,7 +121,7 @@ def test_a_changed_suite_runs_what_changed(ran, start, old, new, rerun):
 def test_changed_code_runs_again(ran, start, monkeypatch):
     start()
     ran.clear()
-    monkeypatch.setattr("benchmarks.runner.code_digest", lambda: "changed")
+    monkeypatch.setattr("benchmarks.regions.code_digest", lambda: "changed")
     start()
     assert len(ran) == 4
 
@@ -160,7 +160,7 @@ def test_progress_lines_without_a_terminal(monkeypatch):
     monkeypatch.setattr(runner, "SECONDS_BETWEEN_LINES", -1.0)
     assert list(runner._show_progress(iter([None, "bad"]), 2, console)) == [None, "bad"]
     lines = console.file.getvalue().splitlines()
-    assert [line.split(",")[0] for line in lines] == ["1 of 2 episodes", "2 of 2 episodes"]
+    assert [line.split(",")[0] for line in lines] == ["1 of 2 runs", "2 of 2 runs"]
 
 
 def test_jobs_below_one_are_refused(tmp_path, capsys):
@@ -177,7 +177,7 @@ def test_real_episodes_in_two_processes_equal_those_of_one(start, tmp_path):
         assert main(Args(suite=path, out=out, jobs=jobs)) == 0
         assert (out / "curves.png").stat().st_size > 10_000
     suite: Suite = read_suite(path)
-    one, two = (runner.read_finished(suite, out).episodes for out in suites)
+    one, two = (regions.read_finished(suite, out).episodes for out in suites)
     for policy in suite.policies:
         for seed in suite.seeds:
             first, second = one[policy][seed], two[policy][seed]

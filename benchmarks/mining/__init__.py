@@ -1,0 +1,1 @@
+"""Mining suites: policies that mine images of one class, compared class by class."""

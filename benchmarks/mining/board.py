@@ -1,0 +1,46 @@
+"""Suites on SingleClassMine: what is missing, and the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gymnasium as gym
+from rich.console import Console
+
+from benchmarks.mining.report import print_ranking, write_report
+from benchmarks.mining.runner import load_pool, positives, read_finished
+from benchmarks.mining.summary import summarize
+from benchmarks.runner import Call
+from benchmarks.suite import Suite
+
+
+def missing(suite: Suite, out: Path, console: Console) -> list[Call]:
+    """Return what is to be run, after a check that it can be.
+
+    The environment is used once, so that the workers find the caches built, and so that a wrong value shows before
+    anything runs.
+    """
+    pool = load_pool(suite)
+    finished = read_finished(suite, out, list(positives(suite, pool)))
+    for path, cause in finished.damaged.items():
+        console.print(f"damaged, runs again: {path} ({cause})", markup=False, soft_wrap=True)
+    if finished.missing:
+        console.print(f"preparing {suite.env} ...")
+        env = gym.make(suite.env, **suite.kwargs, budget=max(suite.budgets))
+        env.reset(seed=suite.seeds[0])
+        env.close()
+    return finished.missing
+
+
+def report(suite: Suite, out: Path, console: Console) -> None:
+    """Write the report on all finished records."""
+    pool = load_pool(suite)
+    counts = positives(suite, pool)
+    records = read_finished(suite, out, list(counts)).records
+    if not any(records.values()):
+        console.print("no run finished, so there is no report")
+        return
+    summary = summarize(suite, pool, counts, records)
+    write_report(summary, out)
+    print_ranking(summary, console)
+    console.print(f"report: {out / 'leaderboard.md'}")

@@ -1,0 +1,158 @@
+"""Plays the missing episodes of a mining suite: one file per policy and class, all seeds in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from agents.policy import make_policy
+from alenv import mining
+from alenv.mining.pool import MiningPool
+from alenv.mining.target import Target
+from alenv.state import code_digest
+from benchmarks.files import write_atomically
+from benchmarks.runner import source
+from benchmarks.suite import Suite
+
+Record = dict[str, Any]
+"""``policy, target, oracle, fingerprint`` and ``episodes`` by seed, see ``play``."""
+
+
+@dataclass
+class Finished:
+    """The finished records by policy and class, the runs still missing, and files that could not be read."""
+
+    records: dict[str, dict[str, Record]]
+    missing: list[Callable[[], str | None]] = field(default_factory=list)
+    damaged: dict[Path, str] = field(default_factory=dict)
+
+
+def load_pool(suite: Suite) -> MiningPool:
+    """Return the pool that a suite mines."""
+    kwargs = suite.kwargs
+    return mining.load(kwargs.get("dataset", "mixture"), kwargs.get("root"), kwargs.get("embeddings"))
+
+
+def positives(suite: Suite, pool: MiningPool) -> dict[str, int]:
+    """Count the images of each class that can be mined; classes with fewer than the seeds and one more are left out."""
+    split = pool.splits[suite.kwargs.get("pool", "train")]
+    counts = np.zeros(len(pool.classes), np.int64)
+    for start in range(0, len(split), 4096):
+        held = np.zeros((len(split[start : start + 4096]), len(pool.classes) + 1), bool)
+        modes = pool.modes[split[start : start + 4096]]
+        held[np.arange(len(modes))[:, None], np.where(modes < 0, len(pool.classes), pool.mode_class[modes])] = True
+        counts += held[:, :-1].sum(0)
+    least = suite.kwargs.get("positives", 1) + 1
+    return {name: int(n) for name, n in zip(pool.classes, counts, strict=True) if n >= least}
+
+
+def read_finished(suite: Suite, out: Path, targets: list[str]) -> Finished:
+    """Sort the runs of a suite into finished and missing ones, damaged ones among these."""
+    finished = Finished({policy: {} for policy in suite.policies})
+    for policy in suite.policies:
+        for target in targets:
+            path = _path(suite, policy, target, out)
+            try:
+                finished.records[policy][target] = _read(path, suite)
+            except FileNotFoundError:
+                finished.missing.append(partial(run, suite, policy, target, path))
+            except (ValueError, TypeError, KeyError) as error:
+                finished.missing.append(partial(run, suite, policy, target, path))
+                finished.damaged[path] = f"{type(error).__name__}: {error}"
+    return finished
+
+
+def _path(suite: Suite, policy: str, target: str, out: Path) -> Path:
+    what = [suite.env, suite.kwargs, policy, target, suite.seeds, suite.budgets, code_digest()]
+    text = json.dumps([*what, source(policy, suite.env)], sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return out / "episodes" / policy.replace(":", ".") / f"{target.replace('/', '_')}-{key}.json"
+
+
+def _read(path: Path, suite: Suite) -> Record:
+    record: Record = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(record, dict) or set(record["episodes"]) != {str(seed) for seed in suite.seeds}:
+        raise ValueError("not the episodes of this suite's seeds")
+    return record
+
+
+def run(suite: Suite, policy: str, target: str, path: Path) -> str | None:
+    """Play all seeds of a policy on one class and write the file; return what went wrong, if anything did."""
+    log = path.with_suffix(".error")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        record = _run(suite, policy, target)
+    except Exception as error:  # one bad run must not end the others
+        log.write_text(traceback.format_exc(), encoding="utf-8")
+        return f"{policy} failed on class {target!r}: {type(error).__name__}: {error} ({log})"
+    write_atomically(path, json.dumps(record))
+    log.unlink(missing_ok=True)
+    return None
+
+
+def _run(suite: Suite, name: str, target: str) -> Record:
+    policy = make_policy(name, suite.env)
+    env = gym.make(suite.env, **{**suite.kwargs, "budget": max(suite.budgets), "classes": [target]})
+    if policy.oracle:
+        policy.attach(env.unwrapped)  # type: ignore[attr-defined]
+    episodes = {str(seed): play(policy, env, seed, target, suite.budgets) for seed in suite.seeds}
+    scorer = _scorer(suite)
+    if scorer:
+        for episode in episodes.values():
+            episode["trained"] = {
+                str(budget): vars(scorer.score(episode["given"] + episode["images"][:budget], target))
+                for budget in suite.budgets
+            }
+    fingerprint = env.unwrapped.fingerprint()  # type: ignore[attr-defined]
+    return {
+        "policy": name,
+        "target": target,
+        "oracle": policy.oracle,
+        "episodes": episodes,
+        "fingerprint": fingerprint,
+    }
+
+
+@cache
+def _make_target(dataset: str, root: str | None) -> Target:
+    return Target(dataset, root)
+
+
+def _scorer(suite: Suite) -> Target | None:
+    """Return what trains and scores heads on mined images; generated embeddings have no images to train on."""
+    dataset = suite.kwargs.get("dataset", "mixture")
+    return None if dataset.startswith("mixture") else _make_target(dataset, suite.kwargs.get("root"))
+
+
+def play(policy: Any, env: gym.Env, seed: int, target: str, budgets: tuple[int, ...]) -> dict[str, Any]:
+    """Play one episode.
+
+    Returns:
+        ``given``: the labelled images at the start; ``images``: those bought, in order; by budget ``gain``: the sum of
+        rewards, ``pixels`` and ``positives`` of the class among the images bought.
+    """
+    obs, info = env.reset(seed=seed, options={"target_class": target})
+    policy.reset(seed)
+    given = [int(i) for i in env.unwrapped.labelled]  # type: ignore[attr-defined]
+    start, total, over = (int(info["quantity"]), int(info["positives"])), 0.0, False
+    images: list[int] = []
+    rows = {0: {"gain": 0.0, "pixels": 0, "positives": 0}}
+    while not over:
+        obs, reward, over, _, info = env.step(policy.act(obs, info))
+        total += float(reward)
+        if info["picked"] >= 0:
+            images.append(int(info["picked"]))
+        pixels, held = int(info["quantity"]) - start[0], int(info["positives"]) - start[1]
+        rows[len(images)] = {"gain": total, "pixels": pixels, "positives": held}
+    last = {budget: rows[min(budget, len(images))] for budget in budgets}
+    by_budget = {key: {str(b): row[key] for b, row in last.items()} for key in ("gain", "pixels", "positives")}
+    return {"given": given, "images": images, **by_budget}
