@@ -7,6 +7,8 @@ from typing import Any
 import gymnasium as gym
 
 _REGION_SELECT = "alenv.envs.region_select:RegionSelectEnv"
+_SINGLE_CLASS_MINE = "alenv.envs.single_class_mine:SingleClassMineEnv"
+_SINGLE_CLASS_MINE_VECTOR = "alenv.envs.single_class_mine_vector:SingleClassMineVectorEnv"
 
 ENVS: dict[str, tuple[str, dict[str, Any]]] = {
     "RegionSelect-v0": (_REGION_SELECT, {}),
@@ -16,9 +18,17 @@ ENVS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 
+VECTORISED: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "SingleClassMine-v0": (_SINGLE_CLASS_MINE, _SINGLE_CLASS_MINE_VECTOR, {}),
+}
+"""Ids that have a native batch as well: single entry point, vector entry point, keyword arguments."""
+
 
 def register_envs() -> None:
     """Register every id once; calling it again does nothing."""
     for env_id, (entry_point, kwargs) in ENVS.items():
         if env_id not in gym.registry:
             gym.register(env_id, entry_point=entry_point, kwargs=kwargs)
+    for env_id, (entry_point, vector_entry_point, kwargs) in VECTORISED.items():
+        if env_id not in gym.registry:
+            gym.register(env_id, entry_point=entry_point, vector_entry_point=vector_entry_point, kwargs=kwargs)

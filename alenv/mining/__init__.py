@@ -1,1 +1,54 @@
 """Mining images of one class: pools of frozen embeddings, and what their images hold."""
+
+from __future__ import annotations
+
+from alenv.data import DATASETS
+from alenv.errors import unknown
+from alenv.mining.mixture import IMAGES, mixture
+from alenv.mining.pool import MiningPool
+
+GENERATED = {"mixture": mixture}
+"""Pools that need no images; ``name:n`` asks for n of them."""
+SMALLEST = 1000
+
+
+def check_name(name: str, root: str | None = None, embeddings: str | None = None) -> tuple[str, int]:
+    """Check what can be checked without reading data.
+
+    Returns:
+        The name without its size, and the size of a generated pool (0 for others).
+
+    Raises:
+        ValueError: If the name is unknown, its size is not one, or a generated pool is given arguments of others.
+    """
+    kind, colon, size = str(name).partition(":")
+    if kind not in GENERATED:
+        if name not in DATASETS:
+            raise unknown("dataset", name, [*GENERATED, *DATASETS])
+        return name, 0
+    for argument, value in (("root", root), ("embeddings", embeddings)):
+        if value is not None:
+            raise ValueError(f"{argument}={value!r} has no effect on dataset={name!r}, which is generated; drop it")
+    if colon and (not size.isdecimal() or int(size) < SMALLEST):
+        raise ValueError(f"dataset={name!r}: write a number of at least {SMALLEST} after the colon: '{kind}:100000'")
+    return kind, int(size) if colon else IMAGES
+
+
+def load(name: str, root: str | None = None, embeddings: str | None = None) -> MiningPool:
+    """Return a pool of embedded images.
+
+    Args:
+        name: ``mixture``, ``mixture:<images>``, or a name in ``alenv.data.DATASETS``, embedded at the first call.
+        root: Where that dataset lies, if not in the usual places.
+        embeddings: The frozen network that embeds it.
+
+    Raises:
+        ValueError: If a name is unknown.
+        FileNotFoundError: If data or weights are missing.
+    """
+    kind, images = check_name(name, root, embeddings)
+    if kind in GENERATED:
+        return GENERATED[kind](images)
+    from alenv.mining.embeddings import embed_dataset  # imports torch, which `import alenv` must not
+
+    return embed_dataset(name, root, embeddings)

@@ -1,0 +1,89 @@
+"""Keyed draws of images, cheap enough to make anew at every step: a hash of (episode, stream, counter, attempt).
+
+A draw is a function of its key alone (splitmix64, Steele et al., 2014), so two policies with one seed meet the same
+images as far as they have labelled the same ones, and single and batched episodes draw alike. The hash is integer
+arithmetic modulo 2^64 and the same on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.int64]
+
+_BITS = (1 << 64) - 1
+_STEP, _RETRY = 0x9E3779B97F4A7C15, 0xD1B54A32D192ED03
+_FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+
+
+class Draw(IntEnum):
+    """Independent streams of one episode."""
+
+    TARGET = 0
+    POSITIVES = 1
+    NEGATIVES = 2
+    CANDIDATES = 3
+
+
+def draw(key: int, stream: Draw, size: int, counter: int = 0, attempt: int = 0) -> int:
+    """Return a number in 0..size-1 (size below 2^32)."""
+    word = _mix((key + (stream + 1) * _STEP) & _BITS) + (counter + 1) * _STEP + attempt * _RETRY
+    return (_mix(word & _BITS) >> 32) * size >> 32
+
+
+def draw_many(keys: NDArray[np.uint64], counters: NDArray[np.uint64], stream: Draw, size: int) -> Images:
+    """Return the first attempts of ``draw`` for arrays of keys and counters that broadcast."""
+    base = _mix_many(keys + np.uint64((stream + 1) * _STEP & _BITS))
+    words = _mix_many(base + (counters + np.uint64(1)) * np.uint64(_STEP))
+    return ((words >> np.uint64(32)) * np.uint64(size) >> np.uint64(32)).astype(np.int64)
+
+
+def first_candidates(keys: NDArray[np.uint64], looks: NDArray[np.int64], count: int, pool: Images) -> Images:
+    """Return the images that ``count`` slots show at first attempt, (n, count); some may be labelled, or shown twice.
+
+    Args:
+        keys: Episode keys (n,).
+        looks: How many sets of candidates the episode has seen before, (n,).
+        count: K.
+        pool: The images to draw from.
+    """
+    counters = looks[:, None] * count + np.arange(count)
+    return pool[draw_many(keys[:, None], counters.astype(np.uint64), Draw.CANDIDATES, len(pool))]
+
+
+def settle(row: list[int], key: int, look: int, pool: Images, labelled: Set[int]) -> list[int]:
+    """Draw again, slot by slot, until no image is labelled or shown twice.
+
+    Args:
+        row: First attempts of one episode's slots.
+        key: Its key.
+        look: How many sets of candidates it has seen before.
+        pool: The images to draw from; more than are labelled or shown.
+        labelled: Images that must not be shown.
+    """
+    settled: list[int] = []
+    shown: set[int] = set()
+    for slot, image in enumerate(row):
+        attempt = 0
+        while image in shown or image in labelled:
+            attempt += 1
+            image = int(pool[draw(key, Draw.CANDIDATES, len(pool), look * len(row) + slot, attempt)])
+        shown.add(image)
+        settled.append(image)
+    return settled
+
+
+def _mix(word: int) -> int:
+    word = (word ^ word >> 30) * _FIRST & _BITS
+    word = (word ^ word >> 27) * _SECOND & _BITS
+    return word ^ word >> 31
+
+
+def _mix_many(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    words = (words ^ words >> np.uint64(30)) * np.uint64(_FIRST)
+    words = (words ^ words >> np.uint64(27)) * np.uint64(_SECOND)
+    return words ^ words >> np.uint64(31)

@@ -1,0 +1,385 @@
+"""SingleClassMine: choose which images to label so that as much as possible of one class is found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from alenv.envs import mining_arguments
+from alenv.envs.mining_draws import first_candidates, settle
+from alenv.envs.mining_task import MiningTask
+from alenv.errors import unknown
+from alenv.mining.features import Relation, raw
+from alenv.state import fingerprint
+
+Observation = dict[str, NDArray]
+Info = dict[str, Any]
+
+BLOCK = 32
+"""Sets of candidates drawn at once; no draw depends on it."""
+
+
+class SingleClassMineEnv(gym.Env[Observation, np.int64]):
+    r"""Buy labels of images, one at a time, so that as much as possible of one class is found.
+
+    ## Description
+    A pool of images has frozen embeddings (unit vectors). Every episode has a *target class*. It starts with a few
+    labelled images. The agent is shown K unlabelled candidates and picks one, whose label arrives at once. It is paid
+    for what the picked images hold of the target class, with less for more of the same. No model is trained while
+    mining, so a step takes microseconds.
+
+    This is a reconstruction (MiSiCAL-style) of the problem of Lambert and Slade (2023), of which no code and no
+    details are public, and no replication.
+
+    Every random draw is a function of (episode, stream, look, slot): two policies with one seed meet the same class,
+    the same labelled images and, as far as they have labelled the same, the same candidates.
+
+    ## Action Space
+    `Discrete(K)`: which candidate to label. With `skip=True`, `Discrete(K + 1)`: action K looks at new candidates, for
+    `look_cost` of the budget; it is masked where that would leave less than one image. A masked action buys nothing,
+    costs one image of the budget and sets `info["invalid_action"]`.
+
+    ## Observation Space
+    A `Dict` of fresh arrays:
+
+    | key | shape, dtype | meaning |
+    |---|---|---|
+    | `candidates` | (K, F) float32 in [0, 1] | features of each candidate |
+    | `state` | (6,) float32 in [0, 1] | see below |
+    | `action_mask` | (K,) or (K + 1,) int8 | 1 where the action is legal |
+
+    Features by `observation`; the names are in `alenv.mining.features.RELATIONS`:
+
+    | column | `cosine` has 0 to 2, `relational` 0 to 6, `embedding` all |
+    |---|---|
+    | 0, 1, 2 | cosine to the mean of the positive seeds, of all positives, of all negatives |
+    | 3, 4 | largest cosine to a positive, to any labelled image |
+    | 5, 6 | mean m and deviation of a ridge regression on all labels (+1, -1), m as (1 + m / (1 + abs(m))) / 2 |
+    | 7 to 70 | the vector itself, as (1 + z) / 2, filled up with 0.5 |
+
+    Columns 0 to 4 are centred over the candidates: 1/2 + (x - mean) / 4.
+
+    `state`: share of the budget spent, share of positives among the bought images, return g so far as g / (1 + g),
+    log(1 + positives) and log(1 + labelled images) with the seeds, relative to their largest, share spent on looks.
+
+    `env.unwrapped.action_masks()` is the mask as bool, for sb3-contrib.
+
+    ## Starting State
+    The target class is drawn among the eligible ones, those of the argument `classes` that are in at least
+    `positives` + 1 images of the pool. `reset(options={"target_class": name})` names one of them instead. The seeds
+    are `positives` images with the class and `negatives` without.
+
+    ## Rewards
+    The increase of g(n), n the labelled pixels of the class, seeds included. g is summed over the class's modes: on
+    `mixture` a class has one to four looks, so finding a new one pays more than another image of the old.
+
+    | `gain` | g |
+    |---|---|
+    | `log` | log(1 + n / s), s the mean pixels of the class in an image that holds the mode |
+    | `saturating` | n / (n + 2.7 s) |
+    | `presence` | 1 once n > 0 |
+    | `curve` | measured accuracy by class, from `python -m benchmarks.curves`; `curve:<file>` names the file |
+
+    ## Episode End
+    *Terminated* when the budget has less than one image left: after `budget` picks, if none was invalid and nothing
+    was spent on looks. The environment never truncates.
+
+    ## Information
+    The same keys at every step: `target_class` (its name), `picked` (the image bought by this step; -1 if none),
+    `quantity` (labelled pixels of the class, seeds included), `positives` (bought images that hold it), `gain` (the
+    return so far), `looks` (skips so far), `invalid_action`. Quantities are integers and equal on every machine.
+
+    ## Arguments
+
+    | argument | default | meaning |
+    |---|---|---|
+    | `dataset` | `"mixture"` | `mixture` (10,000 generated images), `mixture:<n>`, or a dataset with masks |
+    | `root`, `embeddings` | `None` | where a dataset lies, and the frozen network that embeds it once |
+    | `pool` | `"train"` | `train` (agents learn here) or `eval` (policies are judged here) |
+    | `classes` | `"train"` | target classes: `train`, `heldout`, `all`, or a list of names |
+    | `candidates` | 20 | K candidates shown, at least 2 |
+    | `budget` | 50 | images bought in an episode |
+    | `positives`, `negatives` | 1, 1 | labelled images at the start |
+    | `skip`, `look_cost` | `False`, 0.1 | whether new candidates can be had, and for how much of an image |
+    | `gain` | `"log"` | what pixels are worth, see Rewards |
+    | `observation` | `"relational"` | `cosine` (cheapest), `relational`, or `embedding` (memorises) |
+    | `render_mode` | `None` | `ansi` |
+
+    ## Registered Configurations
+    - `SingleClassMine-v0`: the generated mixture. `gym.make_vec("SingleClassMine-v0", num_envs=1024)` is a native
+      batch, equal to single environments step for step; see `alenv.envs.single_class_mine_vector`.
+
+    ## References
+    F. Lambert, E. Slade. Mining of Single-Class by Active Learning for Semantic Segmentation. arXiv:2307.09109, 2023.
+
+    ## Version History
+    - v0: first version.
+    """
+
+    metadata = {"render_modes": ["ansi"], "render_fps": 4}  # noqa: RUF012 - as Gymnasium declares it
+
+    def __init__(
+        self,
+        dataset: str = "mixture",
+        root: str | None = None,
+        embeddings: str | None = None,
+        pool: str = "train",
+        classes: str | tuple[str, ...] | list[str] = "train",
+        candidates: int = 20,
+        budget: int = 50,
+        positives: int = 1,
+        negatives: int = 1,
+        skip: bool = False,
+        look_cost: float = 0.1,
+        gain: str = "log",
+        observation: str = "relational",
+        render_mode: str | None = None,
+    ) -> None:
+        self._arguments = {name: value for name, value in locals().items() if name != "self"}
+        mining_arguments.check(self._arguments)
+        self.render_mode = render_mode
+        self._shown, self._budget, self._look_cost = candidates, budget, look_cost if skip else 0.0
+        self._actions, self._raw = candidates + skip, observation == "embedding"
+        self._legal = np.ones(self._actions, np.int8)
+        self.action_space = spaces.Discrete(self._actions)
+        self.observation_space = mining_arguments.observation_space(self._arguments)
+        self._task: MiningTask | None = None
+        self._key: int | None = None
+        self._snapshot: dict[str, Any] | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
+        """Start an episode.
+
+        Args:
+            seed: Seeds this episode and those that follow.
+            options: ``target_class``: name of the class to mine.
+
+        Raises:
+            ValueError: If an option or a class is unknown, or the class has too few images.
+        """
+        super().reset(seed=seed)
+        for name in options or {}:
+            if name != "target_class":
+                raise unknown("reset option", name, ["target_class"])
+        task, self._snapshot = self._build(), None
+        key = int(self.np_random.integers(2**62))
+        target = task.target(key, (options or {}).get("target_class"))
+        self._begin(key, target, task.seeds(key, target))
+        return self._observe(), self._info()
+
+    def step(self, action: np.int64 | int) -> tuple[Observation, float, bool, bool, Info]:
+        """Pick one candidate, or look at others.
+
+        Raises:
+            gymnasium.error.ResetNeeded: Before the first ``reset`` and after the end of an episode.
+            ValueError: If the action is not in the action space.
+        """
+        if self._key is None or self._over:
+            self._resume()
+        if not isinstance(action, int | np.integer) or not 0 <= action < self._actions:
+            raise ValueError(f"action {action!r} is not one of 0..{self._actions - 1}")
+        before, self._picked, self._invalid = self._gain, -1, False
+        if action < self._shown:
+            self._buy(self._row[action])
+        elif self._may_look:
+            self._looks += 1
+        else:
+            self._wasted += 1
+            self._invalid = True
+        self._step += 1
+        return self._observe(), self._gain - before, self._over, False, self._info()
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Return which actions are legal now, bool (K,) or (K + 1,)."""
+        self._resume(over=True)
+        return self._mask().astype(bool)
+
+    def render(self) -> str | None:
+        """Return a line of text (``ansi``), or None without a render mode."""
+        if self.render_mode is None:
+            gym.logger.warn("render() needs gym.make(..., render_mode='ansi')")
+            return None
+        self._resume(over=True)
+        return (
+            f"{self._name}: bought {self._bought} of {self._budget} images, {self._positives} hold the class, "
+            f"{self._quantity} pixels, gain {self._gain:.3f}"
+        )
+
+    def candidate_gains(self) -> NDArray[np.float64]:
+        """Return the reward of each candidate, (K,). For oracles only: it reads labels that were not bought."""
+        self._resume(over=True)
+        task, targets = self._build(), np.full(self._shown, self._target)
+        after = self._collected + task.quantities(self._images, targets)
+        return task.gain(after, targets) - self._worth
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what the numbers of an episode depend on, with its hash under ``sha256``."""
+        facts = {k: v for k, v in self._arguments.items() if k not in ("root", "render_mode")}
+        return fingerprint(env="SingleClassMine", arguments=facts, data=self._build().manifest)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return a snapshot of the episode: plain numbers and lists. What was learned follows from the labels.
+
+        Raises:
+            gymnasium.error.ResetNeeded: Before the first ``reset``.
+        """
+        if self._snapshot is not None:
+            return self._snapshot
+        self._resume(over=True)
+        return {
+            "data": self._build().manifest,
+            "np_random": self.np_random.bit_generator.state,
+            "episode": (self._key, self._target, list(self._labelled)),
+            "counters": (self._step, self._looks, self._wasted),
+            "last": (self._picked, self._invalid),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restore a snapshot of an environment with the same arguments, in this or another process.
+
+        Raises:
+            ValueError: If the snapshot was taken on other data.
+        """
+        task, self._snapshot = self._build(), None
+        if state["data"] != task.manifest:
+            raise ValueError(
+                f"the snapshot was taken on other data (manifest {state['data']}) than these ({task.manifest}); "
+                "make the environment with the same dataset, root and embeddings"
+            )
+        self._np_random = np.random.default_rng()
+        self._np_random.bit_generator.state = state["np_random"]
+        key, target, labelled = state["episode"]
+        seeds = self._arguments["positives"] + self._arguments["negatives"]
+        self._begin(key, target, labelled[:seeds])
+        for image in labelled[seeds:]:
+            self._buy(image)
+        self._step, self._looks, self._wasted = state["counters"]
+        self._picked, self._invalid = state["last"]
+        self._show()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle arguments and snapshot: the pool is loaded anew where it is needed."""
+        started = self._key is not None or self._snapshot is not None
+        return {"arguments": self._arguments, "state": self.get_state() if started else None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpickle; the snapshot is restored at the first use."""
+        SingleClassMineEnv.__init__(self, **state["arguments"])
+        self._snapshot = state["state"]
+
+    def _build(self) -> MiningTask:
+        """Load the pool: once, and not before it is needed."""
+        if self._task is None:
+            self._task = MiningTask(self._arguments)
+            self._relation = Relation(*self._task.memory)
+        return self._task
+
+    def _resume(self, over: bool = False) -> None:
+        """Bring an unpickled episode back to life; there must be one, and it must not be over unless it may be."""
+        if self._snapshot is not None:
+            self.set_state(self._snapshot)
+        if self._key is None:
+            raise gym.error.ResetNeeded("there is no episode yet; call reset()")
+        if self._over and not over:
+            raise gym.error.ResetNeeded("the episode is over; call reset()")
+
+    def _begin(self, key: int, target: int, seeds: list[int]) -> None:
+        task = self._build()
+        self._key, self._target, self._name = key, target, task.classes[target]
+        self._keys, self._targets = np.array([key], np.uint64), np.array([target])
+        self._labelled: list[int] = []
+        self._taken: set[int] = set()
+        self._collected = np.zeros((1, task.most_modes), np.int64)
+        self._quantity = self._held = 0
+        self._worth, self._block = 0.0, -1
+        self._relation.clear()
+        for image in seeds:
+            self._label(image)
+        self._relation.freeze()
+        self._bought = self._positives = self._step = self._looks = self._wasted = 0
+        self._picked, self._invalid, self._start, self._gain = -1, False, self._worth, 0.0
+
+    def _buy(self, image: int) -> None:
+        self._positives += self._label(image)
+        self._bought += 1
+        self._picked, self._gain = image, self._worth - self._start
+
+    def _label(self, image: int) -> bool:
+        """Learn what an image holds; return whether it holds the class."""
+        task, found = self._build(), False
+        for place, pixels in task.held(image, self._target):
+            self._collected[0, place] += pixels
+            self._quantity += pixels
+            found = True
+        if found:
+            self._held += 1
+            self._worth = float(task.gain(self._collected, self._targets)[0])
+        self._relation.learn(task.vectors[image], found)
+        self._labelled.append(image)
+        self._taken.add(image)
+        return found
+
+    def _show(self) -> None:
+        """Draw the candidates of this step."""
+        task, (block, at) = self._build(), divmod(self._step, BLOCK)
+        if block != self._block:
+            looks = np.arange(block * BLOCK, (block + 1) * BLOCK)
+            self._drawn = first_candidates(np.repeat(self._keys, BLOCK), looks, self._shown, task.images)
+            self._block, self._first = block, self._drawn.tolist()
+        self._row, self._images = self._first[at], self._drawn[at]
+        if len(set(self._row)) < self._shown or not self._taken.isdisjoint(self._row):
+            self._row = settle(self._row, int(self._key or 0), self._step, task.images, self._taken)
+            self._images = np.array(self._row)
+
+    @property
+    def _spent(self) -> float:
+        return self._bought + self._wasted + self._look_cost * self._looks
+
+    @property
+    def _over(self) -> bool:
+        return self._budget - self._spent < 1 - 1e-9
+
+    @property
+    def _may_look(self) -> bool:
+        return self._budget - (self._spent + self._look_cost) >= 1 - 1e-9
+
+    def _mask(self) -> NDArray[np.int8]:
+        mask = self._legal.copy()
+        if self._actions > self._shown:
+            mask[-1] = self._may_look
+        return mask
+
+    def _observe(self) -> Observation:
+        self._show()
+        task = self._build()
+        vectors = task.vectors.take(self._images, 0)
+        features = self._relation.look(vectors)
+        if self._raw:
+            features = np.concatenate([features, raw(vectors)], axis=1)
+        return {"candidates": features, "state": self._state(task), "action_mask": self._mask()}
+
+    def _state(self, task: MiningTask) -> NDArray[np.float32]:
+        state = (
+            self._spent / self._budget,
+            self._positives / max(self._bought, 1),
+            self._gain / (1 + self._gain),
+            task.counts[self._held],
+            task.counts[len(self._labelled)],
+            self._look_cost * self._looks / self._budget,
+        )
+        return np.array(state, np.float32)
+
+    def _info(self) -> Info:
+        return {
+            "target_class": self._name,
+            "picked": self._picked,
+            "quantity": self._quantity,
+            "positives": self._positives,
+            "gain": self._gain,
+            "looks": self._looks,
+            "invalid_action": self._invalid,
+        }

@@ -1,0 +1,156 @@
+"""What mined pixels are worth: concave functions of the quantity of a class, summed over its modes.
+
+A reconstruction (MiSiCAL-style): Lambert and Slade (2023) reward by quantity-accuracy correlations whose form is not
+public. Every form is 0 where nothing is mined, so only its increase counts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alenv.data.store import cache_folder
+from alenv.errors import unknown
+from alenv.mining.pool import MiningPool
+
+Values = NDArray[np.float64]
+FORMS: dict[str, Callable[[Values, Values], Values]] = {
+    "log": lambda n, n0: np.log1p(n / n0),
+    "power": lambda n, alpha: 1 - (n + 1) ** -alpha,
+    "saturating": lambda n, h: n / (n + h),
+    "presence": lambda n, _: np.minimum(n, 1),
+}
+"""A concave form of quantity (pixels) and one shape parameter."""
+PARAMETERS = {"log": ("b", "n0"), "power": ("b", "alpha"), "saturating": ("a", "h")}
+"""Names of slope and shape in a file of measured curves; constants do not matter."""
+GAINS = ("log", "saturating", "presence", "curve")
+HALF = 2.7
+"""Mean quantities after which ``saturating`` has half its worth: measured on Clothing Co-Parsing."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Worth of a class's pixels.
+
+    Attributes:
+        forms: The form of each class, (C,) indices into the order of ``FORMS``.
+        slopes: Factor of each class, (C,).
+        shapes: Shape parameter of each class, (C,); pixels, or an exponent.
+    """
+
+    forms: NDArray[np.int64]
+    slopes: Values
+    shapes: Values
+
+    def __call__(self, quantities: NDArray[np.int64], classes: NDArray[np.int64]) -> Values:
+        """Return the worth of what is mined.
+
+        Args:
+            quantities: Pixels of each mode, (episodes, M).
+            classes: The class of each episode, (episodes,).
+
+        Returns:
+            float64 (episodes,), the same whatever other episodes there are.
+        """
+        n, forms, shapes = quantities.astype(np.float64), self.forms[classes], self.shapes[classes][:, None]
+        worth = np.empty_like(n)
+        for form in set(forms.tolist()):
+            chosen = forms == form
+            worth[chosen] = tuple(FORMS.values())[form](n[chosen], shapes[chosen])
+        return self.slopes[classes] * worth.sum(1)
+
+
+def make_gain(name: str, pool: MiningPool) -> Gain:
+    """Return a gain whose scale is, for each class, the mean quantity of a mode in the images that hold it.
+
+    Args:
+        name: ``log``: log(1 + n / n0), n0 the scale. ``saturating``: n / (n + h), h = 2.7 scales. ``presence``: whether
+            a mode was found. ``curve``: measured, from the file that ``curve_file`` finds; ``curve:<file>`` names it.
+        pool: The images.
+
+    Raises:
+        ValueError: If the name is unknown, or a file does not hold curves of all classes.
+        FileNotFoundError: If there is no file of curves.
+    """
+    kind, _, path = name.partition(":")
+    if kind == "curve":
+        return read_curves(Path(path) if path else curve_file(pool.name), pool.classes)
+    form = list(FORMS).index(kind)
+    classes = np.ones(len(pool.classes))
+    return Gain(np.full(len(classes), form), classes, _scales(pool) * (HALF if kind == "saturating" else 1))
+
+
+def check_gain(name: object) -> None:
+    """Check the name of a gain without reading a file.
+
+    Raises:
+        ValueError: If it is unknown.
+    """
+    kind, colon, _ = str(name).partition(":")
+    if kind not in GAINS or (colon and kind != "curve"):
+        raise unknown("gain", name, [*GAINS, "curve:<file>"])
+
+
+def curve_file(dataset: str) -> Path:
+    """Return the file of a dataset's measured curves.
+
+    Raises:
+        FileNotFoundError: If there is none; says which command writes it.
+    """
+    places = [cache_folder() / f"curves-{dataset}.json", Path("results") / f"curves-{dataset}" / "curves.json"]
+    for place in places:
+        if place.is_file():
+            return place
+    raise FileNotFoundError(
+        f"gain='curve': there is no {places[0]} or {places[1]}; measure the curves with "
+        f"`python -m benchmarks.curves --dataset {dataset}`, or name their file with gain='curve:<file>'"
+    )
+
+
+def read_curves(path: Path, classes: tuple[str, ...]) -> Gain:
+    """Read curves: ``{class: {"form": "log" | "power" | "saturating", "parameters": {...}}}``.
+
+    Args:
+        path: A JSON file.
+        classes: Names of the classes in order.
+
+    Raises:
+        ValueError: If it is no such file, or a class is missing.
+        FileNotFoundError: If there is no such file.
+    """
+    try:
+        curves = json.loads(path.read_text(encoding="utf-8"))
+        rows = [_parse(curves, name) for name in classes]
+    except FileNotFoundError:
+        raise FileNotFoundError(f"gain='curve:{path}': there is no such file") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} does not hold a curve for every class ({error!r}); write it with `python -m benchmarks.curves`"
+        ) from error
+    forms, slopes, shapes = zip(*rows, strict=True)
+    return Gain(np.array(forms), np.array(slopes), np.array(shapes))
+
+
+def _parse(curves: Mapping[str, Any], name: str) -> tuple[int, float, float]:
+    form, values = curves[name]["form"], curves[name]["parameters"]
+    if form not in PARAMETERS:
+        raise unknown(f"form of {name}", form, PARAMETERS)
+    slope, shape = (float(values[parameter]) for parameter in PARAMETERS[form])
+    if not (0 <= slope < np.inf and 0 < shape < np.inf):
+        raise ValueError(f"the curve of {name} is not concave: {values}")
+    return list(FORMS).index(form), slope, shape
+
+
+def _scales(pool: MiningPool) -> Values:
+    """Return the mean pixels of an entry of each class; 1 for a class without any."""
+    held = pool.modes >= 0
+    classes = pool.mode_class[pool.modes[held]]
+    count = np.bincount(classes, minlength=len(pool.classes))
+    pixels = np.bincount(classes, pool.pixels[held], len(pool.classes))
+    return np.where(count > 0, pixels / np.maximum(count, 1), 1.0)
