@@ -54,9 +54,8 @@ def difficulty_levels(difficulty: Array, levels: int = 8) -> Array:
     width = (high - low) / levels
     level = ((values - low) / xp.where(width > 0, width, 1.0)).clip(max=levels - 1)
     level = xp.floor(level)
-    level -= 1.0 * (
-        values < low + level * width
-    )  # the division may round across an edge, which the edge itself decides
+    # The division may round across an edge, of which the edge itself decides.
+    level -= 1.0 * (values < low + level * width)
     level += 1.0 * ((values >= low + (level + 1) * width) & (level < levels - 1) & (width > 0))
     return xp.asarray(level, dtype=xp.int64)
 

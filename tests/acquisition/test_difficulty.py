@@ -62,6 +62,17 @@ def test_levels_are_the_bins_of_numpys_histogram(module, difficulty, levels):
             assert (edges[found] <= values).all()
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("low", [0, 0.1, 0.3])
+def test_values_rounded_across_an_edge_are_counted_where_numpy_does(low, kind):
+    for steps in range(1, 60):
+        difficulty = as_kind(np.minimum(low + (1 - low) * np.arange(steps + 1)[None] / steps, 1), kind)
+        for levels in range(2, 13):
+            counts, _ = np.histogram(np.asarray(difficulty, np.float64), levels)
+            found = np.asarray(difficulty_levels(difficulty, levels)).ravel()
+            np.testing.assert_array_equal(np.bincount(found, minlength=levels), counts)
+
+
 @given(maps(dims=2), st.integers(1, 9))
 def test_level_entropy_is_that_of_the_histogram(difficulty, levels):
     level_map = difficulty_levels(difficulty, levels)

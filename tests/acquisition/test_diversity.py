@@ -103,6 +103,11 @@ def test_nothing_to_pick():
     assert suppressed_top_k(np.zeros((0, 4)), 3, 1).shape == (0, 2)
 
 
+def test_the_least_finite_score_is_still_picked():
+    score = np.array([[-np.inf, np.finfo(np.float32).min, 1.0]], np.float32)
+    np.testing.assert_array_equal(suppressed_top_k(score, 3, 0), [[0, 2], [0, 1]])
+
+
 def test_infinity_comes_first_and_integers_are_scores():
     np.testing.assert_array_equal(suppressed_top_k(np.array([[1.0, 2.0, np.inf]]), 2, 0), [[0, 2], [0, 1]])
     np.testing.assert_array_equal(suppressed_top_k(np.array([[1, 0, 7]], np.uint8), 3, 0), [[0, 2], [0, 0], [0, 1]])
