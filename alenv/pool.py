@@ -86,7 +86,8 @@ class LabelPool:
             candidates: Regions N in a pool.
             pooling: ``uniform``: K disjoint pools out of all images. ``global``: one pool of K N for all picks.
                 ``per_image``: K disjoint pools, each out of one image; the images take turns, in an order that is drawn
-                anew for every lap.
+                anew for every lap. ``image_clustered``: K disjoint pools out of as few random images as have enough
+                regions, as in the code of RALIS; it bounds the images that a network must look at.
 
         Returns:
             The candidates. When fewer are left than asked for, these are shared out evenly, and there are never more
@@ -94,7 +95,9 @@ class LabelPool:
         """
         if pooling == "per_image":
             return _shared_out(self._of_images(round_, turns, candidates))
-        ids = self.sample(keyed_rng(self._episode, Stream.CANDIDATES, round_), len(turns) * candidates)
+        count, rng = len(turns) * candidates, keyed_rng(self._episode, Stream.CANDIDATES, round_)
+        clustered = pooling == "image_clustered"
+        ids = self._sample_cluster(rng, round_, count) if clustered else self.sample(rng, count)
         picks = min(len(turns), len(ids))
         if pooling == "global":
             return Candidates(ids, (slice(0, len(ids)),) * picks)
@@ -109,6 +112,14 @@ class LabelPool:
         self._open = np.ones_like(self._open)
         self._open.ravel()[state["labelled"]] = False
         self._left = self._open.size - len(state["labelled"])
+
+    def _sample_cluster(self, rng: np.random.Generator, round_: int, count: int) -> Ids:
+        """Draw regions out of the first random images that have enough."""
+        order = keyed_rng(self._episode, Stream.IMAGES, round_).permutation(len(self._images))
+        enough = int(np.searchsorted(np.count_nonzero(self._open, 1)[order].cumsum(), count))
+        rows = order[: enough + 1]
+        row, within = np.divmod(first_open(rng, self._open[rows].ravel(), count), self._per_image)
+        return self._images[rows[row]] * self._per_image + within
 
     def _of_images(self, round_: int, turns: range, candidates: int) -> list[Ids]:
         """Draw one pool for each turn, out of the image whose turn it is."""

@@ -80,10 +80,10 @@ def measure(env_id: str, kwargs: dict[str, Any], rounds: int) -> dict[str, Any]:
     watch.wrap(env, "_show", "round opened")
     watch.wrap(env, "step", "step")
     rng, times = np.random.default_rng(0), []
-    count = env._budget // env._picks - 1  # the episode's end opens no further round
+    count = env._budget // env.picks - 1  # the episode's end opens no further round
     for _ in range(count):
         watch.seconds.clear()
-        for _ in range(env._picks):
+        for _ in range(env.picks):
             env.step(rng.integers(env._shown))
         times.append(_parts(watch.seconds))
     return {
@@ -110,9 +110,9 @@ def _operations(env: Any) -> dict[str, float]:
     classes, dimensions = len(counts), x.shape[1]
     product = 2 * classes * dimensions / 1e9  # of one cell with the weights
     cells = env._campaign.grid.region[0] * env._campaign.grid.region[1] // learner._cell**2
-    new = env._picks * cells
+    new = env.picks * cells
     operations = {
-        "candidates": env._picks * env._shown * cells * product,
+        "candidates": env.picks * env._shown * cells * product,
         "evaluate": len(x) * (product + 2 * classes**2 / 1e9),
     }
     if env._arguments["segmenter"] == "linear":

@@ -13,7 +13,7 @@ from alenv.pool import LabelPool
 SEEDS = st.integers(0, 2**62 - 1)
 
 
-POOLINGS = ["uniform", "per_image", "global"]
+POOLINGS = ["uniform", "per_image", "global", "image_clustered"]
 
 
 @st.composite
@@ -54,7 +54,7 @@ def test_candidates_are_unlabelled_and_each_is_drawn_once(pooling, case, labelle
     assert sum(len(part) for part in lists(drawn)) == len(drawn.ids)
     assert all(1 <= len(part) <= candidates for part in lists(drawn))
     sizes = [len(part) for part in lists(drawn)]
-    if pooling == "uniform" and sizes:
+    if pooling != "per_image" and sizes:
         assert max(sizes) - min(sizes) <= 1
 
 
@@ -75,6 +75,17 @@ def test_turns_pass_over_images_without_regions():
     pool.take(np.array([12, 13, 14]))
     parts = lists(pool.draw(0, range(4), 1, "per_image"))
     assert sorted(parts) == [[21], [22], [23]]
+
+
+def test_clusters_are_of_as_few_images_as_hold_enough():
+    pool = LabelPool(np.arange(30), 10, 7)
+    seen = set()
+    for round_ in range(200):
+        ids = pool.draw(round_, range(4), 6, "image_clustered").ids
+        assert len(ids) == 24
+        assert len(np.unique(ids // 10)) == 3
+        seen |= set((ids // 10).tolist())
+    assert len(seen) == 30
 
 
 @given(pools(), st.integers(0, 58), st.integers(0, 9), st.integers(1, 8), st.integers(1, 8))
@@ -191,4 +202,5 @@ GOLDEN = {
     "uniform": [[118, 113], [106, 108], [102, 107]],
     "per_image": [[104, 102], [113, 112], [101, 100]],
     "global": [[118, 113, 106, 108, 102, 107]] * 3,
+    "image_clustered": [[119, 116], [104, 101], [118, 115]],
 }

@@ -11,9 +11,9 @@ from alenv.errors import unknown
 
 CHOICES = {
     "pool": ("train", "eval"),
-    "pooling": ("uniform", "per_image", "global"),
+    "pooling": ("uniform", "per_image", "global", "image_clustered"),
     "segmenter": ("linear", "lda", "mlp"),
-    "observation": ("compact",),
+    "observation": ("compact", "ralis"),
     "device": ("cpu",),
     "precision": ("auto", "float32"),
     "render_mode": (None, "rgb_array", "ansi"),
@@ -48,6 +48,8 @@ def check(arguments: Mapping[str, Any], module: Dataset) -> None:
         raise ValueError("pick_gains=True needs segmenter='linear' or 'lda'; for 'mlp' single gains are not known")
     _check_region(arguments["region"])
     _check_scores(arguments["scores"], arguments["passes"], arguments["region"])
+    if arguments["region"] == "pixel" and arguments["observation"] == "ralis":
+        raise ValueError("observation='ralis' pools the entropy of regions, which a pixel has not; use 'compact'")
     kind, _ = parse_initial(arguments["initial"], arguments["pool"])
     if arguments["region"] == "pixel" and kind in ("state", "train"):
         raise ValueError(

@@ -17,10 +17,10 @@ from alenv.envs import arguments
 from alenv.envs.campaign import Campaign
 from alenv.envs.evidence import Evidence
 from alenv.envs.initial import initial_regions, named_regions
+from alenv.envs.observers import Compact, Observer, Ralis
 from alenv.envs.round import Round
 from alenv.errors import unknown
 from alenv.metrics import Confusion, Reward
-from alenv.observation import candidate_size, state_features, state_size
 from alenv.pool import Candidates
 from alenv.regions import Ids, make_grid
 from alenv.rng import Stream, keyed_rng
@@ -52,8 +52,8 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
 
     | key | shape, dtype | meaning |
     |---|---|---|
-    | `candidates` | (N, F) float32 in [0, 1] | features of each candidate, see `alenv.observation` |
-    | `state` | (S,) float32 in [0, 1] | progress, labelled class frequencies, class IoUs |
+    | `candidates` | (N, F) float32 in [0, 1] | features of each candidate, see `alenv.observation` (`alenv.ralis`) |
+    | `state` | (S,) float32 in [0, 1] | progress, labelled class frequencies, class IoUs; `ralis`: (regions, S) |
     | `scores` | (N, channels) float32 | acquisition channels, only if `scores` are asked for |
     | `action_mask` | (N,) int8 | 1 where the candidate exists and was not picked |
 
@@ -100,7 +100,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     | `initial` | `"state:2"` | `none`, `state:n` images, `random:n` regions of the pool, or `train` (that split) |
     | `segmenter` | `"linear"` | `linear` (logistic regression), `lda` (closed form) or `mlp` (one hidden layer) |
     | `features`, `weights` | `"filterbank"`, `None` | frozen features, and their weights (torchvision name or file) |
-    | `observation` | `"compact"` | kind of features |
+    | `observation` | `"compact"` | kind of features: `compact`, or `ralis`, those of the paper |
     | `scores` | `()` | acquisition channels by name, see `alenv.acquisition.SCORES` |
     | `passes` | 20 | Monte-Carlo passes of the channels that compare passes |
     | `reward` | `"miou"` | see Rewards |
@@ -114,7 +114,8 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
 
     With `pooling="uniform"` a round has K disjoint random pools of N, one for each pick, as in the paper; with
     `"per_image"` each of them comes from one image, and the images take turns; with `"global"` one random pool of K N
-    serves all K picks.
+    serves all K picks. `"image_clustered"` is `"uniform"` out of as few random images as have enough regions, as in the
+    paper's code.
 
     With `region="image"` or `"pixel"` the same environment plays protocols that label whole images or single pixels. A
     labelled pixel teaches the model its feature cell's vector with one label; pixels without a label in the data cost
@@ -159,13 +160,20 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._dataset = datasets.dataset(dataset)
         arguments.check(self._arguments, self._dataset)
         self.render_mode = render_mode
-        self._picks, self._budget = picks, budget
+        self.picks, self._budget = picks, budget
+        """Picks K of a round."""
+        self.pooling = pooling
         self._shown = picks * candidates if pooling == "global" else candidates
         self._scores = [SCORES[name] for name in scores]
         self._reward = Reward(reward, self._dataset.CLASSES)
         self.action_space = spaces.Discrete(self._shown)
-        self.observation_space = self._make_observation_space()
         self._built = False
+        self._observer: Observer = Compact(len(self._dataset.CLASSES))
+        if observation == "ralis":
+            self._build()  # only the data say how many regions the state has
+            regions = self._campaign.grid.of_images(self._campaign.data.splits["state"])
+            self._observer = Ralis(len(self._dataset.CLASSES), regions)
+        self.observation_space = self._make_observation_space()
         self._episode: int | None = None
         self._snapshot: dict[str, Any] | None = None
         self._gains: NDArray[np.float64] | None = None
@@ -215,6 +223,14 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         """Return which actions are legal now, bool (N,)."""
         self._resume()
         return self._current.mask(self._shown)
+
+    def observe_round(self) -> Observation:
+        """Return the observations of all picks of this round at once, with a first axis of length K.
+
+        The state is that of the next pick. Picks past the end of the episode have all candidates masked.
+        """
+        self._resume()
+        return {**self._current.observe_all(self.picks, self._shown), "state": self._observe()["state"]}
 
     def render(self) -> NDArray[np.uint8] | str | None:
         """Return a picture (``rgb_array``), a line of text (``ansi``), or None without a render mode."""
@@ -298,8 +314,8 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     def _make_observation_space(self) -> Any:
         classes, rows = len(self._dataset.CLASSES), self._shown
         boxes: dict[str, spaces.Space] = {
-            "candidates": spaces.Box(0, 1, (rows, candidate_size(classes)), np.float32),
-            "state": spaces.Box(0, 1, (state_size(classes),), np.float32),
+            "candidates": spaces.Box(0, 1, (rows, self._observer.size), np.float32),
+            "state": spaces.Box(0, 1, self._observer.state_shape, np.float32),
             "action_mask": spaces.Box(0, 1, (rows,), np.int8),
         }
         if self._scores:
@@ -347,7 +363,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         return initial_regions(chosen["initial"], chosen["pool"], data, grid, pool, self._episode or 0)
 
     def _open_round(self) -> None:
-        turns = range(self._spent, min(self._spent + self._picks, self._budget))
+        turns = range(self._spent, min(self._spent + self.picks, self._budget))
         chosen = self._arguments
         self._show(self._campaign.pool.draw(self._round, turns, chosen["candidates"], chosen["pooling"]))
 
@@ -358,7 +374,8 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
             evidence = Evidence(
                 campaign.learner, campaign.grid, candidates.ids, campaign.class_pixels, rng, self._arguments["passes"]
             )
-        self._current = Round(candidates, evidence, self._scores)
+        features = self._observer.describe(evidence, campaign)
+        self._current = Round(candidates, evidence, features, self._observer.redundant, self._scores)
         self._gains = None
 
     def _close_round(self) -> tuple[float, NDArray[np.float64] | None]:
@@ -368,7 +385,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         campaign.buy(regions)
         gains = None
         if self._arguments["pick_gains"]:
-            gains = np.zeros(self._picks)
+            gains = np.zeros(self.picks)
             gains[self._current.legal] = campaign.learner.gains(regions, self._reward, remove=True)
         self._round += 1
         self._open_round()
@@ -386,16 +403,16 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
             raise gym.error.ResetNeeded("there is no episode yet; call reset()")
 
     def _observe(self) -> Observation:
-        classes, current = len(self._dataset.CLASSES), self._current
-        rounds = -(-self._budget // self._picks)
+        current = self._current
+        rounds = -(-self._budget // self.picks)
         progress = (
             self._spent / self._budget,
             min(self._round / rounds, 1.0),
             current.made / max(current.picks, 1),
         )
         obs: Observation = {
-            "candidates": current.features(self._shown, classes),
-            "state": state_features(*progress, self._campaign.class_pixels, self._campaign.class_iou),
+            "candidates": current.features(self._shown),
+            "state": self._observer.state(progress, self._campaign),
             "action_mask": self.action_masks().astype(np.int8),
         }
         if self._scores:
@@ -417,5 +434,5 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
             "images_opened": len(ledger.images),
             "labels_given": self._campaign.given,
             "class_pixels": ledger.class_pixels.copy(),
-            "pick_gains": np.zeros(self._picks) if gains is None else gains,
+            "pick_gains": np.zeros(self.picks) if gains is None else gains,
         }

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from alenv.acquisition import Score
 from alenv.envs.evidence import Evidence
-from alenv.observation import candidate_features, candidate_size, similarity
+from alenv.observation import similarity
 from alenv.pool import Candidates
 from alenv.regions import Ids
 
@@ -23,12 +23,22 @@ class Round:
     Args:
         candidates: The candidates of every pick; none when the episode is over.
         evidence: What the model says of them; None if there are none.
+        features: (n, F), of the candidates.
+        redundant: Whether the last feature is the similarity to this round's picks.
         scores: Acquisition channels to compute.
     """
 
-    def __init__(self, candidates: Candidates, evidence: Evidence | None, scores: Sequence[Score]) -> None:
+    def __init__(
+        self,
+        candidates: Candidates,
+        evidence: Evidence | None,
+        features: NDArray[np.float32],
+        redundant: bool,
+        scores: Sequence[Score],
+    ) -> None:
         self._candidates = candidates
         self._evidence = evidence
+        self._features, self._redundant = features, redundant
         self._score_table = scores
         self._free = np.ones(len(candidates.ids), bool)
         self._taken: list[int] = []
@@ -36,15 +46,10 @@ class Round:
         """Picks made so far, legal or not."""
         self.legal: list[int] = []
         """Which of them were legal."""
-        if evidence is None:
-            return
-        prediction = evidence.prediction
-        self._features = candidate_features(
-            prediction.probs, evidence.class_counts, prediction.nearest, prediction.typical
-        )
         self._scores = np.empty((len(self._free), len(scores)), np.float32)
-        for column, score in enumerate(scores):
-            self._scores[:, column] = evidence.values(score)
+        if evidence is not None:
+            for column, score in enumerate(scores):
+                self._scores[:, column] = evidence.values(score)
 
     @property
     def candidates(self) -> Ids:
@@ -86,27 +91,31 @@ class Round:
         self.made += 1
         return int(self.candidates[index]) if legal else None
 
-    def features(self, rows: int, classes: int) -> NDArray[np.float32]:
-        """Return the features of the candidates shown, float32 (rows, F); rows past them are zero.
-
-        The last column is the similarity to the nearest pick of this round, 0 while there is none.
-        """
-        if self._evidence is None:
-            return np.zeros((rows, candidate_size(classes)), np.float32)
+    def features(self, rows: int) -> NDArray[np.float32]:
+        """Return the features of the candidates shown, float32 (rows, F); rows past them are zero."""
         shown = self._padded(self._features, rows)
-        if self._taken:
+        if self._redundant and self._taken and self._evidence:
             shown[:, -1] = self._padded(similarity(self._evidence.picked).clip(0, 1), rows)
         return shown
 
     def scores(self, rows: int) -> NDArray[np.float32]:
         """Return the acquisition channels of the candidates shown, float32 (rows, channels), padded with zeros."""
-        if self._evidence is None:
-            return np.zeros((rows, len(self._score_table)), np.float32)
         shown = self._padded(self._scores, rows)
         for column, score in enumerate(self._score_table):
-            if score.live:
+            if score.live and self._evidence:
                 shown[:, column] = self._padded(self._evidence.values(score), rows)
         return shown
+
+    def observe_all(self, picks: int, rows: int) -> dict[str, NDArray]:
+        """Return features, mask and channels of every pick as they stand now, with a first axis of length ``picks``."""
+        values: dict[str, NDArray] = {"candidates": self._features, "action_mask": self._free.astype(np.int8)}
+        if self._score_table:
+            values["scores"] = self._scores
+        out = {name: np.zeros((picks, rows, *value.shape[1:]), value.dtype) for name, value in values.items()}
+        for pick, part in enumerate(self._candidates.shown):
+            for name, value in values.items():
+                out[name][pick, : part.stop - part.start] = value[part]
+        return out
 
     def get_state(self) -> dict[str, Any]:
         """Return candidates and picks; the rest follows from the model."""

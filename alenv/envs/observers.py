@@ -1,0 +1,88 @@
+"""The kinds of observation: how candidates and the state of the episode are described."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alenv import observation, ralis
+from alenv.envs.campaign import Campaign
+from alenv.envs.evidence import Evidence
+from alenv.regions import Ids
+
+Progress = tuple[float, float, float]
+"""Shares of the budget, of the rounds and of this round's picks that are over."""
+
+
+class Observer(Protocol):
+    """Describes candidates and state.
+
+    Attributes:
+        size: Features of a candidate.
+        state_shape: Shape of the state.
+        redundant: Whether a candidate's last feature is its similarity to this round's picks, which ``Round`` fills in.
+    """
+
+    size: int
+    state_shape: tuple[int, ...]
+    redundant: bool
+
+    def describe(self, evidence: Evidence | None, campaign: Campaign) -> NDArray[np.float32]:
+        """Return the features (n, size) of a new round's candidates; None stands for none."""
+
+    def state(self, progress: Progress, campaign: Campaign) -> NDArray[np.float32]:
+        """Return the state."""
+
+
+class Compact:
+    """Features from the house, see ``alenv.observation``."""
+
+    redundant = True
+
+    def __init__(self, classes: int) -> None:
+        self.size = observation.candidate_size(classes)
+        self.state_shape: tuple[int, ...] = (observation.state_size(classes),)
+
+    def describe(self, evidence: Evidence | None, campaign: Campaign) -> NDArray[np.float32]:
+        """Describe the candidates."""
+        if evidence is None:
+            return np.empty((0, self.size), np.float32)
+        seen = evidence.prediction
+        return observation.candidate_features(seen.probs, evidence.class_counts, seen.nearest, seen.typical)
+
+    def state(self, progress: Progress, campaign: Campaign) -> NDArray[np.float32]:
+        """Describe the episode."""
+        return observation.state_features(*progress, campaign.class_pixels, campaign.class_iou)
+
+
+class Ralis:
+    """Features of Casanova et al. (2020), see ``alenv.ralis``; the state is what is predicted for the state split.
+
+    Args:
+        classes: Number of classes.
+        regions: The regions of the state split.
+    """
+
+    redundant = False
+
+    def __init__(self, classes: int, regions: Ids) -> None:
+        self._classes, self._regions = classes, regions
+        self.size = ralis.candidate_size(classes)
+        self.state_shape: tuple[int, ...] = (len(regions), ralis.region_size(classes))
+
+    def describe(self, evidence: Evidence | None, campaign: Campaign) -> NDArray[np.float32]:
+        """Describe the candidates, and the state regions with the same model."""
+        grid = campaign.grid
+        probs = campaign.learner.predict(self._regions).probs
+        unit = grid.region[0] // probs.shape[2]
+        self._state = ralis.region_features(probs, unit)
+        if evidence is None:
+            return np.empty((0, self.size), np.float32)
+        labelled = ralis.histogram(grid.cut(campaign.data.masks, campaign.learner.labelled), self._classes)
+        return ralis.candidate_features(evidence.probs, unit, labelled)
+
+    def state(self, progress: Progress, campaign: Campaign) -> NDArray[np.float32]:
+        """Return what was seen in the state regions at the start of the round."""
+        return self._state.copy()

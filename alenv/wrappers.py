@@ -1,0 +1,78 @@
+"""Wrappers of the environments."""
+
+from __future__ import annotations
+
+from typing import Any, SupportsFloat, cast
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+Observation = dict[str, NDArray]
+
+
+class JointPools(gym.Wrapper[Observation, NDArray[np.int64], Observation, np.int64]):
+    """A whole round of ``RegionSelect`` as one step, as in Casanova et al. (2020).
+
+    The action is ``MultiDiscrete([N] * K)``: one candidate of every pool. Observations have a first axis of length K
+    (``candidates``, ``action_mask`` and ``scores``); ``state`` is as it was. Picks of a pool do not see those of the
+    others: the similarity to this round's picks is 0. In a last round with fewer picks the pools past its end are
+    masked, and what is chosen there is passed over. The reward is that of the round.
+
+    Args:
+        env: A ``RegionSelect`` environment, with any ``pooling`` but ``global``.
+
+    Raises:
+        ValueError: If all picks share one pool: distinct choices cannot be told by a product of choices.
+    """
+
+    def __init__(self, env: Any) -> None:
+        super().__init__(env)
+        base = env.unwrapped
+        if base.pooling == "global":
+            raise ValueError("JointPools needs one pool for each pick; use another pooling than 'global'")
+        assert isinstance(env.action_space, spaces.Discrete)
+        assert isinstance(env.observation_space, spaces.Dict)
+        self._picks: int = base.picks
+        self.action_space = spaces.MultiDiscrete([int(env.action_space.n)] * self._picks)
+        parts = {
+            name: space if name == "state" else self._stacked(space) for name, space in env.observation_space.items()
+        }
+        self.observation_space = cast(Any, spaces.Dict(parts))
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Any]:
+        """Start an episode."""
+        _, info = self.env.reset(seed=seed, options=options)
+        return self._observe(), info
+
+    def step(self, action: NDArray[np.int64]) -> tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Pick one candidate of every pool.
+
+        Raises:
+            ValueError: If there is not one choice for every pool, each in the action space.
+            gymnasium.error.ResetNeeded: After the end of an episode.
+        """
+        if not self.action_space.contains(np.asarray(action)):
+            raise ValueError(f"action {action!r} is not {self._picks} choices, one of each pool")
+        there, invalid = self.action_masks().any(1), False
+        if not there.any():
+            raise gym.error.ResetNeeded("the episode is over; call reset()")
+        for choice in np.asarray(action)[there]:
+            _, reward, terminated, truncated, info = self.env.step(choice)
+            invalid |= info["invalid_action"]
+        return self._observe(), reward, terminated, truncated, {**info, "invalid_action": invalid}
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Return which choices are legal, bool (K, N)."""
+        return self._observe()["action_mask"].astype(bool)
+
+    def _observe(self) -> Observation:
+        base: Any = self.env.unwrapped
+        observation: Observation = base.observe_round()
+        return observation
+
+    def _stacked(self, space: spaces.Space[Any]) -> spaces.Box:
+        assert isinstance(space, spaces.Box)
+        low, high = (np.tile(bound, (self._picks, *(1,) * bound.ndim)) for bound in (space.low, space.high))
+        return spaces.Box(low, high, dtype=space.dtype.type)
