@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Observation = dict[str, NDArray]
 
 
-class JointPools(gym.Wrapper[Observation, NDArray[np.int64], Observation, np.int64]):
+class JointPools(gym.Wrapper[Observation, NDArray[np.int64], Observation, np.int64], gym.utils.RecordConstructorArgs):
     """A whole round of ``RegionSelect`` as one step, as in Casanova et al. (2020).
 
     The action is ``MultiDiscrete([N] * K)``: one candidate of every pool. Observations have a first axis of length K
@@ -28,7 +28,8 @@ class JointPools(gym.Wrapper[Observation, NDArray[np.int64], Observation, np.int
     """
 
     def __init__(self, env: Any) -> None:
-        super().__init__(env)
+        gym.utils.RecordConstructorArgs.__init__(self)  # so that its spec can be made again
+        gym.Wrapper.__init__(self, env)
         base = env.unwrapped
         if base.pooling == "global":
             raise ValueError("JointPools needs one pool for each pick; use another pooling than 'global'")
