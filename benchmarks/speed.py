@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 import alenv  # noqa: F401  registers the ids
+from benchmarks import acquisition_speed
 
 PARTS = ("candidates", "observation", "fit", "evaluate", "rest")
 CONFIGURATIONS = {
@@ -34,9 +35,12 @@ CONFIGURATIONS = {
 }
 
 
+ACQUISITION = "acquisition functions"
+
+
 @dataclass(frozen=True)
 class Args:
-    """Measure the parts of a labelling round."""
+    """Measure the parts of a labelling round, and the acquisition functions."""
 
     rounds: int = 5
     """how many rounds, the last ones of an episode, are measured"""
@@ -159,13 +163,17 @@ def _summary(times: Sequence[float]) -> list[str]:
 def main(args: Args) -> int:
     """Measure each configuration in a process of its own, so that peak memory is its own."""
     console = Console()
-    chosen = [name for name in CONFIGURATIONS if not args.only or any(part in name for part in args.only)]
+    names = [*CONFIGURATIONS, ACQUISITION]
+    chosen = [name for name in names if not args.only or any(part in name for part in args.only)]
     if not chosen:
-        print(f"error: --only {' '.join(args.only)} matches none of: {', '.join(CONFIGURATIONS)}", file=sys.stderr)
+        print(f"error: --only {' '.join(args.only)} matches none of: {', '.join(names)}", file=sys.stderr)
         return 2
     for name in chosen:
-        env_id, kwargs = CONFIGURATIONS[name]
         with multiprocessing.get_context("spawn").Pool(1) as pool:
+            if name == ACQUISITION:
+                pool.apply(acquisition_speed.main, (acquisition_speed.Args(),))
+                continue
+            env_id, kwargs = CONFIGURATIONS[name]
             try:
                 result = pool.apply(measure, (env_id, kwargs, args.rounds))
             except FileNotFoundError as error:

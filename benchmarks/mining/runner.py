@@ -101,9 +101,10 @@ def run(suite: Suite, policy: str, target: str, path: Path) -> str | None:
 
 def _run(suite: Suite, name: str, target: str) -> Record:
     policy = make_policy(name, suite.env)
-    env = gym.make(suite.env, **{**suite.kwargs, "budget": max(suite.budgets), "classes": [target]})
-    if policy.oracle:
-        policy.attach(env.unwrapped)  # type: ignore[attr-defined]
+    kwargs = {**suite.kwargs, "budget": max(suite.budgets), "classes": [target]}
+    env = gym.make(suite.env, **{"observation": getattr(policy, "observation", "relational"), **kwargs})
+    if hasattr(policy, "attach"):  # oracles, and supervised controls that learn from policy images
+        policy.attach(env.unwrapped)
     episodes = {str(seed): play(policy, env, seed, target, suite.budgets) for seed in suite.seeds}
     scorer = _scorer(suite)
     if scorer:
