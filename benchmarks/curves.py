@@ -30,6 +30,8 @@ from alenv.mining.pool import MiningPool
 from alenv.mining.target import Target
 
 SCORES = ("iou", "average_precision")
+VERSION = 1
+"""Part of what names the measured points: raise it when ``alenv.mining.target`` or its head change."""
 SHOWN = 12
 """Classes in the picture: the most frequent ones."""
 
@@ -63,8 +65,8 @@ def main(args: Args) -> int:
     out = args.out or Path("results") / f"curves-{args.dataset}"
     try:
         pool = embed_dataset(args.dataset, args.root, args.backbone)
-        Target(args.dataset, args.root, args.backbone)  # so that the workers find the cache built
-        points = _measure_all(args, pool, out, console)
+        target = Target(args.dataset, args.root, args.backbone)  # the workers find its cache built
+        points = _measure_all(args, pool, out / "points" / _settings(pool, target), console)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -75,11 +77,17 @@ def main(args: Args) -> int:
     return 0
 
 
-def _measure_all(args: Args, pool: MiningPool, out: Path, console: Console) -> Measured:
+def _settings(pool: MiningPool, target: Target) -> str:
+    """Return a hash of what the points of all classes depend on."""
+    sets = [curves.SIZES, curves.SIZE, curves.FORCED, curves.REPEATS]
+    return key(target.manifest, pool.splits["train"].tolist(), sets, VERSION)
+
+
+def _measure_all(args: Args, pool: MiningPool, folder: Path, console: Console) -> Measured:
     names = args.classes or _occurring(pool)
     for name in names:
         curves.quantities(pool, name)  # an unknown class shows before anything is measured
-    paths = {name: out / "points" / f"{key(args.backbone, pool.manifest, name, curves.REPEATS)}.json" for name in names}
+    paths = {name: folder / f"{pool.classes.index(name):03d}.json" for name in names}
     missing = [name for name in names if not paths[name].exists()]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:

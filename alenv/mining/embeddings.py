@@ -2,8 +2,8 @@
 
 An image is cut into horizontal bands, the maps of a frozen network are averaged within each, and principal components
 fitted on the policy images alone turn the result into a short unit vector. Measured on Clothing Co-Parsing, street
-scenes and CamVid: bands carry more than one average or a 2 x 2 grid, the deeper maps more than all, and components of
-the centred maps more than of standardised or whitened ones.
+scenes and CamVid: bands carry more than one average or a 2 x 2 grid, the deeper half of the channels more than all, and
+components of the centred maps more than of standardised or whitened ones.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def embed_dataset(name: str, root: str | None, backbone: str | None) -> MiningPo
     module, backbone = datasets.dataset(name), backbone or BACKBONE
     extractor, identity = make_extractor(backbone, None, module.CELL)  # missing weights show before data are decoded
     data = datasets.load(name, root)
-    embedder = _Embedder(extractor, 0.0 if backbone == "filterbank" else 0.25, 0.5 if name in CENTRED else 1.0)
+    embedder = _Embedder(extractor, 0.0 if backbone == "filterbank" else 0.5, 0.5 if name in CENTRED else 1.0)
     splits = _splits(data)
     place = f"embeddings-{name}-{key(root, identity)}"
     source = key(VERSION, data.manifest, identity, embedder.shallow, embedder.width, DIMENSIONS, BANDS)

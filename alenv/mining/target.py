@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from alenv import data as datasets
+from alenv.data.store import key
 from alenv.errors import unknown
 from alenv.mining.embeddings import BACKBONE
 from alenv.segmenters.features import cell_features
@@ -56,6 +57,8 @@ class Target:
             raise unknown(f"split of {name}", split, data.splits)
         features = cell_features(data, cell, backbone or BACKBONE, None)
         self.classes = data.classes
+        self.manifest = key(data.manifest, features.digest, split)
+        """Hash of all that a score depends on, but the arithmetic."""
         self._scored = data.splits[split]
         self._cell_pixels = cell * cell
         self._x, self._counts = features.vectors, features.counts

@@ -26,8 +26,6 @@ def coco_tiny_root(_places):
 
 
 @pytest.fixture(scope="session")
-def tiny(coco_tiny_root, tmp_path_factory):
-    """COCO's 38 images, to be embedded in a cache of their own: dataset, root and backbone."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ALENV_CACHE", str(tmp_path_factory.mktemp("mining") / "cache"))
-        yield "coco", str(coco_tiny_root), "filterbank"
+def tiny(coco_tiny_root):
+    """COCO's 38 images: dataset, root and backbone."""
+    return "coco", str(coco_tiny_root), "filterbank"

@@ -101,10 +101,11 @@ def test_fitted_curves_rise_ever_more_slowly_and_no_other_slope_is_better(form, 
         assert loss(found | {slope: factor * found[slope]}) >= loss(found) - 1e-12
 
 
-def test_noise_has_no_predictive_value():
-    accuracy = np.random.default_rng(1).random(400)
-    n = np.random.default_rng(2).integers(0, 10000, 400).astype(float)
-    assert all(curves.cross_validate(form, n, accuracy, SCALE) < 0.05 for form in curves.FORMS)
+@pytest.mark.parametrize("form", KNOWN)
+def test_noise_has_no_predictive_value(form):
+    """In the fit, few points always explain something; left out of it, they expose that."""
+    draws = np.random.default_rng(1).random((20, len(N)))
+    assert np.mean([curves.cross_validate(form, N, accuracy, SCALE) for accuracy in draws]) < -0.02
 
 
 def points_of(accuracy, protocol="sizes"):

@@ -159,4 +159,4 @@ def test_prototypes_rank_real_images(ccp_root, squeezenet_weights):
                 cosine = pool.embeddings[images[left]] @ pool.embeddings[images[seeds]].mean(0)
                 higher = cosine[holds[left]][:, None] > cosine[~holds[left]]
                 areas.append(higher.mean())
-    assert np.mean(areas) > 0.56
+    assert np.mean(areas) > 0.57
