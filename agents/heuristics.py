@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.policy import Info, Observation, Policy
+from agents.policy import Info, Observation, Policy, channels
 
 
 class Random:
@@ -42,7 +42,7 @@ class StratifiedRandom(Random):
 
     def act(self, obs: Observation, info: Info) -> int:
         """Pick any candidate of any class among the candidates."""
-        classes = np.where(obs["action_mask"], obs["scores"][:, 0], -1)
+        classes = np.where(obs["action_mask"], channels(obs, self)[:, 0], -1)
         chosen = self._rng.choice(np.unique(classes[classes >= 0]))
         return int(self._rng.choice(np.flatnonzero(classes == chosen)))
 
@@ -59,7 +59,7 @@ class Greedy:
 
     def act(self, obs: Observation, info: Info) -> int:
         """Pick the arg-max."""
-        return _best(obs["scores"][:, 0], obs["action_mask"])
+        return _best(channels(obs, self)[:, 0], obs["action_mask"])
 
 
 class Entropy(Greedy):
@@ -147,7 +147,7 @@ class PowerBald(Random):
 
     def act(self, obs: Observation, info: Info) -> int:
         """Pick the arg-max of the perturbed channel."""
-        bald = obs["scores"][:, 0].astype(np.float64).clip(1e-12)
+        bald = channels(obs, self)[:, 0].astype(np.float64).clip(1e-12)
         return _best(np.log(bald) + self._rng.gumbel(size=len(bald)), obs["action_mask"])
 
 
@@ -171,7 +171,7 @@ class Ripu:
 
     def act(self, obs: Observation, info: Info) -> int:
         """Pick the arg-max among the candidates that the quota allows."""
-        score, entropy, image = obs["scores"].T
+        score, entropy, image = channels(obs, self).T
         allowed = obs["action_mask"].astype(bool)
         if not self.dynamic:
             had = np.array([self._picks[i] for i in image.tolist()])

@@ -133,7 +133,7 @@ def evaluate(
     Yields:
         The finished episodes.
     """
-    scores = dict.fromkeys([*kwargs.get("scores", ()), *policy.scores])
+    scores = dict.fromkeys([*policy.scores, *kwargs.get("scores", ())])  # its own are the first columns
     env = gym.make(env_id, **{**kwargs, "scores": list(scores)}) if scores else gym.make(env_id, **kwargs)
     if policy.oracle:
         policy.attach(env.unwrapped)  # type: ignore[attr-defined]
@@ -183,6 +183,21 @@ def _run(
         seconds=seconds,
         fingerprint=env.unwrapped.fingerprint(),  # type: ignore[attr-defined]
     )
+
+
+def channels(obs: Observation, policy: Policy) -> NDArray[np.float32]:
+    """Return the channels that a policy asked for, (N, channels).
+
+    Raises:
+        ValueError: If the environment does not compute them: a policy never falls back to another score.
+    """
+    wanted = len(policy.scores)
+    if obs.get("scores", np.empty((0, 0))).shape[1] < wanted:
+        names = list(policy.scores)
+        raise ValueError(
+            f"policy {policy.name!r} needs channels that the environment lacks; make it with scores={names}"
+        )
+    return obs["scores"][:, :wanted]
 
 
 def make_policy(spec: str, env_id: str = "RegionSelect-v0") -> Policy:

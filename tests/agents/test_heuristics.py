@@ -92,3 +92,22 @@ def test_pure_windows_are_ranked_by_their_uncertainty():
 def test_the_four_arms_differ_in_score_and_quota():
     arms = [(make().scores[0], make.dynamic) for make in (Ripu, CbdaBalance, CbdaDynamic, Cbda)]
     assert arms == [("ripu", False), ("cbda", False), ("ripu", True), ("cbda", True)]
+
+
+@pytest.mark.parametrize("name", [name for name in POLICIES if POLICIES[name]().scores])
+def test_a_policy_without_its_channels_is_an_error_not_another_policy(name):
+    policy = started(POLICIES[name]())
+    obs = {"candidates": np.zeros((3, 5), np.float32), "action_mask": np.ones(3, np.int8)}
+    with pytest.raises(ValueError, match=f"policy '{name}' needs channels that the environment lacks; make it with"):
+        policy.act(obs, {})
+
+
+def test_channels_of_the_suite_do_not_displace_those_of_the_policy():
+    from agents.policy import evaluate
+
+    kwargs = {"picks": 4, "budget": 4}
+    runs = [list(evaluate(POLICIES["margin"](), "RegionSelect-v0", kwargs | extra, [0])) for extra in ({}, EXTRA)]
+    assert runs[0][0].actions == runs[1][0].actions
+
+
+EXTRA = {"scores": ["predicted_class", "entropy"]}
