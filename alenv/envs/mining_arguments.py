@@ -59,7 +59,7 @@ def check_pool(size: int, arguments: Mapping[str, Any]) -> None:
         )
 
 
-def observation_space(arguments: Mapping[str, Any]) -> spaces.Dict:
+def observation_space(arguments: Mapping[str, Any]) -> Any:
     """Return the space of one episode's observations."""
     shown, kind = arguments["candidates"], arguments["observation"]
     width = len(COSINES if kind == "cosine" else RELATIONS) + (DIMENSIONS if kind == "embedding" else 0)

@@ -35,10 +35,13 @@ def draw(key: int, stream: Draw, size: int, counter: int = 0, attempt: int = 0) 
     return (_mix(word & _BITS) >> 32) * size >> 32
 
 
-def draw_many(keys: NDArray[np.uint64], counters: NDArray[np.uint64], stream: Draw, size: int) -> Images:
-    """Return the first attempts of ``draw`` for arrays of keys and counters that broadcast."""
+def draw_many(
+    keys: NDArray[np.uint64], stream: Draw, size: int, counters: NDArray[np.int64], attempts: NDArray[np.int64]
+) -> Images:
+    """Return ``draw`` for arrays of keys, counters and attempts that broadcast."""
     base = _mix_many(keys + np.uint64((stream + 1) * _STEP & _BITS))
-    words = _mix_many(base + (counters + np.uint64(1)) * np.uint64(_STEP))
+    steps = (counters + 1).astype(np.uint64) * np.uint64(_STEP)
+    words = _mix_many(base + steps + attempts.astype(np.uint64) * np.uint64(_RETRY))
     return ((words >> np.uint64(32)) * np.uint64(size) >> np.uint64(32)).astype(np.int64)
 
 
@@ -52,7 +55,7 @@ def first_candidates(keys: NDArray[np.uint64], looks: NDArray[np.int64], count: 
         pool: The images to draw from.
     """
     counters = looks[:, None] * count + np.arange(count)
-    return pool[draw_many(keys[:, None], counters.astype(np.uint64), Draw.CANDIDATES, len(pool))]
+    return pool[draw_many(keys[:, None], Draw.CANDIDATES, len(pool), counters, np.zeros(1, np.int64))]
 
 
 def settle(row: list[int], key: int, look: int, pool: Images, labelled: Set[int]) -> list[int]:
@@ -75,6 +78,39 @@ def settle(row: list[int], key: int, look: int, pool: Images, labelled: Set[int]
         shown.add(image)
         settled.append(image)
     return settled
+
+
+def settle_many(
+    images: Images, keys: NDArray[np.uint64], looks: NDArray[np.int64], pool: Images, labelled: Images
+) -> None:
+    """Do what ``settle`` does to many rows, in place.
+
+    Args:
+        images: First attempts (n, K).
+        keys: Episode keys (n,).
+        looks: How many sets of candidates the episodes have seen before, (n,).
+        pool: The images to draw from.
+        labelled: Images that must not be shown, (n, labels); -1 fills the row.
+    """
+    attempts, earlier = np.zeros(images.shape, np.int64), np.tri(images.shape[1], k=-1, dtype=bool)
+    rows = np.flatnonzero(_suspect(images, labelled))
+    while len(rows):
+        shown = images[rows]
+        wrong = (shown[:, :, None] == labelled[rows, None]).any(2)
+        wrong |= ((shown[:, :, None] == shown[:, None]) & earlier).any(2)
+        rows, slot = rows[wrong.any(1)], wrong.argmax(1)[wrong.any(1)]  # earlier slots are settled
+        attempts[rows, slot] += 1
+        counters = looks[rows] * images.shape[1] + slot
+        images[rows, slot] = pool[draw_many(keys[rows], Draw.CANDIDATES, len(pool), counters, attempts[rows, slot])]
+
+
+def _suspect(images: Images, labelled: Images) -> NDArray[np.bool_]:
+    """Return which rows show an image twice, or a labelled one."""
+    ordered = np.sort(images, 1)
+    known = np.zeros(images.shape, bool)
+    for column in labelled.T:
+        known |= images == column[:, None]
+    return known.any(1) | (ordered[:, 1:] == ordered[:, :-1]).any(1)
 
 
 def _mix(word: int) -> int:

@@ -21,7 +21,7 @@ class MiningTask:
 
     Attributes:
         vectors: float32 (n, D) of all images.
-        images: Those of the chosen pool, int64.
+        images: Those of the chosen pool, int64; ``policy_images`` are those of ``train``.
         modes: int16 (n, S), and ``pixels`` int32 (n, S): what images hold.
         classes: Names of the C classes.
         eligible: Classes that an episode may be about.
@@ -34,10 +34,12 @@ class MiningTask:
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         data = mining.load(arguments["dataset"], arguments["root"], arguments["embeddings"])
         self._arguments = arguments
-        self.images = data.splits[arguments["pool"]]
+        self.images, self.policy_images = data.splits[arguments["pool"]], data.splits["train"]
         check_pool(len(self.images), arguments)
         # views without the class memmap, whose indexing is slow
-        self.vectors, self.modes, self.pixels = (np.asarray(a) for a in (data.embeddings, data.modes, data.pixels))
+        self.vectors: NDArray[np.float32] = np.asarray(data.embeddings)
+        self.modes: NDArray[np.int16] = np.asarray(data.modes)
+        self.pixels: NDArray[np.int32] = np.asarray(data.pixels)
         self.classes, self.manifest = data.classes, data.manifest
         self._heldout = set(data.heldout)
         self._classes_of = np.append(data.mode_class, -1).astype(np.int64)  # mode -1 has no class

@@ -19,7 +19,7 @@ from alenv.state import fingerprint
 Observation = dict[str, NDArray]
 Info = dict[str, Any]
 
-BLOCK = 32
+BLOCK = 64
 """Sets of candidates drawn at once; no draw depends on it."""
 
 
@@ -58,7 +58,7 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
     |---|---|
     | 0, 1, 2 | cosine to the mean of the positive seeds, of all positives, of all negatives |
     | 3, 4 | largest cosine to a positive, to any labelled image |
-    | 5, 6 | mean m and deviation of a ridge regression on all labels (+1, -1), m as (1 + m / (1 + abs(m))) / 2 |
+    | 5, 6 | mean m and deviation of a ridge regression on all labels (1, 0), m as (1 + m / (1 + abs(m))) / 2 |
     | 7 to 70 | the vector itself, as (1 + z) / 2, filled up with 0.5 |
 
     Columns 0 to 4 are centred over the candidates: 1/2 + (x - mean) / 4.
@@ -149,6 +149,7 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
         self.observation_space = mining_arguments.observation_space(self._arguments)
         self._task: MiningTask | None = None
         self._key: int | None = None
+        self._gain = self._worth = 0.0
         self._snapshot: dict[str, Any] | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
@@ -216,6 +217,27 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
         after = self._collected + task.quantities(self._images, targets)
         return task.gain(after, targets) - self._worth
 
+    @property
+    def labelled(self) -> list[int]:
+        """The images labelled so far, the seeds first."""
+        self._resume(over=True)
+        return list(self._labelled)
+
+    def policy_images(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return vectors (n, D) of the policy images, and their pixels of the target class (n,).
+
+        For supervised controls that mine new images (``pool="eval"``).
+
+        Raises:
+            ValueError: If the policy images are those that are mined: their labels must be bought.
+        """
+        self._resume(over=True)
+        if self._arguments["pool"] == "train":
+            raise ValueError("pool='train' mines the policy images, so their labels must be bought; use pool='eval'")
+        task = self._build()
+        targets = np.full(len(task.policy_images), self._target)
+        return task.vectors[task.policy_images], task.quantities(task.policy_images, targets).sum(1)
+
     def fingerprint(self) -> dict[str, Any]:
         """Return what the numbers of an episode depend on, with its hash under ``sha256``."""
         facts = {k: v for k, v in self._arguments.items() if k not in ("root", "render_mode")}
@@ -259,7 +281,7 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
             self._buy(image)
         self._step, self._looks, self._wasted = state["counters"]
         self._picked, self._invalid = state["last"]
-        self._show()
+        self._show(task)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle arguments and snapshot: the pool is loaded anew where it is needed."""
@@ -323,16 +345,16 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
         self._taken.add(image)
         return found
 
-    def _show(self) -> None:
+    def _show(self, task: MiningTask) -> None:
         """Draw the candidates of this step."""
-        task, (block, at) = self._build(), divmod(self._step, BLOCK)
+        block, at = divmod(self._step, BLOCK)
         if block != self._block:
             looks = np.arange(block * BLOCK, (block + 1) * BLOCK)
-            self._drawn = first_candidates(np.repeat(self._keys, BLOCK), looks, self._shown, task.images)
+            self._drawn = first_candidates(self._keys, looks, self._shown, task.images)
             self._block, self._first = block, self._drawn.tolist()
         self._row, self._images = self._first[at], self._drawn[at]
         if len(set(self._row)) < self._shown or not self._taken.isdisjoint(self._row):
-            self._row = settle(self._row, int(self._key or 0), self._step, task.images, self._taken)
+            self._row = settle(self._row, int(self._keys[0]), self._step, task.images, self._taken)
             self._images = np.array(self._row)
 
     @property
@@ -354,8 +376,8 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
         return mask
 
     def _observe(self) -> Observation:
-        self._show()
-        task = self._build()
+        task = self._task or self._build()
+        self._show(task)
         vectors = task.vectors.take(self._images, 0)
         features = self._relation.look(vectors)
         if self._raw:
@@ -363,13 +385,14 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
         return {"candidates": features, "state": self._state(task), "action_mask": self._mask()}
 
     def _state(self, task: MiningTask) -> NDArray[np.float32]:
+        looks = self._look_cost * self._looks
         state = (
-            self._spent / self._budget,
+            (self._bought + self._wasted + looks) / self._budget,
             self._positives / max(self._bought, 1),
             self._gain / (1 + self._gain),
             task.counts[self._held],
             task.counts[len(self._labelled)],
-            self._look_cost * self._looks / self._budget,
+            looks / self._budget,
         )
         return np.array(state, np.float32)
 

@@ -14,7 +14,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from alenv.envs import mining_arguments
-from alenv.envs.mining_draws import first_candidates, settle
+from alenv.envs.mining_draws import first_candidates, settle_many
 from alenv.envs.mining_task import MiningTask
 from alenv.errors import unknown
 from alenv.mining.features import ALL, Relations, Rows, raw
@@ -277,7 +277,7 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
             raise ValueError(f"actions={actions!r}: expected {self.num_envs} integers")
         if chosen.min() < 0 or chosen.max() >= self._actions:
             wrong = chosen[(chosen < 0) | (chosen >= self._actions)][0]
-            raise ValueError(f"action {wrong!r} is not one of 0..{self._actions - 1}")
+            raise ValueError(f"action {wrong} is not one of 0..{self._actions - 1}")
         return chosen
 
     def _begin(self, episodes: NDArray[np.int64], name: str | None) -> None:
@@ -363,19 +363,10 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
 
     def _show(self, which: Rows) -> None:
         """Draw the candidates of some episodes."""
-        task, episodes = self._build(), self._numbers[which]
+        task = self._build()
         images = first_candidates(self._key[which], self._steps[which], self._shown, task.images)
-        ordered = np.sort(images, 1)
-        wrong = (ordered[:, 1:] == ordered[:, :-1]).any(1)
         labelled = self._labelled[which, : int(self._count[which].max())]
-        known = np.zeros(images.shape, bool)
-        for column in labelled.T:
-            known |= images == column[:, None]
-        wrong |= known.any(1)
-        for row in np.flatnonzero(wrong).tolist():
-            episode, taken = int(episodes[row]), set(labelled[row].tolist())
-            key, look = int(self._key[episode]), int(self._steps[episode])
-            images[row] = settle(images[row].tolist(), key, look, task.images, taken)
+        settle_many(images, self._key[which], self._steps[which], task.images, labelled)
         self._images[which] = images
 
     def _observe(self, which: Rows) -> Observation:

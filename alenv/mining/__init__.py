@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from alenv.data import DATASETS
 from alenv.errors import unknown
-from alenv.mining.mixture import IMAGES, mixture
+from alenv.mining.mixture import IMAGES, generate
 from alenv.mining.pool import MiningPool
 
-GENERATED = {"mixture": mixture}
+GENERATED = {"mixture": generate}
 """Pools that need no images; ``name:n`` asks for n of them."""
 SMALLEST = 1000
 

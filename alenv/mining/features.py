@@ -6,15 +6,17 @@ An episode keeps rows of length D: sums of the labelled vectors, the ridge weigh
 and u, with which the covariance of the weights is I - sum u u^T. One matrix product of these rows with the
 candidates gives all features, and a label costs one row: a rank-one update that never forms the D x D matrix.
 
-``Relation`` is one episode, ``Relations`` are E at once; ``examine`` and ``extend`` are their common arithmetic, for
-any leading axes. Episodes of equally many labels are computed together, each in matrix products of its own whose shapes
-depend on that episode alone. So the numbers of an episode are the same, bit for bit, whatever others there are.
+``Relation`` is one episode, ``Relations`` are E at once; ``compare``, ``relate`` and ``extend`` are their common
+arithmetic, for any leading axes. Episodes of equally many labels are computed together, each in matrix products of its
+own whose shapes depend on that episode alone. So the numbers of an episode are the same, bit for bit, whatever others
+there are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +30,13 @@ LIFTED = 5
 DIMENSIONS = 64
 """Width of raw vectors in an observation; shorter ones are filled up."""
 STRENGTH = 1.0
-"""Of the ridge: the variance of a label's noise in units of the prior variance of a weight. Labels are +1 and -1."""
+"""Of the ridge: the variance of a label's noise in units of the prior variance of a weight.
+
+Labels are 1 with the class and 0 without. Measured on the mixture, +1 and -1 mine half as much: most labels are
+negative, and their sum drowns the few positives.
+"""
+TINY = 1e-12
+"""Squared length below which a sum of vectors has no direction."""
 CHUNK = 64
 """Episodes computed at once, so that what is in the making stays in the cache."""
 
@@ -50,7 +58,7 @@ class Relation:
     def __init__(self, labels: int, dimensions: int, ridge: bool) -> None:
         # fixed, positive and negative sum; then weights, z of label 0, u of label 0, z of label 1, ...
         self._rows = np.zeros((4 + 2 * labels if ridge else 3, dimensions), np.float32)
-        self._scale = np.zeros((3, 1), np.float32)
+        self._scale = np.zeros((1, 3), np.float32)
         self._penalty = np.zeros((labels, 1), np.float32)
         self._ridge, self._count = ridge, 0
 
@@ -65,7 +73,7 @@ class Relation:
         kind, rows, count = 1 if positive else 2, self._rows, self._count
         total = rows[kind]
         total += vector
-        self._scale[kind] = _inverse_norm(total)
+        self._scale[0, kind] = 1 / sqrt(max(float(np.matmul(total, total)), TINY))
         if not self._ridge:
             return
         rows[4 + 2 * count] = vector
@@ -76,14 +84,14 @@ class Relation:
     def freeze(self) -> None:
         """Take the present positives as the fixed prototype."""
         self._rows[0] = self._rows[1]
-        self._scale[0] = self._scale[1]
+        self._scale[0, 0] = self._scale[0, 1]
 
     def look(self, vectors: Floats) -> Floats:
         """Return the features of candidates with unit vectors (K, D): (K, F) in [0, 1]."""
         if not self._ridge:
-            return examine(self._rows, self._scale, None, vectors).T.copy()
+            return compare(self._rows, self._scale, vectors)
         count = self._count
-        return examine(self._rows[: 4 + 2 * count], self._scale, self._penalty[:count], vectors).T.copy()
+        return relate(self._rows[: 4 + 2 * count], self._scale.T, self._penalty[:count], vectors).T.copy()
 
 
 class Relations:
@@ -98,14 +106,14 @@ class Relations:
 
     def __init__(self, episodes: int, labels: int, dimensions: int, ridge: bool) -> None:
         self._rows = np.zeros((episodes, 4 + 2 * labels if ridge else 3, dimensions), np.float32)
-        self._scale = np.zeros((3, episodes, 1), np.float32)
+        self._scale = np.zeros((episodes, 1, 3), np.float32)
         self._penalty = np.zeros((labels, episodes, 1), np.float32)
         self._ridge, self._numbers, self._count = ridge, np.arange(episodes), np.zeros(episodes, np.int64)
 
     def clear(self, which: Rows) -> None:
         """Forget everything about some episodes."""
         self._rows[which, :4] = 0
-        self._scale[:, which] = 0
+        self._scale[which] = 0
         self._count[which] = 0
 
     def learn(self, which: Rows, vectors: Floats, positive: NDArray[np.bool_]) -> None:
@@ -119,7 +127,8 @@ class Relations:
         episode, kind, says = self._numbers[which], np.where(positive, 1, 2), positive.astype(np.int64)
         total = self._rows[episode, kind] + vectors
         self._rows[episode, kind] = total
-        self._scale[kind, episode] = _inverse_norm(total)
+        square = np.matmul(total[:, None, :], total[:, :, None])[:, 0, 0].astype(np.float64)
+        self._scale[episode, 0, kind] = 1 / np.sqrt(np.maximum(square, TINY))
         if not self._ridge:
             return
         for count, part, at in self._groups(which):
@@ -132,7 +141,7 @@ class Relations:
     def freeze(self, which: Rows) -> None:
         """Take the present positives of some episodes as their fixed prototype."""
         self._rows[which, 0] = self._rows[which, 1]
-        self._scale[0, which] = self._scale[1, which]
+        self._scale[which, 0, 0] = self._scale[which, 0, 1]
 
     def look(self, which: Rows, vectors: Floats) -> Floats:
         """Return the features of the candidates of some episodes, (e, K, F) in [0, 1].
@@ -144,9 +153,12 @@ class Relations:
         names = RELATIONS if self._ridge else COSINES
         out = np.empty((*vectors.shape[:2], len(names)), np.float32)
         for count, part, at in self._groups(which):
-            rows = self._rows[part, : 4 + 2 * count] if self._ridge else self._rows[part]
-            penalty = self._penalty[:count, part] if self._ridge else None
-            out[at] = examine(rows, self._scale[:, part], penalty, vectors[at]).transpose(1, 2, 0)
+            if self._ridge:
+                rows, scale = self._rows[part, : 4 + 2 * count], self._scale[part].transpose(2, 0, 1)
+                features = relate(rows, scale, self._penalty[:count, part], vectors[at])
+                out[at] = features.transpose(1, 2, 0)
+            else:
+                out[at] = compare(self._rows[part], self._scale[part], vectors[at])
         return out
 
     def _groups(self, which: Rows) -> Iterator[tuple[int, Rows, Rows]]:
@@ -164,42 +176,49 @@ class Relations:
                 yield int(count), episodes[places[i : i + CHUNK]], places[i : i + CHUNK]
 
 
-def examine(rows: Floats, scale: Floats, penalty: Floats | None, vectors: Floats) -> Floats:
-    """Return features in [0, 1], (F, ..., K); the leading axes are none or the episodes.
+def compare(rows: Floats, scale: Floats, vectors: Floats) -> Floats:
+    """Return the features ``COSINES`` in [0, 1], (..., K, 3).
 
     Args:
-        rows: Of an episode, (..., 3, D) or (..., 4 + 2 n, D) with n labels.
-        scale: 1 / length of the first three, (3, ..., 1).
-        penalty: 0 for positives and -4 for others, (n, ..., 1); None for the ``COSINES`` alone.
+        rows: Sums of an episode, (..., 3, D).
+        scale: 1 / length of each, (..., 1, 3).
         vectors: Unit vectors of the candidates, (..., K, D).
     """
-    lead, candidates = vectors.shape[:-2], vectors.shape[-2]
-    products = np.empty((rows.shape[-2], *lead, candidates), np.float32)
-    np.matmul(rows, vectors.swapaxes(-1, -2), out=_rows_last(products))
-    out = np.empty((len(COSINES if penalty is None else RELATIONS), *lead, candidates), np.float32)
-    cosines = products[:LIFTED] if penalty is None else _relate(products, penalty, out)
-    cosines[:3] *= scale
-    np.matmul(_rows_last(cosines), _centring(candidates), out=_rows_last(out[:LIFTED]))
-    out[:6] += _HALF
+    products = np.matmul(vectors, rows.swapaxes(-1, -2))
+    products *= scale
+    out: Floats = np.matmul(_centring(vectors.shape[-2]), products)
+    out += _HALF
     return out
 
 
-def _relate(products: Floats, penalty: Floats, out: Floats) -> Floats:
-    """Write the posterior's features, and return the rows that are still to be lifted, (LIFTED, ..., K)."""
+def relate(rows: Floats, scale: Floats, penalty: Floats, vectors: Floats) -> Floats:
+    """Return the features ``RELATIONS`` in [0, 1], (7, ..., K); the leading axes are none or the episodes.
+
+    Args:
+        rows: Of an episode with n labels, (..., 4 + 2 n, D).
+        scale: 1 / length of the first three, (3, ..., 1).
+        penalty: 0 for positives and -4 for others, (n, ..., 1).
+        vectors: Unit vectors of the candidates, (..., K, D).
+    """
+    shape = (*vectors.shape[:-2], vectors.shape[-2])
+    products = np.empty((rows.shape[-2], *shape), np.float32)
+    np.matmul(rows, vectors.swapaxes(-1, -2), out=_rows_last(products))
+    out, lifted = np.empty((7, *shape), np.float32), np.empty((LIFTED, *shape), np.float32)
     cosines, shares, mean = products[4::2], products[5::2], products[3]
-    lifted = np.empty((LIFTED, *mean.shape), np.float32)
-    lifted[:3] = products[:3]
-    cosines.max(0, initial=-1, out=lifted[4])
+    np.multiply(products[:3], scale, out=lifted[:3])
+    np.maximum.reduce(cosines, 0, out=lifted[4], initial=-1)
     cosines += penalty
-    cosines.max(0, initial=-1, out=lifted[3])
+    np.maximum.reduce(cosines, 0, out=lifted[3], initial=-1)
+    np.matmul(_rows_last(lifted), _centring(shape[-1]), out=_rows_last(out[:LIFTED]))
     size = np.abs(mean)
     size += _ONE
     size += size
     np.divide(mean, size, out=out[5])
+    out[:6] += _HALF
     shares *= shares
-    variance = np.subtract(_ONE, shares.sum(0), out=out[6])
-    np.sqrt(np.maximum(variance, 0, out=variance), out=variance)
-    return lifted
+    variance = np.subtract(_ONE, np.add.reduce(shares, 0), out=out[6])
+    np.sqrt(np.maximum(variance, _NONE, out=variance), out=variance)
+    return out
 
 
 def _rows_last(rows: Floats) -> Floats:
@@ -213,7 +232,7 @@ def extend(known: Floats, vectors: Floats, labels: Floats) -> tuple[Floats, Floa
     Args:
         known: Weights, z and u of each label so far, (..., 1 + 2 n, D).
         vectors: Unit vector z of the new image, (..., D).
-        labels: +1 or -1, (..., 1).
+        labels: 1 if it has the class, else 0, (..., 1).
 
     Returns:
         New weights (..., D), and u (..., D).
@@ -222,7 +241,7 @@ def extend(known: Floats, vectors: Floats, labels: Floats) -> tuple[Floats, Floa
     shares = products[..., 2::2, :]
     across = shares.swapaxes(-1, -2)
     variance = _ONE - np.matmul(across, shares)[..., 0]
-    deviation = np.sqrt(np.maximum(variance, 0) + np.float32(STRENGTH))
+    deviation = np.sqrt(np.maximum(variance, _NONE) + _NOISE)
     u = (vectors - np.matmul(across, known[..., 2::2, :])[..., 0, :]) / deviation
     return known[..., 0, :] + u * ((labels - products[..., 0, :]) / deviation), u
 
@@ -234,18 +253,12 @@ def raw(vectors: Floats) -> Floats:
     return out.clip(0, 1, out=out)
 
 
-_ONE, _HALF, _TINY = (np.full(1, value, np.float32) for value in (1, 0.5, 1e-12))
-_LABEL, _PENALTY = np.array([[-1], [1]], np.float32), np.array([[-4], [0]], np.float32)
+_ONE, _HALF, _NONE = (np.full(1, value, np.float32) for value in (1, 0.5, 0))
+_NOISE = np.full(1, STRENGTH, np.float32)
+_LABEL, _PENALTY = np.array([[0], [1]], np.float32), np.array([[-4], [0]], np.float32)
 
 
 @cache
 def _centring(candidates: int) -> Floats:
     """Return the matrix that subtracts the mean over K candidates and divides by 4, (K, K)."""
     return ((np.eye(candidates) - 1 / candidates) / 4).astype(np.float32)
-
-
-def _inverse_norm(vectors: Floats) -> Floats:
-    """Return 1 / length of vectors (..., D), (..., 1), at most 1e6."""
-    square = np.matmul(vectors[..., None, :], vectors[..., None])[..., 0]
-    np.maximum(square, _TINY, out=square)
-    return np.divide(_ONE, np.sqrt(square, out=square), out=square)

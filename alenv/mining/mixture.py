@@ -65,7 +65,7 @@ class _World:
 
 
 @cache
-def mixture(images: int = IMAGES) -> MiningPool:
+def generate(images: int = IMAGES) -> MiningPool:
     """Return the pool of so many images; a smaller pool is the start of a larger one.
 
     Even images are the policy images (``train``), odd ones are new (``eval``). Every fifth class is held out.
