@@ -119,9 +119,11 @@ def test_fitted_again_it_is_the_same_and_the_fit_is_a_minimum():
 
 
 @pytest.mark.parametrize("segmenter", ["linear", "mlp"])
-def test_difficulty_finds_errors_on_images_that_are_not_labelled(scenes, segmenter):
-    learner = scenes.learner(segmenter, scenes.regions[:48])
-    images = scenes.data.splits["reward"][:12]
+@pytest.mark.parametrize(("labelled", "split"), [(slice(48), "reward"), (slice(48, 96), "state")])
+def test_difficulty_finds_errors_on_images_that_are_not_labelled(scenes, segmenter, labelled, split):
+    """Images with numbers above and below those of the labelled ones."""
+    learner = scenes.learner(segmenter, scenes.regions[labelled])
+    images = scenes.data.splits[split][:12]
     difficulty = learner.difficulty(images)
     assert difficulty.dtype == np.float32
     wrong, total = np.zeros(difficulty.shape), np.zeros(difficulty.shape)
@@ -134,9 +136,12 @@ def test_difficulty_finds_errors_on_images_that_are_not_labelled(scenes, segment
     assert difficulty[errors].mean() > difficulty[~errors & (total > 0)].mean() + 0.1
 
 
-def test_difficulty_depends_on_labels_and_order_alone(scenes):
-    learner = scenes.learner("linear", scenes.regions[:48])
-    some = scenes.data.splits["train"][[5, 2]]
+@pytest.mark.parametrize(("labelled", "split"), [(slice(48), "train"), (slice(48, 96), "state")])
+def test_difficulty_depends_on_labels_and_not_on_what_else_is_asked(scenes, labelled, split):
+    learner = scenes.learner("linear", scenes.regions[labelled])
+    some = scenes.data.splits[split][[5, 2]]
+    together = learner.difficulty(scenes.data.splits[split])
+    np.testing.assert_array_equal(learner.difficulty(some), together[[5, 2]])
     first = learner.difficulty(some)
     learner.difficulty(scenes.data.splits["state"])
     np.testing.assert_array_equal(learner.difficulty(some), first)

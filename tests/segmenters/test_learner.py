@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from alenv.data import IGNORE
 from alenv.regions import RegionGrid
 from alenv.segmenters.learner import Learner
-from alenv.segmenters.probes import DROPOUT, LinearHead, dropped
+from alenv.segmenters.probes import DROPOUT, LinearHead, class_weights, dropped
 
 both = pytest.mark.parametrize("segmenter", ["linear", "lda"])
 every = pytest.mark.parametrize("segmenter", ["linear", "lda", "mlp"])
@@ -351,6 +351,19 @@ def test_pixels_teach_what_their_cells_look_like(scenes, segmenter):
     image, y, x = (int(v[0]) for v in pixels.locate(ids[:1]))
     whole = learner.maps(np.array([image]))[0]
     np.testing.assert_allclose(prediction.probs[0, :, 0, 0], whole[:, y // scenes.cell, x // scenes.cell], atol=1e-5)
+
+
+@pytest.mark.parametrize("segmenter", ["linear", "mlp"])
+def test_a_labelled_pixel_is_one_observation_as_a_labelled_cell_is(scenes, segmenter):
+    """Not a sixteenth of one: the head would hardly move from its prior."""
+    pixels = Learner(scenes.data, RegionGrid(scenes.grid.size, (1, 1)), scenes.cell, segmenter, scenes.features, None)
+    ids = np.random.default_rng(0).choice(10 * pixels._grid.per_image, 50, replace=False)
+    pixels.fit(ids)
+    regions = scenes.learner(segmenter, scenes.regions[:2])
+    for learner in (pixels, regions):
+        head = learner._head
+        mass = (head._counts * class_weights(head._counts, head._unit)).sum()
+        assert mass == pytest.approx(float(head._counts.sum() / head._counts.sum(1).max()), rel=1e-3)
 
 
 def test_a_pixel_has_its_own_label_and_none_where_the_mask_has_none(scenes):
