@@ -13,7 +13,7 @@ endif
 .PHONY: help .venv leaderboard test test-all lint clean
 
 help:
-	@echo "make leaderboard  run the quick suite and rank all policies (results/quick)"
+	@echo "make leaderboard  run the quick suites and rank all policies (results/quick, results/mine_quick)"
 	@echo "make test         lint, types and the fast tests"
 	@echo "make test-all     the same with the slow tests"
 	@echo "make lint         ruff and mypy"
@@ -35,6 +35,7 @@ $(BIN)/.installed: constraints.txt pyproject.toml
 
 leaderboard: .venv
 	$(BIN)/python -m benchmarks.leaderboard --suite configs/suites/quick.toml --out results/quick
+	$(BIN)/python -m benchmarks.leaderboard --suite configs/suites/mine_quick.toml --out results/mine_quick
 
 lint: .venv
 	$(BIN)/ruff check .

@@ -1,0 +1,173 @@
+"""Mining suites: figures against hand-made records, and the whole way on generated embeddings."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from alenv.mining.pool import MiningPool
+from benchmarks.leaderboard import Args, main
+from benchmarks.mining.report import rows, to_markdown
+from benchmarks.mining.runner import positives
+from benchmarks.mining.summary import summarize
+from benchmarks.suite import Suite, read_suite
+
+SUITE = """
+env = "SingleClassMine-v0"
+seeds = 2
+budgets = [5, 10]
+policies = ["random", "cosine", "oracle"]
+[kwargs]
+dataset = "mixture:1000"
+pool = "eval"
+classes = "all"
+"""
+NAMES = ("cat", "dog", "elk", "fox", "gnu")
+GAINS = {"random": [1, 1, 1, 1, 2.0], "own": [2, 0, 1, 3, 2.0], "oracle": [5, 2, 1, 5, 4.0]}
+
+
+def make_pool():
+    """Five classes of one mode each; image i holds class i % 6, the sixth kind holds nothing."""
+    kinds = np.arange(60) % 6
+    return MiningPool(
+        name="made",
+        embeddings=np.zeros((60, 2), np.float32),
+        modes=np.where(kinds < 5, kinds, -1)[:, None].astype(np.int16),
+        pixels=(kinds < 5)[:, None].astype(np.int32),
+        mode_class=np.arange(5, dtype=np.int16),
+        classes=NAMES,
+        heldout=("gnu",),
+        splits={"train": np.arange(30), "eval": np.arange(30, 60)},
+        manifest="made",
+    )
+
+
+def make_suite(**changes):
+    parts = {"seeds": (0, 1), "budgets": (10,), "kwargs": {"pool": "eval"}, "policies": tuple(GAINS)}
+    return Suite(name="made", env="SingleClassMine-v0", **parts | changes)
+
+
+def make_records(trained=None):
+    """Seeds scatter by one around the gains; IoU is the gain in hundredths, AP unknown for the elk."""
+    records = {policy: {} for policy in GAINS}
+    for policy, gains in GAINS.items():
+        for name, gain in zip(NAMES, gains, strict=True):
+            episodes = {}
+            for seed, scatter in (("0", -1), ("1", 1)):
+                episodes[seed] = {
+                    "gain": {"10": gain + scatter},
+                    "pixels": {"10": int(10 * gain)},
+                    "positives": {"10": int(gain)},
+                }
+                if trained:
+                    score = {"iou": gain / 100, "average_precision": np.nan if name == "elk" else gain / 100}
+                    episodes[seed]["trained"] = {"10": score}
+            records[policy][name] = {"episodes": episodes, "fingerprint": {"sha256": "0" * 64}, "oracle": False}
+    return records
+
+
+def summary_of(**changes):
+    pool, suite = make_pool(), make_suite()
+    return summarize(suite, pool, positives(suite, pool), make_records(**changes))
+
+
+def test_positives_are_counted_in_the_pool_that_is_mined():
+    suite = make_suite()
+    assert positives(suite, make_pool()) == dict.fromkeys(NAMES, 5)
+    assert positives(make_suite(kwargs={"pool": "eval", "positives": 4}), make_pool()) == dict.fromkeys(NAMES, 5)
+    assert positives(make_suite(kwargs={"pool": "eval", "positives": 5}), make_pool()) == {}
+
+
+def test_scores_lie_between_random_and_oracle():
+    """By hand: cat 1/4, dog -1, elk has no room, fox 1/2; the gnu is held out: 0."""
+    table = summary_of()["groups"]["train"]["10"]
+    assert table["own"]["score_by_class"] == pytest.approx(
+        {"cat": 0.25, "dog": -1, "elk": np.nan, "fox": 0.5}, nan_ok=True
+    )
+    assert table["own"]["score"]["mean"] == pytest.approx((0.25 - 1 + 0.5) / 3)
+    assert table["random"]["score"]["mean"] == 0
+    assert table["oracle"]["score"]["mean"] == 1
+    assert table["own"]["wins"] == {"up": 2, "ties": 1, "down": 1, "p_sign": binomtest(2, 3).pvalue}
+    ratios = np.array([21 / 11, 1 / 11, 1, 31 / 11])
+    assert table["own"]["pixel_ratio"] == pytest.approx(ratios.prod() ** 0.25)
+    assert table["own"]["positives"] == 1.5
+    heldout = summary_of()["groups"]["heldout"]["10"]["own"]
+    assert heldout["score_by_class"] == {"gnu": 0}
+    assert heldout["score_by_positives"] == {"1 to 10": {"classes": 1, "score": 0}}
+
+
+def test_trained_heads_are_compared_class_by_class():
+    table = summary_of(trained=True)["groups"]["train"]["10"]
+    iou, precision = (table["own"]["trained"][m] for m in ("iou", "average_precision"))
+    assert iou["mean"] == pytest.approx(1.5)
+    assert iou["difference"]["mean"] == pytest.approx(0.5)
+    assert (iou["wins"]["up"], iou["wins"]["ties"], iou["wins"]["down"]) == (2, 1, 1)
+    assert precision["mean"] == pytest.approx((2 + 0 + 3) / 3)
+    assert precision["wins"]["ties"] == 0
+    header, *body = rows(table)
+    assert header[6] == "IoU"
+    assert all(len(row) == len(header) for row in body)
+    assert [row[0] for row in body] == ["random", "own", "oracle"]
+
+
+def test_missing_records_are_said():
+    pool, suite, records = make_pool(), make_suite(), make_records()
+    del records["own"]["fox"]
+    summary = summarize(suite, pool, positives(suite, pool), records)
+    assert summary["missing"] == {"own": 1}
+    assert "own: 1 classes are missing" in to_markdown(summary)
+
+
+@pytest.fixture
+def start(tmp_path):
+    def run(text=SUITE):
+        path = tmp_path / "mine.toml"
+        path.write_text(text, encoding="utf-8")
+        return main(Args(suite=path, out=tmp_path / "out", jobs=1))
+
+    return run
+
+
+def test_the_whole_way_and_again(start, tmp_path, capsys):
+    """A second start runs nothing, and a damaged file runs again."""
+    assert start() == 0
+    out = tmp_path / "out"
+    report = json.loads((out / "leaderboard.json").read_text())
+    table = report["groups"]["train"]["10"]
+    assert table["oracle"]["score"]["mean"] == pytest.approx(1)
+    assert table["random"]["score"]["mean"] == 0
+    assert table["oracle"]["wins"]["up"] >= 0.9 * table["oracle"]["classes"]
+    files = sorted(out.rglob("episodes/cosine/*.json"))
+    first = files[0].read_text()
+    for episode in json.loads(first)["episodes"].values():
+        assert len(episode["images"]) == len(set(episode["images"])) == 10
+        assert not set(episode["images"]) & set(episode["given"])
+    times = {path: path.stat().st_mtime_ns for path in files}
+    files[0].write_text("{")
+    capsys.readouterr()
+    assert start() == 0
+    assert "damaged, runs again" in capsys.readouterr().out.replace("\n", "")
+    assert files[0].read_text() == first
+    assert all(path.stat().st_mtime_ns == times[path] for path in files[1:])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("budgets = [5, 10]", ""), "budgets = None is not a list of numbers of images"),
+        (("budgets = [5, 10]", "budgets = [0]"), "is not a list of numbers of images"),
+        (('"cosine"', '"cosinus"'), "unknown policy 'cosinus'; did you mean 'cosine'"),
+        (("mixture:1000", "mixtur"), "unknown dataset 'mixtur'; did you mean 'mixture'"),
+    ],
+)
+def test_a_wrong_suite_is_refused_before_anything_runs(start, capsys, change, message):
+    assert start(SUITE.replace(*change)) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_budgets_are_for_mining_alone(tmp_path):
+    path = tmp_path / "s.toml"
+    path.write_text('env = "RegionSelect-v0"\nseeds = 2\nbudgets = [5]\npolicies = ["random"]\n')
+    with pytest.raises(ValueError, match=r"budgets = \[5\] is for mining suites"):
+        read_suite(path)
