@@ -146,14 +146,14 @@ def _header(summary: Summary) -> str:
     ]
     if len(summary["setups"]) > 1:
         lines.append(f"- **Not comparable: the episodes come from {len(summary['setups'])} set-ups**")
-    lines += [f"- Set-up: {_shorten(setup)}" for setup in summary["setups"]]
+    lines += [f"- Set-up: {shorten(setup)}" for setup in summary["setups"]]
     missing = [p for p, entry in summary["policies"].items() if not entry["seeds"]]
     if missing:
         lines.append(f"- **No finished episode: {', '.join(missing)}**")
     return "\n".join([*lines, "", "![budget curves](curves.png)"])
 
 
-def _shorten(setup: dict[str, Any], width: int = 120) -> str:
+def shorten(setup: dict[str, Any], width: int = 120) -> str:
     """Versions and data hashes; the arguments are told with the environment."""
     values = {k: json.dumps(v) if isinstance(v, dict) else v for k, v in setup.items()}
     return ", ".join(f"{k} `{str(v)[:width]}`" for k, v in values.items() if k != "arguments")

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from benchmarks.files import write_atomically
 from benchmarks.mining.summary import ORACLE, Summary
-from benchmarks.report import markdown_table, null_nan, number, plus_minus, pvalue
+from benchmarks.report import markdown_table, null_nan, number, plus_minus, pvalue, shorten
 
 GROUPS = {"train": "Classes that agents may train on", "heldout": "Held-out classes"}
 
@@ -31,8 +31,10 @@ def to_markdown(summary: Summary) -> str:
         "",
         f"- Environment: `{suite['env']}` with `{json.dumps(suite['kwargs'], sort_keys=True)}`",
         f"- Seeds: {len(suite['seeds'])} for every class, {len(summary['counts'])} classes, new images only",
-        f"- Fingerprints: {', '.join(s[:12] for s in summary['setups'][:3])} and so on ({len(summary['setups'])})",
     ]
+    if len(summary["setups"]) > 1:
+        lines.append(f"- **Not comparable: the episodes come from {len(summary['setups'])} set-ups**")
+    lines += [f"- Set-up: {shorten(setup)}" for setup in summary["setups"]]
     lines += [f"- **{policy}: {n} classes are missing**" for policy, n in summary["missing"].items()]
     parts = ["\n".join(lines)]
     for group, by_budget in summary["groups"].items():

@@ -7,6 +7,7 @@ are over classes.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,7 +44,7 @@ def summarize(suite: Suite, pool: MiningPool, counts: dict[str, int], records: d
     return {
         "suite": vars(suite),
         "counts": counts,
-        "setups": sorted({r["fingerprint"]["sha256"] for by_class in records.values() for r in by_class.values()}),
+        "setups": _setups(records),
         "missing": {p: len(counts) - len(records[p]) for p in suite.policies if len(records[p]) < len(counts)},
         "groups": {
             group: {str(b): _table(suite, str(b), classes, counts, records) for b in suite.budgets}
@@ -51,6 +52,15 @@ def summarize(suite: Suite, pool: MiningPool, counts: dict[str, int], records: d
             if classes
         },
     }
+
+
+def _setups(records: dict[str, dict[str, Record]]) -> list[dict[str, Any]]:
+    """The distinct fingerprints, without the arguments: class and observation differ from record to record."""
+    setups = {}
+    for record in (record for by_class in records.values() for record in by_class.values()):
+        setup = {k: v for k, v in record["fingerprint"].items() if k not in ("sha256", "arguments")}
+        setups[json.dumps(setup, sort_keys=True)] = setup
+    return [setups[text] for text in sorted(setups)]
 
 
 def _table(

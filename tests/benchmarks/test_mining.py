@@ -111,6 +111,15 @@ def test_trained_heads_are_compared_class_by_class():
     assert [row[0] for row in body] == ["random", "own", "oracle"]
 
 
+def test_records_of_two_versions_are_not_mixed_in_silence():
+    pool, suite, records = make_pool(), make_suite(), make_records()
+    assert "Not comparable" not in to_markdown(summarize(suite, pool, positives(suite, pool), records))
+    records["own"]["fox"]["fingerprint"] = {"sha256": "1" * 64, "arguments": {}, "code": "other"}
+    assert "Not comparable: the episodes come from 2 set-ups" in to_markdown(
+        summarize(suite, pool, positives(suite, pool), records)
+    )
+
+
 def test_missing_records_are_said():
     pool, suite, records = make_pool(), make_suite(), make_records()
     del records["own"]["fox"]
