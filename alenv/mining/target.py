@@ -6,6 +6,7 @@ of training noise. Cells keep their label counts, so scores over cells are exact
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,12 +76,34 @@ class Target:
         Raises:
             ValueError: If the class is unknown, or an image is among the scored ones.
         """
-        images = np.unique(np.asarray(images, np.int64))
-        self._check(images, target)
-        index = self.classes.index(target)
-        with torch_threads(1):
-            logits = self._train(images, index).logits(self._scored_x)
-        return score_cells((logits[1] - logits[0]).numpy(), *self._split(self._scored, index))
+        [score] = self.score_prefixes(images, [len(np.asarray(images))], target)
+        return score
+
+    def score_prefixes(self, images: ArrayLike, lengths: Sequence[int], target: str) -> list[Score]:
+        """Score the first images of a list, for several lengths: each head starts from the one before.
+
+        The minimum does not depend on the start, but the fit ends within its tolerance of it.
+
+        Args:
+            images: Indices of the images, in the order in which they were mined.
+            lengths: Ascending.
+            target: Name of the class.
+
+        Raises:
+            ValueError: As for ``score``.
+        """
+        mined = list(dict.fromkeys(np.asarray(images, np.int64).tolist()))
+        self._check(np.array(mined, np.int64), target)
+        index, done, scores = self.classes.index(target), 0, []
+        own, rest = self._split(self._scored, index)
+        head = LinearHead(self._x.shape[-1], 2, self._cell_pixels)
+        for length in lengths:
+            with torch_threads(1):
+                self._train(head, np.sort(np.array(mined[done:length], np.int64)), index)
+                logits = head.logits(self._scored_x)
+            scores.append(score_cells((logits[1] - logits[0]).numpy(), own, rest))
+            done = max(done, length)
+        return scores
 
     def _check(self, images: NDArray[np.int64], target: str) -> None:
         if target not in self.classes:
@@ -90,12 +113,10 @@ class Target:
                 f"image {leaked[0]} ({len(leaked)} in all) is among those that are scored; mine other splits"
             )
 
-    def _train(self, images: NDArray[np.int64], index: int) -> LinearHead:
-        head = LinearHead(self._x.shape[-1], 2, self._cell_pixels)
+    def _train(self, head: LinearHead, images: NDArray[np.int64], index: int) -> None:
         own, rest = self._split(images, index)
         head.add(self._features(images), torch.from_numpy(np.stack([rest, own], 1)).float())
         head.fit()
-        return head
 
     def _features(self, images: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(self._x[images].reshape(-1, self._x.shape[-1]))

@@ -109,10 +109,9 @@ def _run(suite: Suite, name: str, target: str) -> Record:
     scorer = _scorer(suite)
     if scorer:
         for episode in episodes.values():
-            episode["trained"] = {
-                str(budget): vars(scorer.score(episode["given"] + episode["images"][:budget], target))
-                for budget in suite.budgets
-            }
+            lengths = [len(episode["given"]) + budget for budget in suite.budgets]
+            scores = scorer.score_prefixes(episode["given"] + episode["images"], lengths, target)
+            episode["trained"] = {str(b): vars(score) for b, score in zip(suite.budgets, scores, strict=True)}
     fingerprint = env.unwrapped.fingerprint()  # type: ignore[attr-defined]
     return {
         "policy": name,

@@ -46,11 +46,10 @@ def test_features_are_what_they_say():
     expected[:, 0] = lifted(cosine(x, known[:2][positive[:2]].sum(0)))
     expected[:, 1] = lifted(cosine(x, known[positive].sum(0)))
     expected[:, 2] = lifted(cosine(x, known[~positive].sum(0)))
-    expected[:, 3] = lifted((x @ known[positive].T).max(1))
-    expected[:, 4] = lifted((x @ known.T).max(1))
+    expected[:, 4] = lifted((x @ known[positive].T).max(1))
+    expected[:, 5] = lifted((x @ known.T).max(1))
     covariance = np.linalg.inv(known.T @ known / STRENGTH + np.eye(16))
-    mean = x @ covariance @ known.T @ positive / STRENGTH
-    expected[:, 5] = 0.5 + 0.5 * mean / (1 + np.abs(mean))
+    expected[:, 3] = lifted(x @ covariance @ known.T @ positive / STRENGTH)
     expected[:, 6] = np.sqrt(np.einsum("kd,de,ke->k", x, covariance, x))
     np.testing.assert_allclose(out, expected, atol=2e-6)
     assert out.dtype == np.float32

@@ -92,3 +92,14 @@ def test_more_images_of_dresses_find_dresses_better(ccp_root, squeezenet_weights
     few, many = (target.score(splits["train"][:n], "dress") for n in (5, 134))
     assert many.iou > few.iou + 0.05
     assert many.average_precision > few.average_precision + 0.05
+
+
+def test_prefixes_are_scored_as_if_alone(target, loaded):
+    """Each head starts from the last one, and ends at the same minimum within the fit's tolerance."""
+    images = loaded.splits["train"][:12][::-1]
+    together = target.score_prefixes(images, [2, 7, 12], "person")
+    for score, length in zip(together, (2, 7, 12), strict=True):
+        alone = target.score(images[:length], "person")
+        assert score.iou == pytest.approx(alone.iou, abs=0.01)
+        assert score.average_precision == pytest.approx(alone.average_precision, abs=0.01)
+    assert together[0] != together[2]
