@@ -95,9 +95,8 @@ class UpperRidge(Scored):
     """Deviations added to the mean: our choice."""
 
     def score(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Score candidates, on the scale of the labels."""
-        squashed = 2 * features[:, COLUMN["ridge_mean"]] - 1
-        return squashed / (1 - np.abs(squashed)) + self.width * features[:, COLUMN["ridge_deviation"]]
+        """Score candidates; the centred mean is a quarter of the scale of the labels."""
+        return 4 * features[:, COLUMN["ridge_mean"]] + self.width * features[:, COLUMN["ridge_deviation"]]
 
 
 class CosineRidge(Scored):

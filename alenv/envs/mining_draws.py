@@ -40,9 +40,10 @@ def draw_many(
 ) -> Images:
     """Return ``draw`` for arrays of keys, counters and attempts that broadcast."""
     base = _mix_many(keys + np.uint64((stream + 1) * _STEP & _BITS))
-    steps = (counters + 1).astype(np.uint64) * np.uint64(_STEP)
-    words = _mix_many(base + steps + attempts.astype(np.uint64) * np.uint64(_RETRY))
-    return ((words >> np.uint64(32)) * np.uint64(size) >> np.uint64(32)).astype(np.int64)
+    steps = (counters + 1).astype(np.uint64) * np.uint64(_STEP) + attempts.astype(np.uint64) * np.uint64(_RETRY)
+    words = _mix_many(base + steps) >> np.uint64(32)
+    words *= np.uint64(size)
+    return (words >> np.uint64(32)).astype(np.int64)
 
 
 def first_candidates(keys: NDArray[np.uint64], looks: NDArray[np.int64], count: int, pool: Images) -> Images:
@@ -120,6 +121,8 @@ def _mix(word: int) -> int:
 
 
 def _mix_many(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    words = (words ^ words >> np.uint64(30)) * np.uint64(_FIRST)
-    words = (words ^ words >> np.uint64(27)) * np.uint64(_SECOND)
-    return words ^ words >> np.uint64(31)
+    for shift, factor in ((30, _FIRST), (27, _SECOND)):
+        words = words ^ words >> np.uint64(shift)
+        words *= np.uint64(factor)
+    words ^= words >> np.uint64(31)
+    return words

@@ -57,11 +57,11 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
     | column | `cosine` has 0 to 2, `relational` 0 to 6, `embedding` all |
     |---|---|
     | 0, 1, 2 | cosine to the mean of the positive seeds, of all positives, of all negatives |
-    | 3, 4 | largest cosine to a positive, to any labelled image |
-    | 5, 6 | mean m and deviation of a ridge regression on all labels (1, 0), m as (1 + m / (1 + abs(m))) / 2 |
+    | 3, 6 | posterior mean and deviation of a ridge regression on all labels (1 with the class, 0 without) |
+    | 4, 5 | largest cosine to a positive, to any labelled image |
     | 7 to 70 | the vector itself, as (1 + z) / 2, filled up with 0.5 |
 
-    Columns 0 to 4 are centred over the candidates: 1/2 + (x - mean) / 4.
+    Columns 0 to 5 are centred over the candidates: 1/2 + (x - mean) / 4, column 3 clipped.
 
     `state`: share of the budget spent, share of positives among the bought images, return g so far as g / (1 + g),
     log(1 + positives) and log(1 + labelled images) with the seeds, relative to their largest, share spent on looks.
@@ -150,6 +150,7 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
         self._task: MiningTask | None = None
         self._key: int | None = None
         self._gain = self._worth = 0.0
+        self._ended = True
         self._snapshot: dict[str, Any] | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
@@ -179,7 +180,7 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
             gymnasium.error.ResetNeeded: Before the first ``reset`` and after the end of an episode.
             ValueError: If the action is not in the action space.
         """
-        if self._key is None or self._over:
+        if self._ended:
             self._resume()
         if not isinstance(action, int | np.integer) or not 0 <= action < self._actions:
             raise ValueError(f"action {action!r} is not one of 0..{self._actions - 1}")
@@ -192,7 +193,8 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
             self._wasted += 1
             self._invalid = True
         self._step += 1
-        return self._observe(), self._gain - before, self._over, False, self._info()
+        self._ended = self._over
+        return self._observe(), self._gain - before, self._ended, False, self._info()
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Return which actions are legal now, bool (K,) or (K + 1,)."""
@@ -281,6 +283,7 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
             self._buy(image)
         self._step, self._looks, self._wasted = state["counters"]
         self._picked, self._invalid = state["last"]
+        self._ended = self._over
         self._show(task)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -297,7 +300,7 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
         """Load the pool: once, and not before it is needed."""
         if self._task is None:
             self._task = MiningTask(self._arguments)
-            self._relation = Relation(*self._task.memory)
+            self._relation, self._counts = Relation(*self._task.memory), self._task.counts.tolist()
         return self._task
 
     def _resume(self, over: bool = False) -> None:
@@ -324,6 +327,7 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
         self._relation.freeze()
         self._bought = self._positives = self._step = self._looks = self._wasted = 0
         self._picked, self._invalid, self._start, self._gain = -1, False, self._worth, 0.0
+        self._ended = False
 
     def _buy(self, image: int) -> None:
         self._positives += self._label(image)
@@ -382,16 +386,16 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
         features = self._relation.look(vectors)
         if self._raw:
             features = np.concatenate([features, raw(vectors)], axis=1)
-        return {"candidates": features, "state": self._state(task), "action_mask": self._mask()}
+        return {"candidates": features, "state": self._state(), "action_mask": self._mask()}
 
-    def _state(self, task: MiningTask) -> NDArray[np.float32]:
+    def _state(self) -> NDArray[np.float32]:
         looks = self._look_cost * self._looks
         state = (
             (self._bought + self._wasted + looks) / self._budget,
             self._positives / max(self._bought, 1),
             self._gain / (1 + self._gain),
-            task.counts[self._held],
-            task.counts[len(self._labelled)],
+            self._counts[self._held],
+            self._counts[len(self._labelled)],
             looks / self._budget,
         )
         return np.array(state, np.float32)

@@ -134,7 +134,7 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
             raise gym.error.ResetNeeded(f"episodes {ended} are over; call reset(options={{'reset_mask': mask}})")
         before = self._gain.copy()
         self._act(chosen, ~resting)
-        rewards = np.where(resting, 0.0, self._gain - before)
+        rewards = self._gain - before
         if resting.any():
             self._begin(np.flatnonzero(resting), None)
         obs, over = self._observe(ALL), self._over.copy()
@@ -318,7 +318,7 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
         if len(images):
             self._positives[which] += self._label(which, images)
             self._bought[which] += 1
-        self._steps += active
+        self._steps += 1
 
     def _label(self, which: Rows, images: NDArray[np.int64]) -> Mask:
         """Learn what images hold, one in each of some episodes; return whether they hold the class."""

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 
 COSINES = ("fixed", "positive", "negative")
 """Cosines to the prototypes: mean vectors of the positive seeds, of all positives, and of all negatives."""
-RELATIONS = (*COSINES, "nearest_positive", "nearest_labelled", "ridge_mean", "ridge_deviation")
-"""Further: the largest cosine to a positive and to any labelled image; posterior of the ridge regression."""
-LIFTED = 5
+RELATIONS = (*COSINES, "ridge_mean", "nearest_positive", "nearest_labelled", "ridge_deviation")
+"""Further: posterior mean of the ridge regression, the largest cosine to a positive and to any labelled image, and the
+posterior's deviation."""
+LIFTED = 6
 """The first so many are centred over the candidates."""
 DIMENSIONS = 64
 """Width of raw vectors in an observation; shorter ones are filled up."""
@@ -58,14 +59,13 @@ class Relation:
     def __init__(self, labels: int, dimensions: int, ridge: bool) -> None:
         # fixed, positive and negative sum; then weights, z of label 0, u of label 0, z of label 1, ...
         self._rows = np.zeros((4 + 2 * labels if ridge else 3, dimensions), np.float32)
-        self._scale = np.zeros((1, 3), np.float32)
+        self._scale = np.ones((1, 4 if ridge else 3), np.float32)
         self._penalty = np.zeros((labels, 1), np.float32)
         self._ridge, self._count = ridge, 0
 
     def clear(self) -> None:
         """Forget everything."""
         self._rows[:4] = 0
-        self._scale[:] = 0
         self._count = 0
 
     def learn(self, vector: Floats, positive: bool) -> None:
@@ -91,7 +91,7 @@ class Relation:
         if not self._ridge:
             return compare(self._rows, self._scale, vectors)
         count = self._count
-        return relate(self._rows[: 4 + 2 * count], self._scale.T, self._penalty[:count], vectors).T.copy()
+        return relate(self._rows[: 4 + 2 * count], self._scale.T, self._penalty[:count], vectors).T
 
 
 class Relations:
@@ -106,14 +106,13 @@ class Relations:
 
     def __init__(self, episodes: int, labels: int, dimensions: int, ridge: bool) -> None:
         self._rows = np.zeros((episodes, 4 + 2 * labels if ridge else 3, dimensions), np.float32)
-        self._scale = np.zeros((episodes, 1, 3), np.float32)
+        self._scale = np.ones((episodes, 1, 4 if ridge else 3), np.float32)
         self._penalty = np.zeros((labels, episodes, 1), np.float32)
         self._ridge, self._numbers, self._count = ridge, np.arange(episodes), np.zeros(episodes, np.int64)
 
     def clear(self, which: Rows) -> None:
         """Forget everything about some episodes."""
         self._rows[which, :4] = 0
-        self._scale[which] = 0
         self._count[which] = 0
 
     def learn(self, which: Rows, vectors: Floats, positive: NDArray[np.bool_]) -> None:
@@ -196,7 +195,7 @@ def relate(rows: Floats, scale: Floats, penalty: Floats, vectors: Floats) -> Flo
 
     Args:
         rows: Of an episode with n labels, (..., 4 + 2 n, D).
-        scale: 1 / length of the first three, (3, ..., 1).
+        scale: 1 / length of the first three, and 1, (4, ..., 1).
         penalty: 0 for positives and -4 for others, (n, ..., 1).
         vectors: Unit vectors of the candidates, (..., K, D).
     """
@@ -204,26 +203,24 @@ def relate(rows: Floats, scale: Floats, penalty: Floats, vectors: Floats) -> Flo
     products = np.empty((rows.shape[-2], *shape), np.float32)
     np.matmul(rows, vectors.swapaxes(-1, -2), out=_rows_last(products))
     out, lifted = np.empty((7, *shape), np.float32), np.empty((LIFTED, *shape), np.float32)
-    cosines, shares, mean = products[4::2], products[5::2], products[3]
-    np.multiply(products[:3], scale, out=lifted[:3])
-    np.maximum.reduce(cosines, 0, out=lifted[4], initial=-1)
+    cosines, shares = products[4::2], products[5::2]
+    np.multiply(products[:4], scale, out=lifted[:4])
+    np.maximum.reduce(cosines, 0, out=lifted[5], initial=-1)
     cosines += penalty
-    np.maximum.reduce(cosines, 0, out=lifted[3], initial=-1)
+    np.maximum.reduce(cosines, 0, out=lifted[4], initial=-1)
     np.matmul(_rows_last(lifted), _centring(shape[-1]), out=_rows_last(out[:LIFTED]))
-    size = np.abs(mean)
-    size += _ONE
-    size += size
-    np.divide(mean, size, out=out[5])
-    out[:6] += _HALF
-    shares *= shares
-    variance = np.subtract(_ONE, np.add.reduce(shares, 0), out=out[6])
-    np.sqrt(np.maximum(variance, _NONE, out=variance), out=variance)
+    out[:LIFTED] += _HALF
+    ridge = out[3]
+    np.minimum(np.maximum(ridge, _NONE, out=ridge), _ONE, out=ridge)
+    across = shares.T  # (K, ..., n): one dot product for each candidate
+    squares = np.matmul(across[..., None, :], across[..., None])[..., 0, 0].T
+    np.sqrt(np.subtract(_ONE, squares, out=out[6]), out=out[6])  # of at least 1 / (1 + n), but for rounding
     return out
 
 
 def _rows_last(rows: Floats) -> Floats:
     """View (rows, ..., K) as (..., rows, K)."""
-    return rows.swapaxes(0, -2)
+    return rows if rows.ndim == 2 else rows.swapaxes(0, -2)
 
 
 def extend(known: Floats, vectors: Floats, labels: Floats) -> tuple[Floats, Floats]:
@@ -240,8 +237,7 @@ def extend(known: Floats, vectors: Floats, labels: Floats) -> tuple[Floats, Floa
     products = np.matmul(known, vectors[..., None])
     shares = products[..., 2::2, :]
     across = shares.swapaxes(-1, -2)
-    variance = _ONE - np.matmul(across, shares)[..., 0]
-    deviation = np.sqrt(np.maximum(variance, _NONE) + _NOISE)
+    deviation = np.sqrt(_NOISE + (_ONE - np.matmul(across, shares)[..., 0]))
     u = (vectors - np.matmul(across, known[..., 2::2, :])[..., 0, :]) / deviation
     return known[..., 0, :] + u * ((labels - products[..., 0, :]) / deviation), u
 

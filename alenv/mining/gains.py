@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +59,19 @@ class Gain:
         Returns:
             float64 (episodes,), the same whatever other episodes there are.
         """
-        n, shapes, known = quantities.astype(np.float64), self.shapes[classes][:, None], tuple(FORMS.values())
-        forms = self.forms[classes]
-        if (forms == forms[:1]).all() and len(forms):
-            return self.slopes[classes] * known[int(forms[0])](n, shapes).sum(1)
-        worth = np.empty_like(n)
-        for form in set(forms.tolist()):
-            worth[forms == form] = known[form](n[forms == form], shapes[forms == form])
+        n, shapes = quantities.astype(np.float64), self.shapes[classes][:, None]
+        if len(self._known) == 1:
+            [worth_of] = self._known.values()
+            return self.slopes[classes] * np.add.reduce(worth_of(n, shapes), 1)
+        forms, worth = self.forms[classes], np.empty_like(n)
+        for form, worth_of in self._known.items():
+            worth[forms == form] = worth_of(n[forms == form], shapes[forms == form])
         return self.slopes[classes] * worth.sum(1)
+
+    @cached_property
+    def _known(self) -> dict[int, Callable[[Values, Values], Values]]:
+        """The forms that occur."""
+        return {form: tuple(FORMS.values())[form] for form in np.unique(self.forms).tolist()}
 
 
 def make_gain(name: str, pool: MiningPool) -> Gain:

@@ -56,9 +56,10 @@ def test_shuffled_features_are_no_better_than_random():
 def test_upper_bound_is_on_the_scale_of_labels():
     features = np.full((2, len(RELATIONS)), 0.5)
     mean = np.array([0.5, -0.25])
-    features[:, 5] = 0.5 + 0.5 * mean / (1 + np.abs(mean))
-    features[:, 6] = [0.2, 0.8]
-    np.testing.assert_allclose(UpperRidge().score(features), mean + 0.5 * features[:, 6])
+    features[:, RELATIONS.index("ridge_mean")] = 0.5 + (mean - mean.mean()) / 4
+    features[:, RELATIONS.index("ridge_deviation")] = [0.2, 0.8]
+    score = UpperRidge().score(features)
+    assert score[0] - score[1] == pytest.approx(0.75 - 0.5 * 0.6)
 
 
 def test_scored_policies_do_not_depend_on_the_order_of_candidates():

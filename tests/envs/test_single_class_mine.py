@@ -269,6 +269,14 @@ def test_errors_that_need_the_data(kwargs, options, message):
         make(**kwargs).reset(seed=0, options=options)
 
 
+def test_a_class_needs_one_positive_more_than_the_seeds():
+    pool, name = load("mixture:1000"), "class_50"
+    have = sum(bool(recount(pool, [i], name)) for i in pool.splits["train"])
+    make(positives=have - 1).reset(seed=0, options={"target_class": name})
+    with pytest.raises(ValueError, match=f"'class_50' is in {have} of the 500 images .* needs {have + 1} with it"):
+        make(positives=have).reset(seed=0, options={"target_class": name})
+
+
 def test_before_reset_and_after_the_end():
     env = make()
     for use in (lambda: env.step(0), env.action_masks, env.get_state, env.candidate_gains, lambda: env.labelled):
