@@ -45,6 +45,16 @@ class Score:
     reduce: Callable[[NDArray], NDArray] = _mean
     live: bool = False
 
+    def regions(self, values: NDArray, classes: int) -> NDArray[np.float32]:
+        """Return one value for each region (n,), within the bounds whatever was rounded.
+
+        Args:
+            values: What the function made, cut to the regions: (n, ..., rows, columns) or (n,).
+            classes: Number of classes C.
+        """
+        reduced = self.reduce(values) if values.ndim > 1 else values
+        return reduced.astype(np.float32).clip(np.float32(self.low), np.float32(self.high(classes)))
+
 
 def _log(classes: int) -> float:
     return float(np.log(classes))

@@ -77,14 +77,11 @@ class Evidence:
         np.maximum(self.picked[first:], cosine, out=self.picked[first:])
 
     def values(self, score: Score) -> NDArray[np.float32]:
-        """Return one channel of all candidates (n,), within its bounds whatever was rounded."""
+        """Return one channel of all candidates (n,)."""
         values = score.function(*(getattr(self, need) for need in score.needs))
         if set(score.needs) & {"image_probs", "difficulty"}:
             values = self._grid.cut(values, self._regions, self._cell(values))
-        if values.ndim > 1:
-            values = score.reduce(values)
-        high = np.float32(score.high(self.probs.shape[1]))
-        return values.astype(np.float32).clip(np.float32(score.low), high)
+        return score.regions(values, self.probs.shape[1])
 
     def _cell(self, maps: NDArray) -> int:
         return self._grid.size[0] // maps.shape[-2]

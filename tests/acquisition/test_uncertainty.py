@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from alenv.acquisition import (
     SCORES,
+    MonteCarloMoments,
     class_balanced_entropy,
     class_weights,
     entropy,
@@ -161,6 +162,22 @@ def test_one_count_per_class(counts):
         class_balanced_entropy(np.full((3, 1, 1), 1 / 3), counts)
 
 
+def inputs(probs):
+    """What the channels need, made of one prediction and of a second one with the classes in reverse."""
+    moments = MonteCarloMoments()
+    for pass_ in (probs, probs[:, ::-1]):
+        moments.add(pass_)
+    return {
+        "probs": probs,
+        "image_probs": probs,
+        "class_counts": np.arange(probs.shape[1]),
+        "moments": moments,
+        "difficulty": probs[:, 0],
+        "nearest": np.linspace(-1, 1, len(probs)).astype(np.float32),
+        "image": np.arange(len(probs)),
+    }
+
+
 @pytest.mark.parametrize("name", SCORES)
 @pytest.mark.parametrize("classes", [2, 12, 31, 150, 190])
 def test_channels_stay_within_their_bounds_at_both_ends(name, classes):
@@ -169,21 +186,20 @@ def test_channels_stay_within_their_bounds_at_both_ends(name, classes):
     uniform, certain = torch.zeros(2, classes, 3, 6, 5)
     certain[0] = 80
     for logits in (uniform, certain):
-        probs = logits.softmax(0).movedim(0, 1).numpy()
-        values = score.regions(probs, np.zeros(classes))
+        known = inputs(logits.softmax(0).movedim(0, 1).numpy())
+        values = score.regions(score.function(*(known[need] for need in score.needs)), classes)
         assert values.dtype == np.float32
         assert values.shape == (3,)
-        assert (values >= 0).all()
+        assert (values >= np.float32(score.low)).all()
         assert (values <= np.float32(score.high(classes))).all()
 
 
-@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize("name", sorted(set(SCORES) - {"predicted_class", "difficulty_entropy", "distance", "image"}))
 @given(probabilities(dims=4))
 def test_a_channel_is_the_mean_over_the_region(name, probs):
-    counts = np.arange(probs.shape[1])
-    score = SCORES[name]
-    values = score.regions(probs, counts)
-    np.testing.assert_allclose(values, score.function(probs, counts).mean((1, 2)), rtol=0, atol=1e-6)
+    score, known = SCORES[name], inputs(probs)
+    maps = score.function(*(known[need] for need in score.needs))
+    np.testing.assert_allclose(score.regions(maps, probs.shape[1]), maps.mean((1, 2)), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.tensor])
