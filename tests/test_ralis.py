@@ -50,6 +50,11 @@ def test_histograms_equal_numpys(seed, n, m):
         assert counted.sum() == pytest.approx(1, abs=1e-5)
 
 
+def test_equal_divergences_lie_in_the_middle():
+    counted = ralis.divergence_histograms(np.array([[1.0, 3.0]]), np.array([[2.0, 2.0]] * 5))
+    np.testing.assert_array_equal(counted, np.histogram(np.ones(5), 32)[0][None] / 5)
+
+
 def test_blocks_do_not_matter(monkeypatch):
     counts = np.random.default_rng(0).integers(1, 9, (50, 6)).astype(float)
     whole = ralis.divergence_histograms(counts, counts)
