@@ -97,7 +97,8 @@ class NetworkModel:
             if kind == "cuda":
                 flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
                 stack.enter_context(flags)
-            stack.enter_context(torch.autocast(kind, torch.bfloat16, enabled=self._bfloat16))
+            # without the cache, which would keep the weights from before a step of training
+            stack.enter_context(torch.autocast(kind, torch.bfloat16, enabled=self._bfloat16, cache_enabled=False))
             try:
                 yield
             except torch.OutOfMemoryError as error:
