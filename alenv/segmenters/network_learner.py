@@ -116,7 +116,8 @@ class NetworkLearner:
         with self._model.settings():
             probs, means, windows = self._model.look(regions)
             embedding = F.normalize(means, dim=1)
-            self._seen = regions.copy(), embedding, windows
+            self._windows = regions.copy(), windows
+            self._met.update(zip(regions.tolist(), embedding, strict=True))
             nearest, typical = self._compare(embedding)
             return Prediction(probs, embedding.numpy(), nearest, typical)
 
@@ -134,9 +135,9 @@ class NetworkLearner:
         Yields:
             Class probabilities (n, C, rows, columns).
         """
-        if not np.array_equal(self._seen[0], regions):
+        if not np.array_equal(self._windows[0], regions):
             self.predict(regions)
-        windows = self._seen[2]
+        windows = self._windows[1]
         for _ in range(count):
             with self._model.settings():
                 probs = self._model.look_again(windows, regions, rng)
@@ -280,11 +281,10 @@ class NetworkLearner:
         return np.random.default_rng([SEED, self._fits])
 
     def _embed(self, regions: Ids) -> Tensor:
-        """Return unit embeddings (n, D); those of the last prediction are at hand."""
-        place = {region: i for i, region in enumerate(self._seen[0].tolist())}
-        if not all(region in place for region in regions.tolist()):
-            return F.normalize(self._model.look(regions)[1], dim=1)
-        return self._seen[1][[place[region] for region in regions.tolist()]]
+        """Return unit embeddings (n, D); those of regions that were predicted are at hand."""
+        if all(region in self._met for region in regions.tolist()):
+            return torch.stack([self._met[region] for region in regions.tolist()])
+        return F.normalize(self._model.look(regions)[1], dim=1)
 
     def _compare(self, embedding: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Largest and mean cosine to the labelled regions; -1 while nothing is labelled."""
@@ -304,7 +304,8 @@ class NetworkLearner:
 
     def _forget(self) -> None:
         self._model.forget()
-        self._seen = np.empty(0, np.int64), torch.empty(0), torch.empty(0)
+        self._windows = np.empty(0, np.int64), torch.empty(0)
+        self._met: dict[int, Tensor] = {}
 
 
 AnyLearner = Learner | NetworkLearner
