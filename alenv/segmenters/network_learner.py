@@ -246,14 +246,14 @@ class NetworkLearner:
         self._model.restart()
         training, rng = self._training, self._rng()
         steps = endless(rng, self._grid, self.labelled, training)
-        rates = np.linspace(training.start, 0, training.steps, endpoint=False)
+        rates = np.linspace(training.long_rate, 0, training.long_steps, endpoint=False)
         optimizer = Optimizer(self._model.network, training)
         self._model.network.train()
         try:
             for done, (crops, rate) in enumerate(zip(steps, rates, strict=True), start=1):
                 value = self._step(crops, optimizer, float(rate), rng)
                 if done % 20 == 0:
-                    log.info("%s: step %d of %d, loss %.3f", self._segmenter, done, training.steps, value)
+                    log.info("%s: step %d of %d, loss %.3f", self._segmenter, done, training.long_steps, value)
         finally:
             self._model.network.eval()
         self._momentum = None

@@ -19,10 +19,11 @@ class Training:
     """Hyper-parameters of one network.
 
     Attributes:
-        steps: Steps of the long training, on the first labels.
-        start: Learning rate of its first step; it falls linearly to zero.
+        long_steps: Steps of the long training, on the first labels.
+        long_rate: Learning rate of its first step; it falls linearly to zero.
+        long_batch: Crops in one of its steps.
         rate: Learning rate of a round.
-        batch: Crops in a step.
+        batch: Crops in a step of a round.
         crop: Side of a crop in pixels; smaller images are taken whole.
         fade: Factor on the learning rate after each round's epoch.
         momentum: Of the gradient.
@@ -30,8 +31,9 @@ class Training:
         clip: Largest norm of the gradient.
     """
 
-    steps: int = 2000
-    start: float = 1e-2
+    long_steps: int = 2000
+    long_rate: float = 1e-2
+    long_batch: int = 16
     rate: float = 1e-3
     batch: int = 32
     crop: int = 224
@@ -42,8 +44,8 @@ class Training:
 
 
 TRAININGS = {
-    "tiny": Training(steps=60, start=5e-2, rate=5e-3, batch=4, crop=64),
-    "squeezenet_fpn": Training(steps=400, start=2e-2, rate=1e-3, batch=4),
+    "tiny": Training(long_steps=60, long_rate=5e-2, long_batch=4, rate=5e-3, batch=4, crop=64),
+    "squeezenet_fpn": Training(long_steps=400, long_rate=2e-2, long_batch=4, rate=2e-3),
 }
 """Where they differ from the defaults, which from ``rate`` on are those of Casanova et al. (ICLR 2020)."""
 
@@ -59,9 +61,9 @@ def epoch(rng: np.random.Generator, grid: RegionGrid, regions: Ids, training: Tr
 
 
 def endless(rng: np.random.Generator, grid: RegionGrid, regions: Ids, training: Training) -> Iterator[Crops]:
-    """Yield crops around regions drawn uniformly, ``training.steps`` times."""
-    for _ in range(training.steps):
-        yield crops(rng, grid, regions[rng.integers(len(regions), size=training.batch)], training.crop)
+    """Yield crops around regions drawn uniformly, ``training.long_steps`` times."""
+    for _ in range(training.long_steps):
+        yield crops(rng, grid, regions[rng.integers(len(regions), size=training.long_batch)], training.crop)
 
 
 def crops(rng: np.random.Generator, grid: RegionGrid, regions: Ids, side: int) -> Crops:

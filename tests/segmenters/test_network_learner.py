@@ -42,7 +42,7 @@ class Case:
 
 @pytest.fixture(scope="module")
 def case(_places):
-    short = replace(network_training.TRAININGS["tiny"], steps=12, crop=48)
+    short = replace(network_training.TRAININGS["tiny"], long_steps=12, crop=48)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(network_training.TRAININGS, "tiny", short)
         yield Case()

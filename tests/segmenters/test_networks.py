@@ -200,7 +200,7 @@ def test_an_epoch_meets_every_region_once():
     seen = [images for images, _, _ in epoch(np.random.default_rng(0), grid, ids, Training(batch=4))]
     assert [len(images) for images in seen] == [4, 4, 2]
     np.testing.assert_array_equal(np.sort(np.concatenate(seen)), ids)
-    assert len(list(endless(np.random.default_rng(0), grid, ids, Training(batch=4, steps=7)))) == 7
+    assert len(list(endless(np.random.default_rng(0), grid, ids, Training(long_batch=4, long_steps=7)))) == 7
 
 
 def test_weights_go_round_in_any_memory_format():
