@@ -24,17 +24,17 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alenv.data import IGNORE, SegmentationData
+from alenv.data import SegmentationData
 from alenv.data.store import key, open_store
 from alenv.errors import unknown
 from alenv.metrics import Confusion, Reward
 from alenv.regions import Ids, RegionGrid
 from alenv.segmenters.learner import Learner, Prediction
 from alenv.segmenters.network_difficulty import predict_difficulty
+from alenv.segmenters.network_frames import BoughtLabels
 from alenv.segmenters.network_layers import resize
 from alenv.segmenters.network_model import NetworkModel
 from alenv.segmenters.network_training import TRAININGS, Crops, Optimizer, Training, endless, epoch, loss
@@ -91,8 +91,8 @@ class NetworkLearner:
         self._fits = 0
         self.labelled: Ids = np.empty(0, np.int64)
         """Ids of the labelled regions, in the order of labelling."""
-        self._labels: dict[int, NDArray[np.uint8]] = {}  # what was bought, by image: IGNORE elsewhere
-        self._embedding = torch.empty(0, self._model.network.head.in_channels)
+        self._labels = BoughtLabels(self._grid)
+        self._embedding = torch.empty(0, self._model.channels)
         self._forget()
 
     def fit(self, regions: Ids) -> None:
@@ -114,8 +114,7 @@ class NetworkLearner:
     def predict(self, regions: Ids) -> Prediction:
         """Predict regions (n,), pixel by pixel, with one pass of each image through the network."""
         with self._model.settings():
-            probs, means, windows = self._model.look(regions)
-            embedding = F.normalize(means, dim=1)
+            probs, embedding, windows = self._model.look(regions)
             self._windows = regions.copy(), windows
             self._met.update(zip(regions.tolist(), embedding, strict=True))
             nearest, typical = self._compare(embedding)
@@ -157,7 +156,7 @@ class NetworkLearner:
         The branch is fitted to the labelled regions on the way, see ``network_difficulty``.
         """
         with self._model.settings():
-            return predict_difficulty(self._model, self._labels, images)
+            return predict_difficulty(self._model, self._labels.maps, images)
 
     def evaluate(self, split: str) -> Confusion:
         """Return the confusion matrix (C, C) over all labelled pixels of a split.
@@ -217,11 +216,7 @@ class NetworkLearner:
         self._embedding = torch.tensor(state["embedding"])
 
     def _take(self, regions: Ids) -> None:
-        """Take in the labels of regions, and no others."""
-        for region, labels in zip(regions.tolist(), self._grid.cut(self._data.masks, regions), strict=True):
-            image, y, x = self._grid.corner(region)
-            bought = self._labels.setdefault(image, np.full(self._grid.size, IGNORE, np.uint8))
-            bought[y : y + labels.shape[0], x : x + labels.shape[1]] = labels
+        self._labels.take(self._data.masks, regions)
         self.labelled = np.concatenate([self.labelled, regions])
 
     def _train_long(self) -> None:
@@ -270,7 +265,7 @@ class NetworkLearner:
 
     def _step(self, crops: Crops, optimizer: Optimizer, rate: float, rng: np.random.Generator) -> float:
         network, frames = self._model.network, self._model.frames
-        labels = np.stack([self._labels[image][y[:, None], x] for image, y, x in zip(*crops, strict=True)])
+        labels = self._labels.crops(*crops)
         features = dropout(network.body(frames.crops(*crops)), self._model.mask(rng, len(labels)))
         logits = resize(network.head(features).float(), labels.shape[1:])
         value = loss(logits, torch.from_numpy(labels).to(self._model.device))
@@ -284,7 +279,7 @@ class NetworkLearner:
         """Return unit embeddings (n, D); those of regions that were predicted are at hand."""
         if all(region in self._met for region in regions.tolist()):
             return torch.stack([self._met[region] for region in regions.tolist()])
-        return F.normalize(self._model.look(regions)[1], dim=1)
+        return self._model.embed(regions)
 
     def _compare(self, embedding: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Largest and mean cosine to the labelled regions; -1 while nothing is labelled."""
@@ -298,8 +293,8 @@ class NetworkLearner:
     def _content(self) -> str:
         """Hash of the labelled ids and of all that a training on them reads: a pool made anew has other pixels."""
         digest = hashlib.sha256(self.labelled.tobytes())
-        for image in sorted(self._labels):
-            digest.update(np.ascontiguousarray(self._data.images[image]).tobytes() + self._labels[image].tobytes())
+        for image, labels in sorted(self._labels.maps.items(), key=lambda item: item[0]):
+            digest.update(self._data.images[image].tobytes() + labels.tobytes())
         return digest.hexdigest()
 
     def _forget(self) -> None:

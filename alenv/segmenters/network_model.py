@@ -12,19 +12,20 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from alenv.data import SegmentationData
 from alenv.regions import Ids, RegionGrid
-from alenv.segmenters.frames import Frames
 from alenv.segmenters.learner import THREADS
+from alenv.segmenters.network_frames import Frames
 from alenv.segmenters.network_layers import resize
 from alenv.segmenters.network_training import get_weights, set_weights
+from alenv.segmenters.network_windows import Windows
 from alenv.segmenters.networks import dropout, make_network
 from alenv.segmenters.probes import DROPOUT
 from alenv.segmenters.threads import torch_threads
-from alenv.segmenters.windows import Windows
 
 BATCH = {"cpu": 1, "cuda": 16}
 """Images that go through the network at once."""
@@ -84,6 +85,11 @@ class NetworkModel:
         }
         """What results depend on besides data and arguments, as JSON values."""
 
+    @property
+    def channels(self) -> int:
+        """Channels D of the features."""
+        return self.network.head.in_channels
+
     @contextmanager
     def settings(self) -> Iterator[None]:
         """Run a block with this model's threads, precision and deterministic convolutions.
@@ -129,22 +135,25 @@ class NetworkModel:
         """Run the network once on each image that holds one of some regions (n,).
 
         Returns:
-            Class probabilities (n, C, rows, columns); mean features (n, D), not normalised, on the CPU; the features
-            themselves in windows (n, D, ., .), in half precision, on the device.
+            Class probabilities (n, C, rows, columns); embeddings (n, D), on the CPU; the features of windows around
+            the regions (n, D, ., .), in half precision, on the device.
         """
-        images, within = self.grid.group(regions)
-        place = within // self.grid.per_image
-        channels = self.network.head.in_channels
-        probs, means = self._empty(regions), torch.empty(len(regions), channels)
-        windows = torch.empty(len(regions), channels, *self._windows.size, dtype=torch.float16, device=self.device)
-        for first, features in self._features(images):
-            chosen = np.flatnonzero((place >= first) & (place < first + len(features)))
-            cut = self._windows.cut(features, place[chosen] - first, regions[chosen])
+        probs, embedding = self._empty(regions), torch.empty(len(regions), self.channels)
+        shape = len(regions), self.channels, *self._windows.size
+        windows = torch.empty(shape, dtype=torch.float16, device=self.device)
+        for chosen, cut in self._cut(regions):
             probs[chosen] = self._probs(cut, regions[chosen])
-            means[torch.from_numpy(chosen)] = self._windows.mean(cut, regions[chosen]).cpu()
+            embedding[chosen] = self._embedding(cut, regions[chosen])
             windows[torch.from_numpy(chosen).to(self.device)] = cut.half()
-            self._remember(images[first : first + len(features)], features)
-        return probs, means, windows
+        return probs, embedding, windows
+
+    @torch.no_grad()
+    def embed(self, regions: Ids) -> Tensor:
+        """Return embeddings (n, D), on the CPU: unit vectors along the mean features of each region."""
+        embedding = torch.empty(len(regions), self.channels)
+        for chosen, cut in self._cut(regions):
+            embedding[chosen] = self._embedding(cut, regions[chosen])
+        return embedding
 
     @torch.no_grad()
     def look_again(self, windows: Tensor, regions: Ids, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -178,8 +187,17 @@ class NetworkModel:
 
     def mask(self, rng: np.random.Generator, count: int) -> Tensor:
         """Draw dropout masks (count, D)."""
-        kept = rng.random((count, self.network.head.in_channels)) >= DROPOUT
+        kept = rng.random((count, self.channels)) >= DROPOUT
         return torch.from_numpy(kept / (1 - DROPOUT)).float().to(self.device)
+
+    def _cut(self, regions: Ids) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+        """Yield, for each batch of images, which of some regions lie in them, and the features around these."""
+        images, within = self.grid.group(regions)
+        place = within // self.grid.per_image
+        for first, features in self._features(images):
+            chosen = np.flatnonzero((place >= first) & (place < first + len(features)))
+            self._remember(images[first : first + len(features)], features)
+            yield chosen, self._windows.cut(features, place[chosen] - first, regions[chosen])
 
     def _features(self, images: Ids) -> Iterator[tuple[int, Tensor]]:
         """Yield the position of each batch of images, and its features."""
@@ -191,6 +209,9 @@ class NetworkModel:
         logits = self.network.head(features).float()
         room = MEMORY // logits[0].nbytes - len(self._logits)
         self._logits.update(zip(images.tolist()[: max(room, 0)], logits, strict=False))
+
+    def _embedding(self, windows: Tensor, regions: Ids) -> Tensor:
+        return F.normalize(self._windows.mean(windows, regions), dim=1).cpu()
 
     def _probs(self, windows: Tensor, regions: Ids) -> NDArray[np.float32]:
         return self._windows.expand(self.network.head(windows), regions).softmax(1).cpu().numpy()

@@ -11,8 +11,8 @@ from alenv.envs import arguments
 from alenv.regions import RegionGrid
 from alenv.segmenters.network_layers import MaxPool, bilinear, resize
 from alenv.segmenters.network_training import Training, crops, endless, epoch, get_weights, loss, set_weights
+from alenv.segmenters.network_windows import Windows
 from alenv.segmenters.networks import NETWORKS, dropout, make_network
-from alenv.segmenters.windows import Windows
 
 STRIDES = {"tiny": 4, "squeezenet_fpn": 4, "fpn_resnet50": 4, "deeplabv3_resnet50": 8}
 """Of the features; resnet101 and mobilenet differ from the last one by their backbone alone."""

@@ -1,4 +1,4 @@
-"""Frames: the pixels of a dataset, on the device where they are needed."""
+"""Frames: the pixels of a dataset, on the device where they are needed; and the labels that were bought of them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alenv.data import SegmentationData
-from alenv.regions import Ids
+from alenv.data import IGNORE, SegmentationData
+from alenv.regions import Ids, RegionGrid
 from alenv.segmenters.networks import standardise
 
 SHARE = 4
@@ -54,3 +54,30 @@ class Frames:
 
     def _send(self, pixels: NDArray[np.uint8]) -> Tensor:
         return torch.from_numpy(np.asarray(pixels)).to(self._device)
+
+
+class BoughtLabels:
+    """The labels that were bought, and no others.
+
+    Args:
+        grid: The regions.
+
+    Attributes:
+        maps: Of each image with a labelled region, uint8 (h, w); ``IGNORE`` where nothing was bought.
+    """
+
+    def __init__(self, grid: RegionGrid) -> None:
+        self._grid = grid
+        self.maps: dict[int, NDArray[np.uint8]] = {}
+
+    def take(self, masks: NDArray[np.uint8], regions: Ids) -> None:
+        """Copy the labels of regions out of the masks of all images."""
+        for region, labels in zip(regions.tolist(), self._grid.cut(masks, regions), strict=True):
+            image, y, x = self._grid.corner(region)
+            bought = self.maps.setdefault(image, np.full(self._grid.size, IGNORE, np.uint8))
+            bought[y : y + labels.shape[0], x : x + labels.shape[1]] = labels
+
+    def crops(self, images: Ids, ys: NDArray[np.int64], xs: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the labels of the crops that ``Frames.crops`` returns, (n, height, width)."""
+        parts = zip(images.tolist(), ys[:, :, None], xs[:, None, :], strict=True)
+        return np.stack([self.maps[image][y, x] for image, y, x in parts])
