@@ -16,6 +16,18 @@ ENVS: dict[str, tuple[str, dict[str, Any]]] = {
         _REGION_SELECT,
         {"dataset": "camvid", "features": "squeezenet1_0", "budget": 480},
     ),
+    "RegionSelect-CamVid-FPN-v0": (
+        _REGION_SELECT,
+        {
+            "dataset": "camvid",
+            "split": "interleaved",
+            "pool": "eval",
+            "region": [90, 80],
+            "budget": 480,
+            "initial": "train",
+            "segmenter": "fpn_resnet50",
+        },
+    ),
 }
 
 VECTORISED: dict[str, tuple[str, str, dict[str, Any]]] = {

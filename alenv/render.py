@@ -11,14 +11,14 @@ from alenv.data import IGNORE, SegmentationData
 from alenv.regions import Ids, RegionGrid
 
 if TYPE_CHECKING:
-    from alenv.segmenters.learner import Learner
+    from alenv.segmenters.network_learner import AnyLearner
 
 SHOWN = 3
 """Images in a picture."""
 FRAME = 255
 
 
-def frame(data: SegmentationData, grid: RegionGrid, learner: Learner) -> NDArray[np.uint8]:
+def frame(data: SegmentationData, grid: RegionGrid, learner: AnyLearner) -> NDArray[np.uint8]:
     """Draw the images that were labelled last, as rows of image, bought labels and prediction.
 
     Args:

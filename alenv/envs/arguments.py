@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,13 +10,23 @@ from alenv.acquisition import SCORES
 from alenv.data import Dataset
 from alenv.errors import unknown
 
+PROBES = ("linear", "lda", "mlp")
+"""Segmenters that are heads on frozen features."""
+NETWORKS = (
+    "tiny",
+    "squeezenet_fpn",
+    "fpn_resnet50",
+    "deeplabv3_resnet50",
+    "deeplabv3_resnet101",
+    "deeplabv3_mobilenet_v3_large",
+)
+"""Segmenters that are trained end to end: the names of ``segmenters.networks``, which would import torch."""
 CHOICES = {
     "pool": ("train", "eval"),
     "pooling": ("uniform", "per_image", "global", "image_clustered"),
-    "segmenter": ("linear", "lda", "mlp"),
+    "segmenter": (*PROBES, *NETWORKS),
     "observation": ("compact", "ralis"),
-    "device": ("cpu",),
-    "precision": ("auto", "float32"),
+    "precision": ("auto", "float32", "bfloat16"),
     "render_mode": (None, "rgb_array", "ansi"),
 }
 INITIAL = ("none", "state:n", "random:n", "train")
@@ -44,8 +55,10 @@ def check(arguments: Mapping[str, Any], module: Dataset) -> None:
         raise unknown(f"split of {arguments['dataset']}", arguments["split"], module.SPLIT_TABLES)
     if arguments["fresh_pool"] and not module.GENERATED:
         raise ValueError(f"fresh_pool=True: {arguments['dataset']!r} cannot be generated; only 'scenes' can")
-    if arguments["pick_gains"] and arguments["segmenter"] == "mlp":
-        raise ValueError("pick_gains=True needs segmenter='linear' or 'lda'; for 'mlp' single gains are not known")
+    if arguments["pick_gains"] and arguments["segmenter"] not in ("linear", "lda"):
+        name = arguments["segmenter"]
+        raise ValueError(f"pick_gains=True needs segmenter='linear' or 'lda'; for {name!r} single gains are not known")
+    _check_machine(arguments["segmenter"], arguments["features"], arguments["device"], arguments["precision"])
     _check_region(arguments["region"])
     _check_scores(arguments["scores"], arguments["passes"], arguments["region"])
     if arguments["region"] == "pixel" and arguments["observation"] == "ralis":
@@ -75,6 +88,23 @@ def parse_initial(initial: str, pool: str) -> tuple[str, int]:
 def _positive(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name}={value!r}: expected an integer of at least 1")
+
+
+def _check_machine(segmenter: str, features: str, device: object, precision: str) -> None:
+    """Check what holds for probes alone, or for networks alone."""
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", str(device)):
+        raise ValueError(f"device={device!r}: expected 'cpu', 'cuda' or 'cuda:<number>'")
+    if segmenter in NETWORKS:
+        if features != "filterbank":
+            raise ValueError(
+                f"features={features!r} has no effect with segmenter={segmenter!r}, which learns its own; "
+                "pass features='filterbank', the default"
+            )
+    elif device != "cpu" or precision == "bfloat16":
+        raise ValueError(
+            f"segmenter={segmenter!r} computes on the CPU in float32, not with device={device!r}, "
+            f"precision={precision!r}; those are for networks: {', '.join(NETWORKS)}"
+        )
 
 
 def _check_region(region: object) -> None:

@@ -15,7 +15,7 @@ from alenv.pool import LabelPool
 from alenv.regions import Ids, RegionGrid
 
 if TYPE_CHECKING:
-    from alenv.segmenters.learner import Learner
+    from alenv.segmenters.network_learner import AnyLearner
 
 
 Renew = Callable[[SegmentationData, Ids, int], SegmentationData]
@@ -40,7 +40,7 @@ class Campaign:
     """
 
     def __init__(
-        self, data: SegmentationData, pool: str, grid: RegionGrid, learner: Learner, renew: Renew | None
+        self, data: SegmentationData, pool: str, grid: RegionGrid, learner: AnyLearner, renew: Renew | None
     ) -> None:
         self._images = data.splits[pool]
         self._renew = renew

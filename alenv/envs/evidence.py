@@ -12,7 +12,7 @@ from alenv.acquisition import MonteCarloMoments, Score
 from alenv.regions import Ids, RegionGrid
 
 if TYPE_CHECKING:
-    from alenv.segmenters.learner import Learner
+    from alenv.segmenters.network_learner import AnyLearner
 
 
 class Evidence:
@@ -29,7 +29,7 @@ class Evidence:
 
     def __init__(
         self,
-        learner: Learner,
+        learner: AnyLearner,
         grid: RegionGrid,
         candidates: Ids,
         class_counts: NDArray[np.int64],

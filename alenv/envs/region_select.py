@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -22,9 +22,12 @@ from alenv.envs.round import Round
 from alenv.errors import unknown
 from alenv.metrics import Confusion, Reward
 from alenv.pool import Candidates
-from alenv.regions import Ids, make_grid
+from alenv.regions import Ids, RegionGrid, make_grid
 from alenv.rng import Stream, keyed_rng
 from alenv.state import fingerprint
+
+if TYPE_CHECKING:
+    from alenv.segmenters.network_learner import AnyLearner
 
 Observation = dict[str, NDArray]
 Info = dict[str, Any]
@@ -98,24 +101,32 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     | `budget` | 240 | regions bought in an episode |
     | `pooling` | `"uniform"` | how candidates are drawn, see below |
     | `initial` | `"state:2"` | `none`, `state:n` images, `random:n` regions of the pool, or `train` (that split) |
-    | `segmenter` | `"linear"` | `linear` (logistic regression), `lda` (closed form) or `mlp` (one hidden layer) |
-    | `features`, `weights` | `"filterbank"`, `None` | frozen features, and their weights (torchvision name or file) |
+    | `segmenter` | `"linear"` | `linear` (logistic regression), `lda` (closed form), `mlp`, or a network, see below |
+    | `features` | `"filterbank"` | frozen features of `linear`, `lda` and `mlp`: this, or a torchvision backbone |
+    | `weights` | `None` | of the backbone: torchvision name or file; `"random"`: a network from scratch |
     | `observation` | `"compact"` | kind of features: `compact`, or `ralis`, those of the paper |
     | `scores` | `()` | acquisition channels by name, see `alenv.acquisition.SCORES` |
     | `passes` | 20 | Monte-Carlo passes of the channels that compare passes |
     | `reward` | `"miou"` | see Rewards |
     | `pick_gains` | `False` | report each pick's own gain |
-    | `device`, `precision` | `"cpu"`, `"auto"` | where and how the model computes |
+    | `device` | `"cpu"` | where a network computes: `cpu`, `cuda` or `cuda:<n>` |
+    | `precision` | `"auto"` | `float32`, `bfloat16`, or the latter where the device is fast at it |
     | `render_mode` | `None` | `rgb_array` (image, bought labels, prediction) or `ansi` |
 
     ## Registered Configurations
     - `RegionSelect-v0`: generated street scenes, filter-bank features.
     - `RegionSelect-CamVid-v0`: CamVid 480x360, SqueezeNet features, split `blocked`, budget 480.
+    - `RegionSelect-CamVid-FPN-v0`: as the paper judges policies. FPN on ResNet-50, trained on the split `train` of
+      `interleaved`; `eval` is labelled, budget 480. Agents are trained with `pool="train", initial="state:10"`.
 
     With `pooling="uniform"` a round has K disjoint random pools of N, one for each pick, as in the paper; with
     `"per_image"` each of them comes from one image, and the images take turns; with `"global"` one random pool of K N
     serves all K picks. `"image_clustered"` is `"uniform"` out of as few random images as have enough regions, as in the
     paper's code.
+
+    The networks `tiny` (for tests), `squeezenet_fpn`, `fpn_resnet50`, `deeplabv3_resnet50`, `deeplabv3_resnet101` and
+    `deeplabv3_mobilenet_v3_large` are trained end to end: for a fixed number of steps on the first labels, cached on
+    disk, and then one epoch over each round's regions. Their predictions are pixel by pixel.
 
     With `region="image"` or `"pixel"` the same environment plays protocols that label whole images or single pixels. A
     labelled pixel teaches the model its feature cell's vector with one label; pixels without a label in the data cost
@@ -328,8 +339,6 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         """Load data and make the model: once, and not before they are needed."""
         if self._built:
             return
-        from alenv.segmenters.learner import Learner  # imports torch, which `import alenv` must not
-
         chosen, module = self._arguments, self._dataset
         data = datasets.load(chosen["dataset"], chosen["root"], chosen["split"])
         self._manifest = data.manifest
@@ -337,7 +346,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         kinds = {"image": size, "pixel": (1, 1)}
         region = chosen["region"] or module.REGION
         grid = make_grid(size, kinds[region] if isinstance(region, str) else tuple(region), module.CELL)
-        learner = Learner(data, grid, module.CELL, chosen["segmenter"], chosen["features"], chosen["weights"])
+        learner = _make_learner(data, grid, module.CELL, chosen)
         renew = self._renewed if chosen["fresh_pool"] else None
         self._campaign = Campaign(data, chosen["pool"], grid, learner, renew)
         self._built = True
@@ -436,3 +445,15 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
             "class_pixels": ledger.class_pixels.copy(),
             "pick_gains": np.zeros(self.picks) if gains is None else gains,
         }
+
+
+def _make_learner(data: SegmentationData, grid: RegionGrid, cell: int, chosen: dict[str, Any]) -> AnyLearner:
+    """Make the model; these modules import torch, which `import alenv` must not."""
+    segmenter, weights = chosen["segmenter"], chosen["weights"]
+    if segmenter in arguments.NETWORKS:
+        from alenv.segmenters.network_learner import NetworkLearner
+
+        return NetworkLearner(data, grid, segmenter, weights, chosen["device"], chosen["precision"])
+    from alenv.segmenters.learner import Learner
+
+    return Learner(data, grid, cell, segmenter, chosen["features"], weights)

@@ -38,7 +38,7 @@ def make_extractor(name: str, weights: str | None, cell: int) -> tuple[Callable[
         FileNotFoundError: If the weights are not found. There is no silent random initialisation.
     """
     model = _model(name)  # an unknown name is reported before missing weights
-    state = _state(name, weights)
+    state = load_weights(name, weights, f"features={name!r}")
     layers = _layers(name, model, state)
 
     def extract(images: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ def _layers(name: str, model: nn.Module, state: Mapping[str, Tensor]) -> nn.Sequ
 
 
 def _model(name: str) -> nn.Module:
-    models = _torchvision_models()
+    models = torchvision_models()
     if name not in models.list_models(models):
         raise unknown("features", name, ["filterbank", *models.list_models(models)])
     with torch.random.fork_rng(devices=[]):  # the random initialisation, overwritten later, draws from it
@@ -89,7 +89,12 @@ def _model(name: str) -> nn.Module:
     return model
 
 
-def _torchvision_models() -> ModuleType:
+def torchvision_models() -> ModuleType:
+    """Import torchvision's models.
+
+    Raises:
+        ImportError: If torchvision does not work with the torch that is installed.
+    """
     try:
         import torchvision.models as models
     except (ImportError, RuntimeError) as error:
@@ -100,18 +105,29 @@ def _torchvision_models() -> ModuleType:
     return models
 
 
-def _state(name: str, weights: str | None) -> Mapping[str, Tensor]:
-    models = _torchvision_models()
+def load_weights(name: str, weights: str | None, asking: str) -> Mapping[str, Tensor]:
+    """Return a backbone's state dict.
+
+    Args:
+        name: A torchvision classification model.
+        weights: A torchvision weights name, a file, or None for ``$ALENV_WEIGHTS/<name>_imagenet.pth``.
+        asking: The argument that needs them, for errors.
+
+    Raises:
+        ValueError: If there are no weights of that name, or the file cannot be read.
+        FileNotFoundError: If the file is missing.
+    """
+    models = torchvision_models()
     if weights is not None and not Path(weights).suffix:
         try:
             return models.get_model_weights(name)[weights].get_state_dict(check_hash=True)
         except KeyError:
             known = [entry.name for entry in models.get_model_weights(name)]
             raise unknown(f"weights of {name}", weights, known) from None
-    path = Path(weights).expanduser() if weights else _default_file(name)
+    path = Path(weights).expanduser() if weights else _default_file(name, asking)
     if not path.is_file():
         raise FileNotFoundError(
-            f"features={name!r}: there is no weights file {path}; pass weights='<file>.pth', "
+            f"{asking}: there is no weights file {path}; pass weights='<file>.pth', "
             "a torchvision name such as weights='IMAGENET1K_V1' (downloads), or set ALENV_WEIGHTS"
         )
     try:
@@ -120,11 +136,11 @@ def _state(name: str, weights: str | None) -> Mapping[str, Tensor]:
         raise ValueError(f"cannot read {path} as a state dict: {error}") from error
 
 
-def _default_file(name: str) -> Path:
+def _default_file(name: str, asking: str) -> Path:
     folder = os.environ.get("ALENV_WEIGHTS")
     if not folder:
         raise FileNotFoundError(
-            f"features={name!r} needs weights: set ALENV_WEIGHTS to the folder of {name}_imagenet.pth, "
+            f"{asking} needs weights: set ALENV_WEIGHTS to the folder of {name}_imagenet.pth, "
             "or pass weights='<file>.pth' or a torchvision name such as weights='IMAGENET1K_V1' (downloads)"
         )
     return Path(folder).expanduser() / f"{name}_imagenet.pth"

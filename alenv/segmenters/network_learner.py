@@ -1,0 +1,313 @@
+"""NetworkLearner: a segmentation network in the loop, with the methods of ``Learner``.
+
+What is a choice here, and why:
+
+- The first labels train the network for a fixed number of steps; the result is cached on disk. A round is one epoch
+  over its own regions (Casanova et al., ICLR 2020), or, with ``recipe="retrain"``, the long training on all labels.
+- Batch norm learns its statistics in the long training and keeps them in a round: those of a few crops that look
+  alike would carry it away.
+- A region's embedding for ``nearest`` and ``typical`` is that of the model that met its label: the one it was picked
+  with, and for the labels of a long training the one they trained. Cosines to regions of older models are approximate.
+- All random numbers come from NumPy generators that are keyed by the number of fits, none from torch: episodes differ
+  by their labels alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from alenv.data import SegmentationData
+from alenv.data.store import key, open_store
+from alenv.errors import unknown
+from alenv.metrics import Confusion, Reward
+from alenv.regions import Ids, RegionGrid
+from alenv.segmenters.learner import Learner, Prediction
+from alenv.segmenters.network_difficulty import predict_difficulty
+from alenv.segmenters.network_frames import BoughtLabels
+from alenv.segmenters.network_layers import resize
+from alenv.segmenters.network_model import NetworkModel
+from alenv.segmenters.network_training import TRAININGS, Crops, Optimizer, Training, endless, epoch, loss
+from alenv.segmenters.networks import dropout
+
+log = logging.getLogger(__name__)
+
+SEED = 0
+"""Of initial weights, crops and dropout."""
+
+
+class NetworkLearner:
+    """A network, trained end to end on the labelled regions.
+
+    Args:
+        data: Images and masks.
+        grid: The regions.
+        segmenter: A name in ``networks.NETWORKS``.
+        weights: ImageNet weights of its backbone, see ``networks.make_network``.
+        device: ``cpu``, ``cuda`` or ``cuda:<n>``.
+        precision: ``float32``, ``bfloat16`` (autocast), or ``auto``: bfloat16 where the device is fast at it.
+        recipe: ``incremental`` or ``retrain``: what a round trains on.
+
+    Raises:
+        ValueError: If a name is unknown.
+        FileNotFoundError: If weights are missing.
+    """
+
+    def __init__(
+        self,
+        data: SegmentationData,
+        grid: RegionGrid,
+        segmenter: str,
+        weights: str | None = None,
+        device: str = "cpu",
+        precision: str = "auto",
+        recipe: str = "incremental",
+    ) -> None:
+        if recipe not in ("incremental", "retrain"):
+            raise unknown("recipe", recipe, ["incremental", "retrain"])
+        self._data, self._grid = data, grid
+        self._segmenter, self._recipe = segmenter, recipe
+        self._classes = len(data.classes)
+        self._training = TRAININGS.get(segmenter, Training())
+        self._model = NetworkModel(data, grid, segmenter, weights, device, precision, SEED)
+        self.facts = {**self._model.facts, "training": asdict(self._training), "recipe": recipe}
+        """What results depend on besides data and arguments, as JSON values."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all labels; the weights are the initial ones again."""
+        self._model.restart()
+        self._momentum: Tensor | None = None
+        self._fits = 0
+        self.labelled: Ids = np.empty(0, np.int64)
+        """Ids of the labelled regions, in the order of labelling."""
+        self._labels = BoughtLabels(self._grid)
+        self._embedding = torch.empty(0, self._model.channels)
+        self._forget()
+
+    def fit(self, regions: Ids) -> None:
+        """Label further regions and train on them."""
+        if not len(regions):
+            return
+        with self._model.settings():
+            if self._fits == 0 or self._recipe == "retrain":
+                self._take(regions)
+                self._train_long()
+            else:
+                embedding = self._embed(regions)
+                self._take(regions)
+                self._train_round(regions)
+                self._embedding = torch.cat([self._embedding, embedding])
+        self._fits += 1
+        self._forget()
+
+    def predict(self, regions: Ids) -> Prediction:
+        """Predict regions (n,), pixel by pixel, with one pass of each image through the network."""
+        with self._model.settings():
+            probs, embedding, windows = self._model.look(regions)
+            self._windows = regions.copy(), windows
+            self._met.update(zip(regions.tolist(), embedding, strict=True))
+            nearest, typical = self._compare(embedding)
+            return Prediction(probs, embedding.numpy(), nearest, typical)
+
+    def passes(self, regions: Ids, rng: np.random.Generator, count: int) -> Iterator[NDArray[np.float32]]:
+        """Predict regions again and again, each time with other channels dropped before the last layer.
+
+        The channels are the same at all pixels and in all regions of a pass. The features are computed once and kept
+        in half precision: its rounding is far below what dropout changes.
+
+        Args:
+            regions: (n,) ids.
+            rng: Source of the passes' randomness.
+            count: Number of passes.
+
+        Yields:
+            Class probabilities (n, C, rows, columns).
+        """
+        if not np.array_equal(self._windows[0], regions):
+            self.predict(regions)
+        windows = self._windows[1]
+        for _ in range(count):
+            with self._model.settings():
+                probs = self._model.look_again(windows, regions, rng)
+            yield probs
+
+    def maps(self, images: Ids) -> NDArray[np.float32]:
+        """Predict all pixels of whole images: (m,) -> (m, C, h, w)."""
+        maps = np.empty((len(images), self._classes, *self._grid.size), np.float32)
+        with self._model.settings():
+            for i, logits in enumerate(self._model.logits(images)):
+                maps[i] = self._model.full(logits).softmax(1).cpu().numpy()
+        return maps
+
+    def difficulty(self, images: Ids) -> NDArray[np.float32]:
+        """Predict how wrong the model is at each pixel of whole images: (m,) -> (m, h, w), in [0, 1].
+
+        The branch is fitted to the labelled regions on the way, see ``network_difficulty``.
+        """
+        with self._model.settings():
+            return predict_difficulty(self._model, self._labels.maps, images)
+
+    def evaluate(self, split: str) -> Confusion:
+        """Return the confusion matrix (C, C) over all labelled pixels of a split.
+
+        Raises:
+            ValueError: If the data have no such split.
+        """
+        if split not in self._data.splits:
+            raise unknown("split", split, self._data.splits)
+        images = self._data.splits[split]
+        total = torch.zeros(self._classes * 256, dtype=torch.int64, device=self._model.device)
+        with self._model.settings():
+            for image, logits in zip(images, self._model.logits(images), strict=True):
+                labels = torch.from_numpy(np.array(self._data.masks[image])).to(self._model.device)
+                pairs = self._model.winners(logits)[0].long() * 256 + labels
+                total += torch.bincount(pairs.flatten(), minlength=len(total))
+        return total.view(-1, 256)[:, : self._classes].cpu().numpy()  # without the column of IGNORE
+
+    def gains(self, regions: Ids, reward: Reward, remove: bool = False) -> NDArray[np.float64]:
+        """Networks have no such thing: see ``Learner.gains``.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(f"single gains are not known for segmenter={self._segmenter!r}; use 'linear' or 'lda'")
+
+    def replace(self, data: SegmentationData, images: Ids) -> None:
+        """Go over to data in which some images are others, for pools that are made anew."""
+        self._data = data
+        self._model.frames.replace(data, images)
+        self._forget()
+
+    def label_map(self, image: int) -> NDArray[np.uint8]:
+        """Return the predicted labels of one image, uint8 (h, w)."""
+        with self._model.settings():
+            logits = next(self._model.logits(np.array([image])))
+            return self._model.winners(logits)[0].cpu().numpy()
+
+    def get_state(self) -> dict[str, Any]:
+        """Return all that later results depend on."""
+        momentum = torch.empty(0) if self._momentum is None else self._momentum
+        return {
+            "labelled": self.labelled.copy(),
+            "fits": self._fits,
+            "weights": self._model.get_weights().numpy(),
+            "momentum": momentum.numpy().copy(),
+            "embedding": self._embedding.numpy().copy(),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restore what ``get_state`` returned, in this or another process."""
+        self.reset()
+        self._take(state["labelled"])
+        self._fits = state["fits"]
+        self._model.set_weights(torch.tensor(state["weights"]))
+        self._momentum = torch.tensor(state["momentum"]) if len(state["momentum"]) else None
+        self._embedding = torch.tensor(state["embedding"])
+
+    def _take(self, regions: Ids) -> None:
+        self._labels.take(self._data.masks, regions)
+        self.labelled = np.concatenate([self.labelled, regions])
+
+    def _train_long(self) -> None:
+        """Train from the initial weights on all labels; the first training of an episode is looked up on disk."""
+        if self._fits:
+            self._train_from_start()
+            return
+
+        def build(folder: Path) -> dict[str, Any]:
+            self._train_from_start()
+            np.save(folder / "weights.npy", self._model.get_weights().numpy())
+            np.save(folder / "embedding.npy", self._embedding.numpy())
+            return {}
+
+        source = key(self.facts, _code(), self._content())
+        store = open_store(f"network-{self._segmenter}-{source}", source, build)
+        self._model.set_weights(torch.tensor(store.arrays["weights"]))
+        self._embedding = torch.tensor(store.arrays["embedding"])
+        self._momentum = None
+
+    def _train_from_start(self) -> None:
+        self._model.restart()
+        training, rng = self._training, self._rng()
+        steps = endless(rng, self._grid, self.labelled, training)
+        rates = np.linspace(training.long_rate, 0, training.long_steps, endpoint=False)
+        optimizer = Optimizer(self._model.network, training)
+        self._model.network.train()
+        try:
+            for done, (crops, rate) in enumerate(zip(steps, rates, strict=True), start=1):
+                value = self._step(crops, optimizer, float(rate), rng)
+                if done % 20 == 0:
+                    log.info("%s: step %d of %d, loss %.3f", self._segmenter, done, training.long_steps, value)
+        finally:
+            self._model.network.eval()
+        self._momentum = None
+        self._forget()
+        self._embedding = self._embed(self.labelled)
+
+    def _train_round(self, regions: Ids) -> None:
+        """Train for one epoch on the newest regions."""
+        training, rng = self._training, self._rng()
+        optimizer = Optimizer(self._model.network, training, self._momentum)
+        for crops in epoch(rng, self._grid, regions, training):
+            self._step(crops, optimizer, training.rate * training.fade**self._fits, rng)
+        self._momentum = optimizer.momentum
+
+    def _step(self, crops: Crops, optimizer: Optimizer, rate: float, rng: np.random.Generator) -> float:
+        network, frames = self._model.network, self._model.frames
+        labels = self._labels.crops(*crops)
+        features = dropout(network.body(frames.crops(*crops)), self._model.mask(rng, len(labels)))
+        logits = resize(network.head(features).float(), labels.shape[1:])
+        value = loss(logits, torch.from_numpy(labels).to(self._model.device))
+        optimizer.step(value, rate)
+        return float(value.detach())
+
+    def _rng(self) -> np.random.Generator:
+        return np.random.default_rng([SEED, self._fits])
+
+    def _embed(self, regions: Ids) -> Tensor:
+        """Return unit embeddings (n, D); those of regions that were predicted are at hand."""
+        if all(region in self._met for region in regions.tolist()):
+            return torch.stack([self._met[region] for region in regions.tolist()])
+        return self._model.embed(regions)
+
+    def _compare(self, embedding: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Largest and mean cosine to the labelled regions; -1 while nothing is labelled."""
+        if not len(self._embedding):
+            nothing = np.full(len(embedding), -1, np.float32)
+            return nothing, nothing.copy()
+        labelled = self._embedding.T
+        with torch.autocast("cpu", enabled=False):
+            return (embedding @ labelled).amax(1).numpy(), (embedding @ labelled.mean(1)).numpy()
+
+    def _content(self) -> str:
+        """Hash of the labelled ids and of all that a training on them reads: a pool made anew has other pixels."""
+        digest = hashlib.sha256(self.labelled.tobytes())
+        for image, labels in sorted(self._labels.maps.items(), key=lambda item: item[0]):
+            digest.update(self._data.images[image].tobytes() + labels.tobytes())
+        return digest.hexdigest()
+
+    def _forget(self) -> None:
+        self._model.forget()
+        self._windows = np.empty(0, np.int64), torch.empty(0)
+        self._met: dict[int, Tensor] = {}
+
+
+AnyLearner = Learner | NetworkLearner
+
+
+@cache
+def _code() -> str:
+    """Hash of the code that trains."""
+    folder = Path(__file__).parent
+    return key([path.read_text() for path in sorted(folder.glob("network*.py"))])

@@ -1,0 +1,227 @@
+"""NetworkModel: a network on its device, and what it says of regions and images.
+
+On a CPU images go through one by one, in one thread: the numbers of an image then depend on no other image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from alenv.data import SegmentationData
+from alenv.regions import Ids, RegionGrid
+from alenv.segmenters.learner import THREADS
+from alenv.segmenters.network_frames import Frames
+from alenv.segmenters.network_layers import resize
+from alenv.segmenters.network_training import get_weights, set_weights
+from alenv.segmenters.network_windows import Windows
+from alenv.segmenters.networks import dropout, make_network
+from alenv.segmenters.probes import DROPOUT
+from alenv.segmenters.threads import torch_threads
+
+BATCH = {"cpu": 1, "cuda": 16}
+"""Images that go through the network at once."""
+REGIONS = 64
+"""Regions that are brought to full resolution at once."""
+MEMORY = 2**28
+"""Bytes of logits that are kept from one question to the next."""
+
+
+class NetworkModel:
+    """A network that answers questions about a dataset.
+
+    It remembers the logits of images it was asked about until its weights change, so that several acquisition
+    channels cost one pass.
+
+    Args:
+        data: Images and masks.
+        grid: The regions.
+        segmenter: A name in ``networks.NETWORKS``.
+        weights: ImageNet weights of its backbone, see ``networks.make_network``.
+        device: ``cpu``, ``cuda`` or ``cuda:<n>``.
+        precision: ``float32``, ``bfloat16`` (autocast), or ``auto``: bfloat16 where the device is fast at it.
+        seed: Of weights that are not read.
+    """
+
+    def __init__(
+        self,
+        data: SegmentationData,
+        grid: RegionGrid,
+        segmenter: str,
+        weights: str | None,
+        device: str,
+        precision: str,
+        seed: int,
+    ) -> None:
+        self.grid, self._segmenter = grid, segmenter
+        self.device = torch.device(device)
+        if self.device.type == "cuda" and not torch.cuda.is_available():
+            raise RuntimeError(f"device={device!r}, but torch sees no GPU here; use device='cpu'")
+        self._bfloat16 = precision == "bfloat16" or (precision == "auto" and _fast_bfloat16(self.device))
+        self._logits: dict[int, Tensor] = {}
+        with self.settings():
+            network = make_network(segmenter, len(data.classes), weights, seed)
+            self._start = get_weights(network)
+            self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.frames = Frames(data, self.device)
+            with torch.no_grad():
+                height, width = self.network.body(self.frames.whole(np.zeros(1, np.int64))).shape[-2:]
+        self._windows = Windows(grid, (height, width), network.reach, self.device)
+        self.facts: dict[str, Any] = {
+            "weights": hashlib.sha256(self._start.numpy().tobytes()).hexdigest()[:16],
+            "precision": "bfloat16" if self._bfloat16 else "float32",
+            "threads": THREADS,
+            "cpu": torch.backends.cpu.get_cpu_capability(),
+            "mkldnn": torch.backends.mkldnn.enabled,
+            "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu",
+        }
+        """What results depend on besides data and arguments, as JSON values."""
+
+    @property
+    def channels(self) -> int:
+        """Channels D of the features."""
+        return self.network.head.in_channels
+
+    @contextmanager
+    def settings(self) -> Iterator[None]:
+        """Run a block with this model's threads, precision and deterministic convolutions.
+
+        Raises:
+            RuntimeError: If the GPU runs out of memory; names the arguments to lower.
+        """
+        kind = self.device.type
+        with ExitStack() as stack:
+            stack.enter_context(torch_threads(THREADS))
+            if kind == "cuda":
+                flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+                stack.enter_context(flags)
+            # without the cache, which would keep the weights from before a step of training
+            stack.enter_context(torch.autocast(kind, torch.bfloat16, enabled=self._bfloat16, cache_enabled=False))
+            try:
+                yield
+            except torch.OutOfMemoryError as error:
+                raise RuntimeError(
+                    f"segmenter={self._segmenter!r} does not fit into the memory of device={str(self.device)!r}; "
+                    "lower candidates or picks, choose a smaller segmenter, precision='bfloat16' or device='cpu'"
+                ) from error
+
+    def restart(self) -> None:
+        """Go back to the initial weights."""
+        self.set_weights(self._start)
+
+    def get_weights(self) -> Tensor:
+        """Return a copy of all weights and running statistics in a row."""
+        return get_weights(self.network)
+
+    def set_weights(self, weights: Tensor) -> None:
+        """Put back what ``get_weights`` returned."""
+        set_weights(self.network, weights)
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop all answers: weights or images have changed."""
+        self._logits.clear()
+
+    @torch.no_grad()
+    def look(self, regions: Ids) -> tuple[NDArray[np.float32], Tensor, Tensor]:
+        """Run the network once on each image that holds one of some regions (n,).
+
+        Returns:
+            Class probabilities (n, C, rows, columns); embeddings (n, D), on the CPU; the features of windows around
+            the regions (n, D, ., .), in half precision, on the device.
+        """
+        probs, embedding = self._empty(regions), torch.empty(len(regions), self.channels)
+        shape = len(regions), self.channels, *self._windows.size
+        windows = torch.empty(shape, dtype=torch.float16, device=self.device)
+        for chosen, cut in self._cut(regions):
+            probs[chosen] = self._probs(cut, regions[chosen])
+            embedding[chosen] = self._embedding(cut, regions[chosen])
+            windows[torch.from_numpy(chosen).to(self.device)] = cut.half()
+        return probs, embedding, windows
+
+    @torch.no_grad()
+    def embed(self, regions: Ids) -> Tensor:
+        """Return embeddings (n, D), on the CPU: unit vectors along the mean features of each region."""
+        embedding = torch.empty(len(regions), self.channels)
+        for chosen, cut in self._cut(regions):
+            embedding[chosen] = self._embedding(cut, regions[chosen])
+        return embedding
+
+    @torch.no_grad()
+    def look_again(self, windows: Tensor, regions: Ids, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Return the probabilities of regions (n, C, rows, columns) with some of their features dropped."""
+        probs, mask = self._empty(regions), self.mask(rng, 1)
+        for start in range(0, len(regions), REGIONS):
+            part = slice(start, start + REGIONS)
+            probs[part] = self._probs(dropout(windows[part].float(), mask), regions[part])
+        return probs
+
+    @torch.no_grad()
+    def logits(self, images: Ids) -> Iterator[Tensor]:
+        """Yield logits of whole images at the network's own resolution, (1, C, h', w') each."""
+        missing = np.array([i for i in images.tolist() if i not in self._logits], np.int64)
+        fresh = (one for _, features in self._features(missing) for one in self.network.head(features).float())
+        for image in images.tolist():
+            yield (self._logits[image] if image in self._logits else next(fresh))[None]
+
+    def full(self, logits: Tensor) -> Tensor:
+        """Bring logits to full resolution."""
+        return resize(logits, self.grid.size)
+
+    def winners(self, logits: Tensor) -> Tensor:
+        """Return the class with the largest logit at full resolution, the first of equal ones, uint8 (n, h, w)."""
+        first, *others = self.full(logits).unbind(1)
+        labels = torch.zeros_like(first, dtype=torch.uint8)
+        for label, values in enumerate(others, start=1):  # twenty times as fast as arg-max across memory
+            labels.masked_fill_(values > first, label)
+            first = torch.maximum(first, values)
+        return labels
+
+    def mask(self, rng: np.random.Generator, count: int) -> Tensor:
+        """Draw dropout masks (count, D)."""
+        kept = rng.random((count, self.channels)) >= DROPOUT
+        return torch.from_numpy(kept / (1 - DROPOUT)).float().to(self.device)
+
+    def _cut(self, regions: Ids) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+        """Yield, for each batch of images, which of some regions lie in them, and the features around these."""
+        images, within = self.grid.group(regions)
+        place = within // self.grid.per_image
+        for first, features in self._features(images):
+            chosen = np.flatnonzero((place >= first) & (place < first + len(features)))
+            self._remember(images[first : first + len(features)], features)
+            yield chosen, self._windows.cut(features, place[chosen] - first, regions[chosen])
+
+    def _features(self, images: Ids) -> Iterator[tuple[int, Tensor]]:
+        """Yield the position of each batch of images, and its features."""
+        batch = BATCH[self.device.type]
+        for start in range(0, len(images), batch):
+            yield start, self.network.body(self.frames.whole(images[start : start + batch]))
+
+    def _remember(self, images: Ids, features: Tensor) -> None:
+        logits = self.network.head(features).float()
+        room = MEMORY // logits[0].nbytes - len(self._logits)
+        self._logits.update(zip(images.tolist()[: max(room, 0)], logits, strict=False))
+
+    def _embedding(self, windows: Tensor, regions: Ids) -> Tensor:
+        return F.normalize(self._windows.mean(windows, regions), dim=1).cpu()
+
+    def _probs(self, windows: Tensor, regions: Ids) -> NDArray[np.float32]:
+        return self._windows.expand(self.network.head(windows), regions).softmax(1).cpu().numpy()
+
+    def _empty(self, regions: Ids) -> NDArray[np.float32]:
+        return np.empty((len(regions), self.network.head.out_channels, *self.grid.region), np.float32)
+
+
+def _fast_bfloat16(device: torch.device) -> bool:
+    """Whether matrix products in bfloat16 are faster there: on a GPU, and on CPUs with instructions for them."""
+    if device.type == "cuda":
+        return True
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

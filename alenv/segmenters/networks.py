@@ -1,0 +1,232 @@
+"""Segmentation networks that are trained end to end: a body that computes features, and a last layer.
+
+Body and head are apart because Monte-Carlo dropout sits between them: a pass costs the head alone. No network draws
+random numbers when it runs, and none uses an operation whose gradient CUDA sums in a random order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from alenv.errors import unknown
+from alenv.segmenters.backbones import load_weights, torchvision_models
+from alenv.segmenters.network_layers import ImageStages, conv, make_repeatable, resize
+
+RANDOM = "random"
+"""The name of weights that are drawn instead of read."""
+
+
+class Network(nn.Module):
+    """A segmentation network.
+
+    Args:
+        body: Images (n, 3, h, w), standardised, to features (n, D, h', w').
+        head: Features to logits (n, C, h', w'); one convolution.
+    """
+
+    def __init__(self, body: nn.Module, head: nn.Conv2d) -> None:
+        super().__init__()
+        self.body = body
+        self.head = head
+
+    @property
+    def reach(self) -> int:
+        """How many features to each side a logit depends on."""
+        return int(self.head.kernel_size[0]) // 2
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits at full resolution, (n, C, h, w)."""
+        return resize(self.head(self.body(images)), images.shape[-2:])
+
+
+class TopDown(nn.Module):
+    """Laterals to one width, and sums from coarse to fine (Lin et al., CVPR 2017).
+
+    Args:
+        widths: Channels of the maps, fine to coarse.
+        width: Channels of the results.
+    """
+
+    def __init__(self, widths: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        self.laterals = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in widths)
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        """Return maps of the same sizes, fine to coarse."""
+        sums: list[Tensor] = []
+        for level in reversed(range(len(maps))):
+            x = self.laterals[level](maps[level])
+            sums.append(x + resize(sums[-1], x.shape[-2:]) if sums else x)
+        return sums[::-1]
+
+
+class Branch(nn.Module):
+    """Smooths a map, and brings it to a finer size in steps with a convolution each."""
+
+    def __init__(self, width: int, branch: int, steps: int) -> None:
+        super().__init__()
+        self.smooth = nn.Conv2d(width, width, 3, padding=1)
+        self.steps = nn.ModuleList(conv(width if i == 0 else branch, branch) for i in range(steps))
+
+    def forward(self, x: Tensor, sizes: list[torch.Size]) -> Tensor:
+        """Return a map of the last of the sizes, one for each step."""
+        x = self.smooth(x)
+        for step, size in zip(self.steps, sizes, strict=True):
+            x = resize(step(x), size)
+        return x
+
+
+class Branches(nn.Module):
+    """Brings four maps to the size of the finest and concatenates them.
+
+    The semantic branch of Kirillov et al. (CVPR 2019), with concatenation in the place of the sum.
+    """
+
+    def __init__(self, width: int, branch: int) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(Branch(width, branch, max(level, 1)) for level in range(4))
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """Return (n, 4 branch, h', w') in the size of the first map."""
+        sizes = [x.shape[-2:] for x in maps]
+        finer = [sizes[:1], *(sizes[:level][::-1] for level in range(1, 4))]
+        return torch.cat([b(x, to) for b, x, to in zip(self.branches, maps, finer, strict=True)], 1)
+
+
+def _tiny(model: Any, classes: int) -> Network:
+    body = nn.Sequential(conv(3, 16, stride=2), conv(16, 32, stride=2), conv(32, 32))
+    return Network(body, nn.Conv2d(32, classes, 1))
+
+
+def _squeezenet_fpn(model: Any, classes: int) -> Network:
+    """SqueezeNet's maps at strides 4, 8 and 16, summed at 64 channels and smoothed once, at stride 4."""
+    layers = model.features
+    layers[0].padding = (3, 3)  # torchvision has none, and then no map covers the edge of the image
+    stages = ImageStages(layers[:6], layers[6:11], layers[11:])
+    fine = TopDown((256, 512, 512), 64)
+    return Network(nn.Sequential(stages, fine, First(), conv(64, 64)), nn.Conv2d(64, classes, 1))
+
+
+def _fpn_resnet50(model: Any, classes: int) -> Network:
+    """The segmenter of Casanova et al. (ICLR 2020): 28.5 M parameters at 11 classes."""
+    stem = nn.Sequential(model.conv1, model.bn1, model.relu, model.maxpool, model.layer1)
+    stages = ImageStages(stem, model.layer2, model.layer3, model.layer4)
+    body = nn.Sequential(stages, TopDown((256, 512, 1024, 2048), 256), Branches(256, 128))
+    return Network(body, nn.Conv2d(512, classes, 3, padding=1))
+
+
+def _deeplab(model: Any, classes: int) -> Network:
+    """Torchvision's DeepLabV3 without its own upsampling and dropout."""
+    *layers, last = model.classifier
+    return Network(nn.Sequential(model.backbone, Out(), *layers), last)
+
+
+class First(nn.Module):
+    """Takes the first of several maps."""
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """Return it."""
+        return maps[0]
+
+
+class Out(nn.Module):
+    """Takes the map that torchvision's segmentation backbones call ``out``."""
+
+    def forward(self, maps: Mapping[str, Tensor]) -> Tensor:
+        """Return it."""
+        return maps["out"]
+
+
+@dataclass(frozen=True)
+class Design:
+    """How a network is made.
+
+    Attributes:
+        build: ``(torchvision model, classes) -> network``.
+        model: Name of the torchvision model it is built from; None if there is none.
+        backbone: Name of the classification model whose weights it starts from.
+    """
+
+    build: Callable[..., Network]
+    model: str | None = None
+    backbone: str | None = None
+
+
+NETWORKS = {
+    "tiny": Design(_tiny),
+    "squeezenet_fpn": Design(_squeezenet_fpn, "squeezenet1_0", "squeezenet1_0"),
+    "fpn_resnet50": Design(_fpn_resnet50, "resnet50", "resnet50"),
+    "deeplabv3_resnet50": Design(_deeplab, "deeplabv3_resnet50", "resnet50"),
+    "deeplabv3_resnet101": Design(_deeplab, "deeplabv3_resnet101", "resnet101"),
+    "deeplabv3_mobilenet_v3_large": Design(_deeplab, "deeplabv3_mobilenet_v3_large", "mobilenet_v3_large"),
+}
+
+
+def make_network(name: str, classes: int, weights: str | None, seed: int = 0) -> Network:
+    """Return a network in its initial state, a function of the arguments alone.
+
+    Args:
+        name: A name in ``NETWORKS``.
+        classes: Number of classes C.
+        weights: ImageNet weights of the backbone: a torchvision weights name, a file, or None for
+            ``$ALENV_WEIGHTS/<backbone>_imagenet.pth``. ``random``: from scratch, as ``tiny`` always is.
+        seed: Of all weights that are not read.
+
+    Raises:
+        ValueError: If the name is unknown, or the weights do not fit it.
+        FileNotFoundError: If weights are missing. There is no silent random initialisation.
+    """
+    if name not in NETWORKS:
+        raise unknown("segmenter", name, NETWORKS)
+    design = NETWORKS[name]
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
+        model = _model(design.model, classes) if design.model else None
+        network = design.build(model, classes)
+    make_repeatable(network)
+    if weights != RANDOM:
+        _load(name, design, model, weights)
+    return network.eval()
+
+
+def _model(name: str, classes: int) -> Any:
+    models = torchvision_models()
+    if name.startswith("deeplab"):
+        return models.get_model(name, weights=None, weights_backbone=None, num_classes=classes, aux_loss=False)
+    return models.get_model(name, weights=None)
+
+
+def _load(name: str, design: Design, model: Any, weights: str | None) -> None:
+    """Copy a classification model's weights into the backbone, which shares its layers with the network."""
+    if design.backbone is None:
+        if weights is not None:
+            raise ValueError(f"weights={weights!r} has no effect with segmenter={name!r}; drop it")
+        return
+    try:
+        state = load_weights(design.backbone, weights, f"segmenter={name!r}")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; weights={RANDOM!r} trains from scratch") from error
+    target = model.backbone if design.model != design.backbone else model
+    names = [key for key in target.state_dict() if not key.endswith("num_batches_tracked")]  # old files have none
+    prefix = "features." if f"features.{names[0]}" in state else ""
+    try:
+        target.load_state_dict({key: state[prefix + key] for key in names}, strict=False)
+    except (KeyError, RuntimeError) as error:
+        raise ValueError(f"the weights do not fit segmenter={name!r}: {error}") from error
+
+
+def standardise(images: Tensor) -> Tensor:
+    """Turn uint8 pixels (n, h, w, 3) into float32 images (n, 3, h, w) with the mean and variance of ImageNet's."""
+    mean = torch.tensor([123.675, 116.28, 103.53], device=images.device)
+    deviation = torch.tensor([58.395, 57.12, 57.375], device=images.device)
+    return ((images.float() - mean) / deviation).movedim(-1, 1)  # a view: the channels stay last in memory
+
+
+def dropout(features: Tensor, mask: Tensor) -> Tensor:
+    """Drop whole channels: features (n, D, h', w') times a mask (n or 1, D) of zeros and 1 / (1 - rate)."""
+    return features * mask.to(features.dtype)[:, :, None, None]
