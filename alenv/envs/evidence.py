@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from alenv.segmenters.network_learner import AnyLearner
 
 
+WHOLE = frozenset({"image_probs", "difficulty"})
+"""What is known of whole images rather than of regions."""
+IMAGES = 16
+"""Whole images that a function is given at a time: a network's maps have millions of values."""
+
+
 class Evidence:
     """What acquisition channels can need, see ``Score.needs``.
 
@@ -78,10 +84,19 @@ class Evidence:
 
     def values(self, score: Score) -> NDArray[np.float32]:
         """Return one channel of all candidates (n,)."""
-        values = score.function(*(getattr(self, need) for need in score.needs))
-        if set(score.needs) & {"image_probs", "difficulty"}:
-            values = self._grid.cut(values, self._regions, self._cell(values))
-        return score.regions(values, self.probs.shape[1])
+        if WHOLE.isdisjoint(score.needs):
+            values = score.function(*(getattr(self, need) for need in score.needs))
+            return score.regions(values, self.probs.shape[1])
+        out = np.empty(len(self._candidates), np.float32)
+        position = self._regions // self._grid.per_image
+        for start in range(0, len(self._images), IMAGES):
+            inside = (position >= start) & (position < start + IMAGES)
+            maps = score.function(*(self._part(need, start) for need in score.needs))
+            regions = self._regions[inside] - start * self._grid.per_image
+            values = self._grid.cut(maps, regions, self._grid.size[0] // maps.shape[-2])
+            out[inside] = score.regions(values, self.probs.shape[1])
+        return out
 
-    def _cell(self, maps: NDArray) -> int:
-        return self._grid.size[0] // maps.shape[-2]
+    def _part(self, need: str, start: int) -> NDArray:
+        values: NDArray = getattr(self, need)
+        return values[start : start + IMAGES] if need in WHOLE else values

@@ -131,3 +131,13 @@ def test_more_passes_are_less_noise():
         values[passes] = env.reset(seed=0)[0]["scores"][:, 0]
     error = {passes: abs(values[passes] - values[101]).mean() for passes in (2, 100)}
     assert error[100] < 0.3 * error[2]
+
+
+def test_images_are_scored_a_few_at_a_time(monkeypatch):
+    scores = []
+    for images in (1, 7, 1000):
+        monkeypatch.setattr("alenv.envs.evidence.IMAGES", images)
+        env = gym.make("RegionSelect-v0", **SMALL, scores=["ripu", "cbda", "difficulty_score", "difficulty_entropy"])
+        scores.append(env.reset(seed=0)[0]["scores"])
+    np.testing.assert_array_equal(scores[0], scores[2])
+    np.testing.assert_array_equal(scores[1], scores[2])
