@@ -7,6 +7,7 @@ and Slade (2023) are not public.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
@@ -37,7 +38,7 @@ class Random:
         return int(self._rng.integers(len(obs["candidates"])))
 
 
-class Scored:
+class Scored(ABC):
     """The candidate with the largest score, a function of the features; never looks at others."""
 
     name: str
@@ -52,9 +53,9 @@ class Scored:
         """Pick the arg-max."""
         return int(self.score(obs["candidates"].astype(np.float64)).argmax())
 
+    @abstractmethod
     def score(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Score features (K, F): (K,)."""
-        raise NotImplementedError
 
 
 class FixedCosine(Scored):
