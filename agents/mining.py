@@ -46,7 +46,7 @@ class Scored(ABC):
     observation = "relational"
     oracle = False
 
-    def reset(self, seed: int) -> None:
+    def reset(self, seed: int) -> None:  # noqa: B027 - most have nothing to do here
         """Nothing to forget: the features hold all."""
 
     def act(self, obs: Observation, info: Info) -> int:
