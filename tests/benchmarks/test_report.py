@@ -1,6 +1,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -190,9 +191,13 @@ def test_terminal_table_fits_80_columns():
     assert "…" not in text
 
 
-def test_figure_has_two_panels_per_split_and_a_dashed_oracle(summary):
-    axes = draw_curves(summary).axes
-    assert len(axes) == 4
-    styles = {line.get_label(): line.get_linestyle() for line in axes[0].lines}
-    assert styles == {"entropy": "-", "random": "-", "look_ahead (oracle)": "--"}
-    assert len({line.get_color() for line in axes[0].lines}) == 3
+def test_figure_has_a_panel_for_every_policy_and_a_line_for_every_split(summary):
+    baseline, *rivals = (axis for axis in draw_curves(summary).axes if axis.get_visible())
+    assert baseline.get_title() == "random: mIoU"
+    assert [axis.get_title() for axis in rivals] == ["entropy - random", "look_ahead (oracle) - random"]
+    for axis, policy in ((baseline, "random"), (rivals[0], "entropy")):
+        lines = {line.get_label(): line.get_ydata() for line in axis.lines}
+        for split in summary["suite"]["splits"]:
+            figures = summary["splits"][split][policy]
+            curve = figures["curve"] if policy == "random" else figures["difference"]["curve"]
+            np.testing.assert_allclose(lines[split], [point["mean"] for point in curve])
