@@ -76,13 +76,13 @@ class Args:
     """width of the layers"""
     learning_rate: float = 1e-3
     """of Adam, at the start; it falls linearly to a tenth"""
-    target_every: int = 250
-    """iterations between copies to the target network"""
+    target_rate: float = 0.005
+    """step of the target network towards the online one at every update; the target is what is kept as the policy"""
     epsilon: float = 0.05
     """share of random actions from half of the iterations on; it falls linearly from 1"""
     validate_every: int = 500
     """iterations between validations"""
-    validation_episodes: int = 192
+    validation_episodes: int = 768
     """episodes of a validation, always the same"""
     save_every: int = 500
     """iterations between checkpoints"""
@@ -244,7 +244,7 @@ class Run:
         return scalars | (self._update(1 - 0.9 * share) if self.iteration > self.args.warmup else {})
 
     def _update(self, rate: float) -> dict[str, float]:
-        """Take one step of Adam, and copy the target when it is time."""
+        """Take one step of Adam, and let the target follow."""
         batch = self.replay.sample(self.args.batch, self.rng)
         goal = td_target(self.online, self.target, batch, self.args.gamma)
         q = self.online(batch["candidates"], batch["state"]).gather(1, batch["action"][:, None])[:, 0]
@@ -253,8 +253,8 @@ class Run:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        if self.iteration % self.args.target_every == 0:
-            self.target.load_state_dict(self.online.state_dict())
+        for slow, fast in zip(self.target.parameters(), self.online.parameters(), strict=True):
+            slow.data.lerp_(fast.data, self.args.target_rate)
         return {"losses/td_loss": loss.item(), "losses/q_values": q.mean().item(), "charts/learning_rate": lr}
 
     def save(self) -> None:
@@ -291,7 +291,7 @@ class Run:
         """Write the policy if it validates better than all before."""
         if score > self.best:
             self.best = score
-            weights = self.online.state_dict()
+            weights = self.target.state_dict()
             about = {"iteration": self.iteration, "validation": score, "args": _plain(self.args)}
             write(self.args.out / "best.pt", {"weights": weights, **about})
 
@@ -316,7 +316,7 @@ def train(args: Args, envs: Any, validation: Any, console: Console) -> Run:
         while run.iteration < args.iterations:
             scalars = run.advance()
             if run.iteration % args.validate_every == 0:
-                scalars["charts/validation_return"] = score = validate(run.online, validation)
+                scalars["charts/validation_return"] = score = validate(run.target, validation)
                 run.keep_if_best(score)
                 console.print(f"iteration {run.iteration}: validation {score:.4f}, best {run.best:.4f}")
             for name, value in scalars.items():

@@ -18,8 +18,8 @@ from benchmarks.runner import source
 BAIT, DOOR, PRIZE, BLANK = range(4)
 QUIET = Console(file=io.StringIO())
 SMALL = {"dataset": "mixture:2000", "budget": 6, "skip": True}
-CONTROL = {"iterations": 250, "num_envs": 16, "warmup": 20, "hidden": 16, "batch": 32, "target_every": 20}
-TINY = {"iterations": 40, "num_envs": 4, "warmup": 10, "replay": 80, "batch": 8, "hidden": 8, "target_every": 7}
+CONTROL = {"iterations": 250, "num_envs": 16, "warmup": 20, "hidden": 16, "batch": 32, "target_rate": 0.1}
+TINY = {"iterations": 40, "num_envs": 4, "warmup": 10, "replay": 80, "batch": 8, "hidden": 8}
 TINY |= {"validate_every": 8, "validation_episodes": 4, "save_every": 5}
 
 
@@ -70,7 +70,7 @@ def test_it_finds_the_optimum_of_the_control():
     assert learn() == 2
 
 
-@pytest.mark.parametrize("broken", [{"gamma": 0.0}, {"target_every": 10**9}, {"honest": False}])
+@pytest.mark.parametrize("broken", [{"gamma": 0.0}, {"target_rate": 0.0}, {"honest": False}])
 def test_the_control_needs_discount_target_and_mask(broken):
     assert learn(**broken) <= 1
 
@@ -223,6 +223,7 @@ def test_files_load_without_running_code_and_the_policy_plays(tmp_path):
         env = gym.make(misical.ENV, **{**SMALL, "skip": skip, "pool": "eval", "classes": "heldout"})
         assert play(policy, env, 3) == play(make_policy(spec, misical.ENV), env, 3)
         assert env.unwrapped.get_state()["counters"][2] == 0
+    assert len(policy.digest) == 64
     assert policy.digest in source(spec, misical.ENV)
     assert run.best == torch.load(tmp_path / "best.pt", weights_only=True)["validation"]
 
