@@ -14,7 +14,7 @@ import torch
 
 def write(path: Path, entries: dict[str, Any]) -> None:
     """Write tensors and plain values to a file that is whole or absent."""
-    buffer, temporary = io.BytesIO(), path.with_suffix(f".{os.getpid()}.tmp")
+    buffer, temporary = io.BytesIO(), path.with_suffix(".tmp")
     torch.save(entries, buffer)  # to a buffer: the bytes do not depend on the name of the file
     temporary.write_bytes(buffer.getvalue())
     os.replace(temporary, path)

@@ -40,6 +40,7 @@ from alenv.mining.features import RELATIONS
 from alenv.segmenters.threads import torch_threads
 
 ENV = "SingleClassMine-v0"
+OBSERVED = ("candidates", "state", "action_mask")
 TRAINING, VALIDATION = 1_000_000, 2_000_000
 """First seeds of training, by thousands for every ``seed``, and of validation."""
 
@@ -169,9 +170,6 @@ class Replay:
         self._count = state["count"]
         for name, array in self._arrays.items():
             array[: len(state[name])] = state[name]
-
-
-OBSERVED = ("candidates", "state", "action_mask")
 
 
 def legal(q: Tensor, mask: Tensor) -> Tensor:
@@ -315,14 +313,15 @@ def train(args: Args, envs: Any, validation: Any, console: Console) -> Run:
         bar = progress.add_task("training", total=args.iterations, completed=run.iteration)
         while run.iteration < args.iterations:
             scalars = run.advance()
-            if run.iteration % args.validate_every == 0:
+            last = run.iteration == args.iterations
+            if run.iteration % args.validate_every == 0 or last:
                 scalars["charts/validation_return"] = score = validate(run.target, validation)
                 run.keep_if_best(score)
                 console.print(f"iteration {run.iteration}: validation {score:.4f}, best {run.best:.4f}")
             for name, value in scalars.items():
                 if run.iteration % 100 == 0 or "return" in name:
                     writer.add_scalar(name, value, run.iteration * envs.num_envs)
-            if run.iteration % args.save_every == 0 or run.iteration == args.iterations:
+            if run.iteration % args.save_every == 0 or last:
                 run.save()
             progress.update(bar, completed=run.iteration)
     return run
