@@ -200,11 +200,19 @@ def channels(obs: Observation, policy: Policy) -> NDArray[np.float32]:
     return obs["scores"][:, :wanted]
 
 
+AGENTS = ("misical",)
+"""Modules of this package with a function ``load_policy(path)``."""
+
+
 def make_policy(spec: str, env_id: str = "RegionSelect-v0") -> Policy:
-    """Make a policy from the name of a heuristic for an environment, or from ``package.module:Class``.
+    """Make a policy.
+
+    Args:
+        spec: Name of a heuristic for the environment, ``agent:path`` of a trained agent, or ``package.module:Class``.
+        env_id: The environment.
 
     Raises:
-        ValueError: If there is no such policy.
+        ValueError: If there is no such policy, or the agent's file cannot be read.
     """
     module, colon, name = spec.partition(":")
     if not colon:
@@ -212,6 +220,8 @@ def make_policy(spec: str, env_id: str = "RegionSelect-v0") -> Policy:
         if spec not in known:
             raise unknown("policy", spec, known)
         return known[spec]()
+    if module in AGENTS:
+        return importlib.import_module(f"agents.{module}").load_policy(name)
     try:
         policy = getattr(importlib.import_module(module), name)()
     except (ImportError, AttributeError, TypeError) as error:

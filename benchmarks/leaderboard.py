@@ -42,7 +42,7 @@ class Args:
     jobs: int = field(default_factory=_default_jobs)
     """episodes at the same time, one thread each (default: the cores, as memory allows)"""
     policy: tuple[str, ...] = ()
-    """more policies, as package.module:Class or the name of a heuristic"""
+    """more policies: package.module:Class, the name of a heuristic, or a trained agent, misical:runs/misical/best.pt"""
 
 
 def main(args: Args) -> int:

@@ -48,7 +48,7 @@ def episode_path(suite: Suite, policy: str, seed: int, out: Path) -> Path:
     """Where an episode lies; whatever changes the episode changes the name."""
     what = [suite.env, suite.kwargs, policy, seed, suite.splits, code_digest(), source(policy, suite.env)]
     key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
-    return out / "episodes" / policy.replace(":", ".") / f"{seed}-{key}.json"
+    return out / "episodes" / policy.replace(":", ".").replace("/", "_") / f"{seed}-{key}.json"
 
 
 def read_finished(suite: Suite, out: Path) -> Finished:

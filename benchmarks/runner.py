@@ -30,8 +30,9 @@ Call = Callable[[], str | None]
 
 @cache
 def source(policy: str, env: str) -> str:
-    """The text of the policy's module."""
-    return inspect.getsource(sys.modules[type(make_policy(policy, env)).__module__])
+    """The text of the policy's module, and the digest of what it learned, if it has one."""
+    made = make_policy(policy, env)
+    return inspect.getsource(sys.modules[type(made).__module__]) + getattr(made, "digest", "")
 
 
 def run_all(calls: Sequence[Call], jobs: int, console: Console) -> bool:

@@ -75,7 +75,7 @@ def _path(suite: Suite, policy: str, target: str, out: Path) -> Path:
     what = [suite.env, suite.kwargs, policy, target, suite.seeds, suite.budgets, code_digest()]
     text = json.dumps([*what, source(policy, suite.env)], sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return out / "episodes" / policy.replace(":", ".") / f"{target.replace('/', '_')}-{key}.json"
+    return out / "episodes" / policy.replace(":", ".").replace("/", "_") / f"{target.replace('/', '_')}-{key}.json"
 
 
 def _read(path: Path, suite: Suite) -> Record:

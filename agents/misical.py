@@ -1,0 +1,436 @@
+"""A class-conditioned double DQN for SingleClassMine, in one file. A reconstruction (MiSiCAL-style), no replication.
+
+One network serves all classes: it sees how candidates relate to the labelled images of the class (the environment's
+relational observation) and never which class it is, so that it can mine classes that it was not trained on. It learns
+on the classes and images of training only, and the best of its versions in validation episodes, on these too, is kept.
+
+    python -m agents.misical --config configs/agents/misical_mixture.toml --out runs/misical
+    python -m benchmarks.leaderboard --suite configs/suites/mine_quick.toml --policy misical:runs/misical/best.pt
+
+Training can be killed at any moment; the same command goes on, and on a CPU the result is the same bit for bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import hashlib
+import sys
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+import torch.nn.functional as F
+import tyro
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+import alenv  # noqa: F401  registers the ids
+from agents.checkpoints import arrays, read, tensors, write
+from agents.policy import Info, Observation
+from alenv.errors import unknown
+from alenv.mining.features import RELATIONS
+from alenv.segmenters.threads import torch_threads
+
+ENV = "SingleClassMine-v0"
+OBSERVED = ("candidates", "state", "action_mask")
+TRAINING, VALIDATION = 1_000_000, 2_000_000
+"""First seeds of training, by thousands for every ``seed``, and of validation."""
+
+
+@dataclass(frozen=True)
+class Args:
+    """Train a MiSiCAL-style agent for SingleClassMine-v0."""
+
+    out: Path = Path("runs/misical")
+    """folder of checkpoint.pt, best.pt and TensorBoard events"""
+    config: Path | None = None
+    """TOML file of these arguments; flags override it"""
+    dataset: str = "mixture"
+    """what is mined"""
+    budget: int = 50
+    """images bought in an episode"""
+    skip: bool = False
+    """whether the agent may look at other candidates"""
+    seed: int = 0
+    """of episodes, weights, exploration and replay"""
+    gamma: float = 0.9
+    """discount; 0 learns the immediate reward"""
+    iterations: int = 6_000
+    """each one step in every environment and, after the warm-up, one update"""
+    num_envs: int = 64
+    """environments stepped together"""
+    warmup: int = 100
+    """iterations before the first update"""
+    replay: int = 50_000
+    """transitions remembered"""
+    batch: int = 128
+    """transitions of an update"""
+    hidden: int = 64
+    """width of the layers"""
+    learning_rate: float = 1e-3
+    """of Adam, at the start; it falls linearly to a tenth"""
+    target_rate: float = 0.005
+    """step of the target network towards the online one at every update; the target is what is kept as the policy"""
+    epsilon: float = 0.05
+    """share of random actions from half of the iterations on; it falls linearly from 1"""
+    validate_every: int = 500
+    """iterations between validations"""
+    validation_episodes: int = 768
+    """episodes of a validation, always the same"""
+    save_every: int = 500
+    """iterations between checkpoints"""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained."""
+        if self.warmup < 1 or self.replay < 2 * self.num_envs:
+            raise ValueError(
+                f"warmup={self.warmup}, replay={self.replay}: an update needs two steps of all {self.num_envs} "
+                f"environments; use warmup >= 1 and replay >= {2 * self.num_envs}"
+            )
+
+
+class Scorer(nn.Module):
+    """Q-values of candidates: one network for every row, and what all rows have in common as context.
+
+    The output permutes with the candidates, of which there can be any number. Features enter as they are and
+    standardised over the candidates.
+
+    Args:
+        features: Columns of a candidate.
+        state: Length of the state.
+        hidden: Width of the layers.
+        looks: Actions that look at other candidates, 0 or 1: rows that are learned instead of seen.
+    """
+
+    def __init__(self, features: int, state: int, hidden: int, looks: int) -> None:
+        super().__init__()
+        self.encode = nn.Sequential(*_block(2 * features + state, hidden), *_block(hidden, hidden))
+        self.look = nn.Parameter(torch.zeros(looks, hidden))
+        self.value = nn.Sequential(*_block(3 * hidden, hidden), nn.Linear(hidden, 1))
+
+    def forward(self, candidates: Tensor, state: Tensor) -> Tensor:
+        """Return the Q-values (E, K + looks) of candidates (E, K, F) in states (E, S)."""
+        centred = candidates - candidates.mean(1, keepdim=True)
+        standard = centred / (centred.square().mean(1, keepdim=True).sqrt() + 1e-6)
+        shared = state[:, None].expand(-1, candidates.shape[1], -1)
+        rows = self.encode(torch.cat([4 * candidates - 2, standard, shared], 2))
+        context = torch.cat([rows.mean(1, keepdim=True), rows.amax(1, keepdim=True)], 2)
+        rows = torch.cat([rows, self.look.expand(len(rows), -1, -1)], 1)
+        return self.value(torch.cat([rows, context.expand(-1, rows.shape[1], -1)], 2))[..., 0]
+
+
+def _block(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
+    return nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.ReLU()
+
+
+class Replay:
+    """The last observations, actions, rewards and ends of E environments, a ring of rows.
+
+    The next row holds what followed. After the end of an episode that is the start of another one, which is right
+    because nothing after an end counts, and environments here never truncate.
+    """
+
+    def __init__(self, rows: int, obs: Observation) -> None:
+        envs = len(obs["state"])
+        self._arrays = {name: np.zeros((rows, *array.shape), array.dtype) for name, array in obs.items()}
+        for name, dtype in (("action", np.int64), ("reward", np.float32), ("over", np.float32)):
+            self._arrays[name] = np.zeros((rows, envs), dtype)
+        self._rows, self._envs, self._count = rows, envs, 0
+
+    def add(self, obs: Observation, action: NDArray, reward: NDArray, over: NDArray) -> None:
+        """Remember one step of every environment."""
+        for name, array in {**obs, "action": action, "reward": reward, "over": over}.items():
+            self._arrays[name][self._count % self._rows] = array
+        self._count += 1
+
+    def sample(self, batch: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Draw transitions with replacement; names of what followed begin with ``next_``."""
+        kept = min(self._count, self._rows)
+        age, env = rng.integers(2, kept + 1, batch), rng.integers(self._envs, size=batch)
+        row = (self._count - age) % self._rows
+        now = {name: array[row, env] for name, array in self._arrays.items()}
+        then = {f"next_{name}": self._arrays[name][(row + 1) % self._rows, env] for name in OBSERVED}
+        return {name: torch.from_numpy(array) for name, array in {**now, **then}.items()}
+
+    def get_state(self) -> dict[str, Any]:
+        """Return all that is remembered."""
+        kept = min(self._count, self._rows)
+        return {"count": self._count, **{name: array[:kept] for name, array in self._arrays.items()}}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restore a snapshot."""
+        self._count = state["count"]
+        for name, array in self._arrays.items():
+            array[: len(state[name])] = state[name]
+
+
+def legal(q: Tensor, mask: Tensor) -> Tensor:
+    """Return Q-values with minus infinity for masked actions."""
+    return q.masked_fill(mask == 0, -torch.inf)
+
+
+def td_target(online: Scorer, target: Scorer, batch: dict[str, Tensor], gamma: float) -> Tensor:
+    """Return what Q should be: the online network picks the next action among the legal ones, the target rates it."""
+    with torch.no_grad():
+        following = batch["next_candidates"], batch["next_state"]
+        best = legal(online(*following), batch["next_action_mask"]).argmax(1, keepdim=True)
+        value = target(*following).gather(1, best)[:, 0]
+        return batch["reward"] + gamma * (1 - batch["over"]) * value
+
+
+def pick(network: Scorer, obs: Observation, epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the best legal action of every environment, or with probability epsilon any legal one."""
+    candidates, state, mask = (torch.from_numpy(obs[name]) for name in OBSERVED)
+    with torch.no_grad():
+        greedy = legal(network(candidates, state), mask).argmax(1).numpy()
+    uniform = np.where(obs["action_mask"] == 1, rng.random(mask.shape), -1).argmax(1)
+    return np.where(rng.random(len(greedy)) < epsilon, uniform, greedy)
+
+
+def validate(network: Scorer, envs: gym.vector.VectorEnv) -> float:
+    """Return the mean return of the first episode of every environment, greedily and on the same seeds each time."""
+    obs, _ = envs.reset(seed=VALIDATION)
+    returns, running, rng = np.zeros(envs.num_envs), np.ones(envs.num_envs, bool), np.random.default_rng(0)
+    while running.any():
+        obs, rewards, over, _, _ = envs.step(pick(network, obs, 0.0, rng))
+        returns += rewards * running
+        running &= ~over
+    return float(returns.mean())
+
+
+class Run:
+    """All that training changes; a checkpoint holds it whole.
+
+    Args:
+        args: How to train.
+        envs: Where to train, with ``get_state`` and ``set_state``; they must start anew in the step that ends.
+    """
+
+    def __init__(self, args: Args, envs: Any) -> None:
+        self.args, self.envs, self.iteration, self.best = args, envs, 0, -np.inf
+        self.obs, _ = envs.reset(seed=TRAINING + 1000 * args.seed)
+        self.rng = np.random.default_rng(args.seed)
+        self.replay = Replay(args.replay // envs.num_envs, self.obs)
+        self.returns = np.zeros(envs.num_envs)
+        features, state = self.obs["candidates"].shape[1:], self.obs["state"].shape[1]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(args.seed)
+            self.online = Scorer(features[1], state, args.hidden, self.obs["action_mask"].shape[1] - features[0])
+        self.target = copy.deepcopy(self.online)
+        self.optimizer = torch.optim.Adam(self.online.parameters(), lr=args.learning_rate)
+
+    def advance(self) -> dict[str, float]:
+        """Step every environment, update once, and return the scalars of TensorBoard."""
+        share = self.iteration / self.args.iterations
+        epsilon = max(self.args.epsilon, 1 - 2 * share * (1 - self.args.epsilon))
+        action = pick(self.online, self.obs, epsilon, self.rng)
+        following, reward, over, _, _ = self.envs.step(action)
+        self.replay.add(self.obs, action, reward, over)
+        self.obs, self.iteration, self.returns = following, self.iteration + 1, self.returns + reward
+        scalars = {"charts/epsilon": epsilon}
+        if over.any():
+            scalars["charts/episodic_return"] = float(self.returns[over].mean())
+            self.returns[over] = 0
+        return scalars | (self._update(1 - 0.9 * share) if self.iteration > self.args.warmup else {})
+
+    def _update(self, rate: float) -> dict[str, float]:
+        """Take one step of Adam, and let the target follow."""
+        batch = self.replay.sample(self.args.batch, self.rng)
+        goal = td_target(self.online, self.target, batch, self.args.gamma)
+        q = self.online(batch["candidates"], batch["state"]).gather(1, batch["action"][:, None])[:, 0]
+        loss = F.huber_loss(q, goal)
+        self.optimizer.param_groups[0]["lr"] = lr = self.args.learning_rate * rate
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        for slow, fast in zip(self.target.parameters(), self.online.parameters(), strict=True):
+            slow.data.lerp_(fast.data, self.args.target_rate)
+        return {"losses/td_loss": loss.item(), "losses/q_values": q.mean().item(), "charts/learning_rate": lr}
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        networks = {name: getattr(self, name).state_dict() for name in ("online", "target", "optimizer")}
+        state = {name: getattr(self, name) for name in ("iteration", "best", "obs", "returns")}
+        state |= {"envs": self.envs.get_state(), "replay": self.replay.get_state()}
+        state["rng"] = self.rng.bit_generator.state
+        write(self.args.out / "checkpoint.pt", {"args": _plain(self.args), **networks, "state": tensors(state)})
+
+    def load(self) -> None:
+        """Go on from the checkpoint, if there is one.
+
+        Raises:
+            ValueError: If it was written with other arguments, or is damaged.
+        """
+        path = self.args.out / "checkpoint.pt"
+        if not path.exists():
+            return
+        saved = read(path)
+        for name, value in _plain(self.args).items():
+            was = saved["args"].get(name)
+            if was != value:
+                raise ValueError(f"{path} has {name}={was!r}, not {value!r}; give another --out, or delete the folder")
+        for name in ("online", "target", "optimizer"):
+            getattr(self, name).load_state_dict(saved[name])
+        state = arrays(saved["state"])
+        self.envs.set_state(state.pop("envs"))
+        self.replay.set_state(state.pop("replay"))
+        self.rng.bit_generator.state = state.pop("rng")
+        vars(self).update(state)
+
+    def keep_if_best(self, score: float) -> None:
+        """Write the policy if it validates better than all before."""
+        if score > self.best:
+            self.best = score
+            weights = self.target.state_dict()
+            about = {"iteration": self.iteration, "validation": score, "args": _plain(self.args)}
+            write(self.args.out / "best.pt", {"weights": weights, **about})
+
+
+def train(args: Args, envs: Any, validation: Any, console: Console) -> Run:
+    """Train to the end, from the checkpoint if there is one.
+
+    Args:
+        args: How to train.
+        envs: Where to train.
+        validation: Where versions of the policy are compared.
+        console: Shows the progress.
+    """
+    run = Run(args, envs)
+    run.load()
+    args.out.mkdir(parents=True, exist_ok=True)
+    with (
+        SummaryWriter(str(args.out), purge_step=run.iteration * envs.num_envs + 1) as writer,
+        Progress(console=console, disable=not console.is_terminal) as progress,
+    ):
+        bar = progress.add_task("training", total=args.iterations, completed=run.iteration)
+        while run.iteration < args.iterations:
+            scalars = run.advance()
+            last = run.iteration == args.iterations
+            if run.iteration % args.validate_every == 0 or last:
+                scalars["charts/validation_return"] = score = validate(run.target, validation)
+                run.keep_if_best(score)
+                console.print(f"iteration {run.iteration}: validation {score:.4f}, best {run.best:.4f}")
+            for name, value in scalars.items():
+                if run.iteration % 100 == 0 or "return" in name:
+                    writer.add_scalar(name, value, run.iteration * envs.num_envs)
+            if run.iteration % args.save_every == 0 or last:
+                run.save()
+            progress.update(bar, completed=run.iteration)
+    return run
+
+
+class Misical:
+    """A trained agent as a policy: plain NumPy, so that nothing of torch's state matters.
+
+    Args:
+        weights: Those of a ``Scorer``.
+        digest: Tells trained agents apart, see ``benchmarks.runner.source``.
+    """
+
+    name = "misical"
+    scores: tuple[str, ...] = ()
+    observation = "relational"
+    oracle = False
+
+    def __init__(self, weights: dict[str, NDArray[np.float64]], digest: str = "") -> None:
+        self._weights, self.digest = weights, digest
+
+    def reset(self, seed: int) -> None:
+        """Nothing to forget: the features hold all."""
+
+    def act(self, obs: Observation, info: Info) -> int:
+        """Pick the legal arg-max; an agent that was trained without looks never looks."""
+        q = self.q_values(obs["candidates"], obs["state"])
+        mask = obs["action_mask"][: len(q)]
+        return int(np.where(mask == 1, q[: len(mask)], -np.inf).argmax())
+
+    def q_values(self, candidates: NDArray, state: NDArray) -> NDArray[np.float64]:
+        """Return what ``Scorer`` returns, for one state."""
+        x = candidates[:, : len(RELATIONS)].astype(np.float64)
+        if 2 * x.shape[1] + len(state) != self._weights["encode.0.weight"].shape[1]:
+            raise ValueError(f"policy 'misical' plays {ENV} with observation='relational' or 'embedding' only")
+        standard = (x - x.mean(0)) / (x.std(0) + 1e-6)
+        rows = np.concatenate([4 * x - 2, standard, np.tile(state, (len(x), 1))], 1)
+        rows = self._layer(self._layer(rows, "encode", 0), "encode", 3)
+        context = np.concatenate([rows.mean(0), rows.max(0)])
+        rows = np.concatenate([rows, self._weights["look"]])
+        rows = self._layer(np.concatenate([rows, np.tile(context, (len(rows), 1))], 1), "value", 0)
+        return rows @ self._weights["value.3.weight"][0] + self._weights["value.3.bias"]
+
+    def _layer(self, x: NDArray, part: str, index: int) -> NDArray[np.float64]:
+        """Apply a linear map, LayerNorm and ReLU."""
+        linear, norm = (
+            [self._weights[f"{part}.{i}.{kind}"] for kind in ("weight", "bias")] for i in (index, index + 1)
+        )
+        x = x @ linear[0].T + linear[1]
+        x = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
+        return np.maximum(x * norm[0] + norm[1], 0)
+
+
+def load_policy(path: str | Path) -> Misical:
+    """Load a policy that ``train`` kept.
+
+    Raises:
+        ValueError: If there is no such file, or it is damaged or something else.
+    """
+    saved = read(Path(path))
+    if not isinstance(saved, dict) or "weights" not in saved:
+        raise ValueError(f"{path} holds no policy; give a best.pt of `python -m agents.misical`")
+    weights = {name: tensor.double().numpy() for name, tensor in saved["weights"].items()}
+    return Misical(weights, hashlib.sha256(Path(path).read_bytes()).hexdigest())
+
+
+def _plain(args: Args) -> dict[str, Any]:
+    """Return the arguments on which the result depends."""
+    return {name: value for name, value in asdict(args).items() if name not in ("out", "config")}
+
+
+def read_args(argv: list[str]) -> Args:
+    """Read the command line over the config file.
+
+    Raises:
+        ValueError: If the file cannot be read, or has an unknown key.
+    """
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--config", type=Path)
+    path, known = first.parse_known_args(argv)[0].config, [field.name for field in fields(Args)]
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    for name in table:
+        if name not in known[2:]:
+            raise unknown(f"key in {path}:", name, known[2:])
+    return tyro.cli(Args, args=argv, default=Args(**table), description=__doc__)
+
+
+def main(argv: list[str]) -> int:
+    """Train and return the exit status: 0 when done, 2 if the arguments are wrong, 130 if interrupted."""
+    console = Console(highlight=False)
+    try:
+        args = read_args(argv)
+        kwargs = {"dataset": args.dataset, "budget": args.budget, "skip": args.skip, "observation": "relational"}
+        kwargs |= {"pool": "train", "classes": "train", "autoreset_mode": "SameStep"}
+        envs, validation = (gym.make_vec(ENV, n, **kwargs) for n in (args.num_envs, args.validation_episodes))
+        with torch_threads(1):
+            run = train(args, envs, validation, console)
+    except (ValueError, gym.error.Error) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        console.print("interrupted; the same command goes on")
+        return 130
+    console.print(f"validation {run.best:.4f}: {args.out / 'best.pt'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,273 @@
+"""The DQN learns where the optimum is known, masks everywhere, and a killed run ends like one that never was."""
+
+import io
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from agents import misical
+from agents.mining import play
+from agents.misical import Args, Replay, Run, Scorer, load_policy, pick, td_target, train, validate
+from agents.policy import make_policy
+from benchmarks.runner import source
+
+BAIT, DOOR, PRIZE, BLANK = range(4)
+QUIET = Console(file=io.StringIO())
+SMALL = {"dataset": "mixture:2000", "budget": 6, "skip": True}
+CONTROL = {"iterations": 250, "num_envs": 16, "warmup": 20, "hidden": 16, "batch": 32, "target_rate": 0.1}
+TINY = {"iterations": 40, "num_envs": 4, "warmup": 10, "replay": 80, "batch": 8, "hidden": 8}
+TINY |= {"validate_every": 8, "validation_episodes": 4, "save_every": 5}
+
+
+class TwoSteps:
+    """Three doors, twice. The bait pays 1 at once; the door pays nothing, but then the prize, 2, can be had.
+
+    The prize is always seen and is legal after the door only, which nothing but the mask tells. So returns are at most
+    2, of the door and the prize, and 1 for who is greedy, or believes that the prize follows the bait.
+    """
+
+    def __init__(self, num_envs, honest=True):
+        self.num_envs, self._honest = num_envs, honest
+
+    def reset(self, seed):
+        self._rng = np.random.default_rng(seed)
+        self._second, self._opened = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
+        return self._show(), {}
+
+    def step(self, actions):
+        chosen = self._kinds[np.arange(self.num_envs), actions]
+        prize = (chosen == PRIZE) & self._second & self._opened
+        reward = 1.0 * (chosen == BAIT) + 2.0 * prize
+        self._opened, over = (chosen == DOOR) & ~self._second, self._second
+        self._second = ~over
+        return self._show(), reward, over, np.zeros(self.num_envs, bool), {}
+
+    def _show(self):
+        kinds = np.where(self._second[:, None], [PRIZE, BLANK, BLANK], [PRIZE, BAIT, DOOR])
+        self._kinds = self._rng.permuted(kinds, axis=1)
+        mask = (self._kinds != PRIZE) | (self._second & self._opened)[:, None]
+        return {
+            "candidates": np.eye(4, dtype=np.float32)[self._kinds],
+            "state": self._second[:, None].astype(np.float32),
+            "action_mask": (mask | (not self._honest)).astype(np.int8),
+        }
+
+
+def learn(honest=True, **changes):
+    """Train on the control, and return what the greedy policy earns where the mask is true."""
+    args = Args(**{**CONTROL, **changes})
+    run = Run(args, TwoSteps(16, honest))
+    for _ in range(args.iterations):
+        run.advance()
+    return validate(run.online, TwoSteps(64, honest))
+
+
+def test_it_finds_the_optimum_of_the_control():
+    assert learn() == 2
+
+
+@pytest.mark.parametrize("broken", [{"gamma": 0.0}, {"target_rate": 0.0}, {"honest": False}])
+def test_the_control_needs_discount_target_and_mask(broken):
+    assert learn(**broken) <= 1
+
+
+def test_the_control_needs_the_mask_in_the_target(monkeypatch):
+    def blind(online, target, batch, gamma):
+        everything = torch.ones_like(batch["next_action_mask"])
+        return td_target(online, target, batch | {"next_action_mask": everything}, gamma)
+
+    monkeypatch.setattr(misical, "td_target", blind)
+    assert learn() <= 1
+
+
+def batch_of(scorer_looks=1, count=5, candidates=6, seed=0):
+    rng = np.random.default_rng(seed)
+    obs = {
+        "candidates": rng.random((count, candidates, 7), np.float32),
+        "state": rng.random((count, 6), np.float32),
+        "action_mask": (rng.random((count, candidates + scorer_looks)) < 0.5).astype(np.int8),
+    }
+    obs["action_mask"][:, 1] = 1
+    return obs
+
+
+def scorer(seed=0, looks=1):
+    torch.manual_seed(seed)
+    made = Scorer(7, 6, 16, looks)
+    for weights in made.parameters():  # biases and norms must matter
+        torch.nn.init.normal_(weights, std=0.5)
+    return made
+
+
+def scores(network, obs):
+    with torch.no_grad():
+        return network(torch.from_numpy(obs["candidates"]), torch.from_numpy(obs["state"])).numpy()
+
+
+def test_scores_permute_with_the_candidates():
+    obs, network, order = batch_of(), scorer(), np.array([3, 1, 5, 0, 2, 4])
+    before, after = scores(network, obs), scores(network, obs | {"candidates": obs["candidates"][:, order]})
+    np.testing.assert_allclose(after[:, :-1], before[:, order], atol=1e-5)
+    np.testing.assert_allclose(after[:, -1], before[:, -1], atol=1e-5)
+    assert np.ptp(before, axis=1).min() > 0.01
+
+
+def test_exploration_is_uniform_over_legal_actions_and_greed_is_legal():
+    obs, network, rng = batch_of(), scorer(), np.random.default_rng(0)
+    drawn = np.stack([pick(network, obs, 1.0, rng) for _ in range(1000)])
+    for env, mask in enumerate(obs["action_mask"]):
+        share = np.bincount(drawn[:, env], minlength=7) / 1000
+        np.testing.assert_allclose(share, mask / mask.sum(), atol=0.07)
+    expected = np.where(obs["action_mask"] == 1, scores(network, obs), -np.inf).argmax(1)
+    assert (pick(network, obs, 0.0, rng) == expected).all()
+    assert (scores(network, obs).argmax(1) != expected).any()
+
+
+def test_target_is_of_the_best_legal_action_by_the_online_network():
+    obs, online, target = batch_of(), scorer(0), scorer(1)
+    batch = {f"next_{name}": torch.from_numpy(array) for name, array in obs.items()}
+    batch |= {"reward": torch.arange(5.0), "over": torch.tensor([0.0, 0, 0, 0, 1])}
+    best = np.where(obs["action_mask"] == 1, scores(online, obs), -np.inf).argmax(1)
+    value = scores(target, obs)[np.arange(5), best]
+    expected = np.arange(5) + 0.9 * value * np.array([1, 1, 1, 1, 0])
+    np.testing.assert_allclose(td_target(online, target, batch, 0.9), expected, rtol=1e-5)
+
+
+def test_replay_gives_what_followed_and_forgets_the_oldest():
+    observe = lambda t: {name: 10 * t + np.float32([[0], [1]]) for name in misical.OBSERVED}  # noqa: E731
+    replay = Replay(4, observe(0))
+    for t in range(7):
+        replay.add(observe(t), np.full(2, t), np.full(2, t), np.zeros(2))
+    batch = {name: tensor.numpy() for name, tensor in replay.sample(500, np.random.default_rng(0)).items()}
+    np.testing.assert_array_equal(batch["next_state"], batch["state"] + 10)
+    assert set(batch["state"].ravel().tolist()) == {30, 31, 40, 41, 50, 51}
+    np.testing.assert_array_equal(batch["action"], batch["state"][:, 0] // 10)
+
+
+def environments(args):
+    kwargs = {**SMALL, "autoreset_mode": "SameStep"}
+    return (gym.make_vec(misical.ENV, n, **kwargs) for n in (args.num_envs, args.validation_episodes))
+
+
+def run_in(out, **changes):
+    args = Args(out=out, **{**TINY, **changes})
+    return train(args, *environments(args), QUIET)
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("moments", [[3], [17, 31], [20]])
+def test_a_killed_run_ends_like_one_that_was_not(tmp_path, monkeypatch, moments):
+    run_in(tmp_path / "whole")
+    advance = Run.advance
+    for moment in moments:
+
+        def dies(run, moment=moment):
+            if run.iteration == moment:
+                raise KilledError
+            return advance(run)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Run, "advance", dies)
+            with pytest.raises(KilledError):
+                run_in(tmp_path / "killed")
+        torch.rand(7)  # another process has another global state
+    run_in(tmp_path / "killed")
+    for name in ("checkpoint.pt", "best.pt"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_kill_while_writing_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    def half(path, data):
+        with path.open("wb") as file:
+            file.write(data[: len(data) // 2])
+        raise KilledError
+
+    run = run_in(tmp_path, iterations=10)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    monkeypatch.setattr(Path, "write_bytes", half)
+    run.iteration = 11
+    with pytest.raises(KilledError):
+        run.save()
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+def test_training_leaves_torch_as_it_was(tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    run_in(tmp_path, iterations=12)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_other_arguments_do_not_continue_a_run(tmp_path):
+    run_in(tmp_path, iterations=10)
+    with pytest.raises(ValueError, match=r"gamma=0\.9, not 0\.5"):
+        run_in(tmp_path, iterations=10, gamma=0.5)
+
+
+def test_files_load_without_running_code_and_the_policy_plays(tmp_path):
+    run = run_in(tmp_path)
+    for name in ("checkpoint.pt", "best.pt"):
+        assert torch.load(tmp_path / name, weights_only=True)["args"]["gamma"] == 0.9
+    spec = f"misical:{tmp_path / 'best.pt'}"
+    policy = make_policy(spec, misical.ENV)
+    assert (policy.name, policy.scores, policy.oracle, policy.observation) == ("misical", (), False, "relational")
+    for skip in (True, False):
+        env = gym.make(misical.ENV, **{**SMALL, "skip": skip, "pool": "eval", "classes": "heldout"})
+        assert play(policy, env, 3) == play(make_policy(spec, misical.ENV), env, 3)
+        assert env.unwrapped.get_state()["counters"][2] == 0
+    assert len(policy.digest) == 64
+    assert policy.digest in source(spec, misical.ENV)
+    assert run.best == torch.load(tmp_path / "best.pt", weights_only=True)["validation"]
+
+
+@pytest.mark.parametrize("looks", [0, 1])
+def test_the_policy_scores_like_the_network(looks):
+    network, obs = scorer(looks=looks), batch_of(looks)
+    policy = misical.Misical({name: tensor.double().numpy() for name, tensor in network.state_dict().items()})
+    for env, row in enumerate(scores(network, obs)):
+        one = {name: array[env] for name, array in obs.items()}
+        np.testing.assert_allclose(policy.q_values(one["candidates"], one["state"]), row, rtol=1e-3, atol=1e-4)
+        assert policy.act(one, {}) == np.where(one["action_mask"] == 1, row, -np.inf).argmax()
+
+
+def test_missing_and_damaged_files_are_named(tmp_path):
+    with pytest.raises(ValueError, match="there is no such file"):
+        make_policy(f"misical:{tmp_path / 'none.pt'}", misical.ENV)
+    run_in(tmp_path, iterations=10)
+    with pytest.raises(ValueError, match="holds no policy"):
+        load_policy(tmp_path / "checkpoint.pt")
+    whole = (tmp_path / "best.pt").read_bytes()
+    for part in (0, 10, len(whole) // 2):
+        (tmp_path / "best.pt").write_bytes(whole[:part])
+        with pytest.raises(ValueError, match=r"best\.pt cannot be read"):
+            load_policy(tmp_path / "best.pt")
+    obs = {name: array[0] for name, array in batch_of().items()}
+    with pytest.raises(ValueError, match="observation='relational'"):
+        misical.Misical({"encode.0.weight": np.zeros((8, 20))}).act(obs | {"candidates": np.zeros((6, 3))}, {})
+
+
+def test_flags_override_the_file(tmp_path):
+    file = tmp_path / "a.toml"
+    file.write_text("gamma = 0.5\nbatch = 3\n")
+    args = misical.read_args(["--config", str(file), "--batch", "4", "--out", str(tmp_path)])
+    assert (args.gamma, args.batch, args.out, args.seed) == (0.5, 4, tmp_path, 0)
+    file.write_text("gama = 0.5")
+    with pytest.raises(ValueError, match="did you mean 'gamma'"):
+        misical.read_args(["--config", str(file)])
+
+
+def test_arguments_that_cannot_be_trained_are_refused():
+    with pytest.raises(ValueError, match="replay >= 128"):
+        Args(replay=64)
+
+
+def test_the_shipped_config_is_read():
+    assert misical.read_args(["--config", "configs/agents/misical_mixture.toml"]).dataset == "mixture"
