@@ -41,7 +41,13 @@ def test_golden_draws():
 
 
 def test_streams_keep_their_numbers():
-    assert {stream.name: stream.value for stream in Stream} == {"INITIAL": 0, "CANDIDATES": 1, "POOL": 2, "IMAGES": 3, "PASSES": 4}
+    assert {stream.name: stream.value for stream in Stream} == {
+        "INITIAL": 0,
+        "CANDIDATES": 1,
+        "POOL": 2,
+        "IMAGES": 3,
+        "PASSES": 4,
+    }
 
 
 GOLDEN = [0.625095466604667, 0.11025892740286136]
