@@ -29,7 +29,7 @@ def read(path: Path) -> dict[str, Any]:
     try:
         return torch.load(path, weights_only=True, map_location="cpu")
     except FileNotFoundError:
-        raise ValueError(f"{path}: there is no such file; train with `python -m agents.misical`") from None
+        raise ValueError(f"{path}: there is no such file; train an agent first") from None
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         cause = str(error).partition("\n")[0]
         raise ValueError(f"{path} cannot be read ({cause}); delete it and train again") from error

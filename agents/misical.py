@@ -12,12 +12,10 @@ Training can be killed at any moment; the same command goes on, and on a CPU the
 
 from __future__ import annotations
 
-import argparse
 import copy
 import hashlib
 import sys
-import tomllib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +23,14 @@ import gymnasium as gym
 import numpy as np
 import torch
 import torch.nn.functional as F
-import tyro
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 
 import alenv  # noqa: F401  registers the ids
-from agents.checkpoints import arrays, read, tensors, write
+from agents.checkpoints import read
 from agents.policy import Info, Observation
-from alenv.errors import unknown
+from agents.training import command, read_args
 from alenv.mining.features import RELATIONS
-from alenv.segmenters.threads import torch_threads
 
 ENV = "SingleClassMine-v0"
 OBSERVED = ("candidates", "state", "action_mask")
@@ -212,10 +205,12 @@ class Run:
     Args:
         args: How to train.
         envs: Where to train, with ``get_state`` and ``set_state``; they must start anew in the step that ends.
+        validation: Where versions of the policy are compared.
     """
 
-    def __init__(self, args: Args, envs: Any) -> None:
+    def __init__(self, args: Args, envs: Any, validation: gym.vector.VectorEnv) -> None:
         self.args, self.envs, self.iteration, self.best = args, envs, 0, -np.inf
+        self._validation = validation
         self.obs, _ = envs.reset(seed=TRAINING + 1000 * args.seed)
         self.rng = np.random.default_rng(args.seed)
         self.replay = Replay(args.replay // envs.num_envs, self.obs)
@@ -226,6 +221,12 @@ class Run:
             self.online = Scorer(features[1], state, args.hidden, self.obs["action_mask"].shape[1] - features[0])
         self.target = copy.deepcopy(self.online)
         self.optimizer = torch.optim.Adam(self.online.parameters(), lr=args.learning_rate)
+        self.modules = {"online": self.online, "target": self.target, "optimizer": self.optimizer}
+
+    @property
+    def steps(self) -> int:
+        """Steps in all environments."""
+        return self.iteration * self.envs.num_envs
 
     def advance(self) -> dict[str, float]:
         """Step every environment, update once, and return the scalars of TensorBoard."""
@@ -255,76 +256,25 @@ class Run:
             slow.data.lerp_(fast.data, self.args.target_rate)
         return {"losses/td_loss": loss.item(), "losses/q_values": q.mean().item(), "charts/learning_rate": lr}
 
-    def save(self) -> None:
-        """Write the checkpoint."""
-        networks = {name: getattr(self, name).state_dict() for name in ("online", "target", "optimizer")}
-        state = {name: getattr(self, name) for name in ("iteration", "best", "obs", "returns")}
-        state |= {"envs": self.envs.get_state(), "replay": self.replay.get_state()}
-        state["rng"] = self.rng.bit_generator.state
-        write(self.args.out / "checkpoint.pt", {"args": _plain(self.args), **networks, "state": tensors(state)})
+    def validate(self) -> float:
+        """Return the mean return of the policy."""
+        return validate(self.target, self._validation)
 
-    def load(self) -> None:
-        """Go on from the checkpoint, if there is one.
+    def policy(self) -> dict[str, Any]:
+        """Return the weights of the policy."""
+        return {"weights": self.target.state_dict()}
 
-        Raises:
-            ValueError: If it was written with other arguments, or is damaged.
-        """
-        path = self.args.out / "checkpoint.pt"
-        if not path.exists():
-            return
-        saved = read(path)
-        for name, value in _plain(self.args).items():
-            was = saved["args"].get(name)
-            if was != value:
-                raise ValueError(f"{path} has {name}={was!r}, not {value!r}; give another --out, or delete the folder")
-        for name in ("online", "target", "optimizer"):
-            getattr(self, name).load_state_dict(saved[name])
-        state = arrays(saved["state"])
-        self.envs.set_state(state.pop("envs"))
-        self.replay.set_state(state.pop("replay"))
-        self.rng.bit_generator.state = state.pop("rng")
-        vars(self).update(state)
+    def get_state(self) -> dict[str, Any]:
+        """Return all that ``advance`` changes besides the networks."""
+        state = {"obs": self.obs, "returns": self.returns, "rng": self.rng.bit_generator.state}
+        return {**state, "envs": self.envs.get_state(), "replay": self.replay.get_state()}
 
-    def keep_if_best(self, score: float) -> None:
-        """Write the policy if it validates better than all before."""
-        if score > self.best:
-            self.best = score
-            weights = self.target.state_dict()
-            about = {"iteration": self.iteration, "validation": score, "args": _plain(self.args)}
-            write(self.args.out / "best.pt", {"weights": weights, **about})
-
-
-def train(args: Args, envs: Any, validation: Any, console: Console) -> Run:
-    """Train to the end, from the checkpoint if there is one.
-
-    Args:
-        args: How to train.
-        envs: Where to train.
-        validation: Where versions of the policy are compared.
-        console: Shows the progress.
-    """
-    run = Run(args, envs)
-    run.load()
-    args.out.mkdir(parents=True, exist_ok=True)
-    with (
-        SummaryWriter(str(args.out), purge_step=run.iteration * envs.num_envs + 1) as writer,
-        Progress(console=console, disable=not console.is_terminal) as progress,
-    ):
-        bar = progress.add_task("training", total=args.iterations, completed=run.iteration)
-        while run.iteration < args.iterations:
-            scalars = run.advance()
-            last = run.iteration == args.iterations
-            if run.iteration % args.validate_every == 0 or last:
-                scalars["charts/validation_return"] = score = validate(run.target, validation)
-                run.keep_if_best(score)
-                console.print(f"iteration {run.iteration}: validation {score:.4f}, best {run.best:.4f}")
-            for name, value in scalars.items():
-                if run.iteration % 100 == 0 or "return" in name:
-                    writer.add_scalar(name, value, run.iteration * envs.num_envs)
-            if run.iteration % args.save_every == 0 or last:
-                run.save()
-            progress.update(bar, completed=run.iteration)
-    return run
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restore a snapshot."""
+        self.obs, self.returns = state["obs"], state["returns"]
+        self.rng.bit_generator.state = state["rng"]
+        self.envs.set_state(state["envs"])
+        self.replay.set_state(state["replay"])
 
 
 class Misical:
@@ -388,49 +338,14 @@ def load_policy(path: str | Path) -> Misical:
     return Misical(weights, hashlib.sha256(Path(path).read_bytes()).hexdigest())
 
 
-def _plain(args: Args) -> dict[str, Any]:
-    """Return the arguments on which the result depends."""
-    return {name: value for name, value in asdict(args).items() if name not in ("out", "config")}
-
-
-def read_args(argv: list[str]) -> Args:
-    """Read the command line over the config file.
-
-    Raises:
-        ValueError: If the file cannot be read, or has an unknown key.
-    """
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--config", type=Path)
-    path, known = first.parse_known_args(argv)[0].config, [field.name for field in fields(Args)]
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ValueError(f"{path}: {error}") from None
-    for name in table:
-        if name not in known[2:]:
-            raise unknown(f"key in {path}:", name, known[2:])
-    return tyro.cli(Args, args=argv, default=Args(**table), description=__doc__)
-
-
-def main(argv: list[str]) -> int:
-    """Train and return the exit status: 0 when done, 2 if the arguments are wrong, 130 if interrupted."""
-    console = Console(highlight=False)
-    try:
-        args = read_args(argv)
-        kwargs = {"dataset": args.dataset, "budget": args.budget, "skip": args.skip, "observation": "relational"}
-        kwargs |= {"pool": "train", "classes": "train", "autoreset_mode": "SameStep"}
-        envs, validation = (gym.make_vec(ENV, n, **kwargs) for n in (args.num_envs, args.validation_episodes))
-        with torch_threads(1):
-            run = train(args, envs, validation, console)
-    except (ValueError, gym.error.Error) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        console.print("interrupted; the same command goes on")
-        return 130
-    console.print(f"validation {run.best:.4f}: {args.out / 'best.pt'}")
-    return 0
+def make_run(argv: list[str]) -> Run:
+    """Make the training that a command line asks for."""
+    args = read_args(Args, argv, __doc__)
+    kwargs = {"dataset": args.dataset, "budget": args.budget, "skip": args.skip, "observation": "relational"}
+    kwargs |= {"pool": "train", "classes": "train", "autoreset_mode": "SameStep"}
+    envs, validation = (gym.make_vec(ENV, n, **kwargs) for n in (args.num_envs, args.validation_episodes))
+    return Run(args, envs, validation)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(command(lambda: make_run(sys.argv[1:]), log_every=100))

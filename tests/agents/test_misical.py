@@ -11,8 +11,9 @@ from rich.console import Console
 
 from agents import misical
 from agents.mining import play
-from agents.misical import Args, Replay, Run, Scorer, load_policy, pick, td_target, train, validate
+from agents.misical import Args, Replay, Run, Scorer, load_policy, pick, td_target, validate
 from agents.policy import make_policy
+from agents.training import read_args, save, train
 from benchmarks.runner import source
 
 BAIT, DOOR, PRIZE, BLANK = range(4)
@@ -60,7 +61,7 @@ class TwoSteps:
 def learn(honest=True, **changes):
     """Train on the control, and return what the greedy policy earns where the mask is true."""
     args = Args(**{**CONTROL, **changes})
-    run = Run(args, TwoSteps(16, honest))
+    run = Run(args, TwoSteps(16, honest), TwoSteps(64, honest))
     for _ in range(args.iterations):
         run.advance()
     return validate(run.online, TwoSteps(64, honest))
@@ -155,7 +156,9 @@ def environments(args):
 
 def run_in(out, **changes):
     args = Args(out=out, **{**TINY, **changes})
-    return train(args, *environments(args), QUIET)
+    run = Run(args, *environments(args))
+    train(run, QUIET, log_every=100)
+    return run
 
 
 class KilledError(Exception):
@@ -194,7 +197,7 @@ def test_a_kill_while_writing_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "write_bytes", half)
     run.iteration = 11
     with pytest.raises(KilledError):
-        run.save()
+        save(run)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
 
@@ -257,11 +260,11 @@ def test_missing_and_damaged_files_are_named(tmp_path):
 def test_flags_override_the_file(tmp_path):
     file = tmp_path / "a.toml"
     file.write_text("gamma = 0.5\nbatch = 3\n")
-    args = misical.read_args(["--config", str(file), "--batch", "4", "--out", str(tmp_path)])
+    args = read_args(Args, ["--config", str(file), "--batch", "4", "--out", str(tmp_path)], "")
     assert (args.gamma, args.batch, args.out, args.seed) == (0.5, 4, tmp_path, 0)
     file.write_text("gama = 0.5")
     with pytest.raises(ValueError, match="did you mean 'gamma'"):
-        misical.read_args(["--config", str(file)])
+        read_args(Args, ["--config", str(file)], "")
 
 
 def test_arguments_that_cannot_be_trained_are_refused():
@@ -270,4 +273,4 @@ def test_arguments_that_cannot_be_trained_are_refused():
 
 
 def test_the_shipped_config_is_read():
-    assert misical.read_args(["--config", "configs/agents/misical_mixture.toml"]).dataset == "mixture"
+    assert read_args(Args, ["--config", "configs/agents/misical_mixture.toml"], "").dataset == "mixture"
