@@ -192,15 +192,16 @@ def channels(obs: Observation, policy: Policy) -> NDArray[np.float32]:
         ValueError: If the environment does not compute them: a policy never falls back to another score.
     """
     wanted = len(policy.scores)
-    if obs.get("scores", np.empty((0, 0))).shape[1] < wanted:
+    given: NDArray[np.float32] = obs.get("scores", np.empty((len(obs["action_mask"]), 0), np.float32))
+    if given.shape[1] < wanted:
         names = list(policy.scores)
         raise ValueError(
             f"policy {policy.name!r} needs channels that the environment lacks; make it with scores={names}"
         )
-    return obs["scores"][:, :wanted]
+    return given[:, :wanted]
 
 
-AGENTS = ("misical",)
+AGENTS = ("lookahead", "misical")
 """Modules of this package with a function ``load_policy(path)``."""
 
 

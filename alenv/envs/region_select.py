@@ -17,6 +17,7 @@ from alenv.envs import arguments
 from alenv.envs.campaign import Campaign
 from alenv.envs.evidence import Evidence
 from alenv.envs.initial import initial_regions, named_regions
+from alenv.envs.live_gains import LiveGains
 from alenv.envs.observers import Compact, Observer, Ralis
 from alenv.envs.round import Round
 from alenv.errors import unknown
@@ -261,16 +262,24 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._resume()
         return self._campaign.learner.evaluate(split)
 
-    def candidate_gains(self) -> NDArray[np.float64]:
+    def candidate_gains(self, live: bool = False) -> NDArray[np.float64]:
         """Return what each candidate of the current pool would gain, (N,); NaN where masked.
 
         For oracles only: it reads labels that were not bought.
+
+        Args:
+            live: As if the picks of this round were labelled already; otherwise as at its start.
         """
         self._resume()
-        if self._gains is None:
-            self._gains = self._campaign.learner.gains(self._current.candidates, self._reward)
-        gains, current = np.full(self._shown, np.nan), self._gains[self._current.current]
-        gains[: len(current)] = current
+        current = self._current
+        if live:
+            values = self._live_gains(current.candidates[current.current], current.picked, self._reward)
+        else:
+            if self._gains is None:
+                self._gains = self._campaign.learner.gains(current.candidates, self._reward)
+            values = self._gains[current.current]
+        gains = np.full(self._shown, np.nan)
+        gains[: len(values)] = values
         return np.where(self.action_masks(), gains, np.nan)
 
     def fingerprint(self) -> dict[str, Any]:
@@ -385,7 +394,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
             )
         features = self._observer.describe(evidence, campaign)
         self._current = Round(candidates, evidence, features, self._observer.redundant, self._scores)
-        self._gains = None
+        self._gains, self._live_gains = None, LiveGains(campaign.learner)
 
     def _close_round(self) -> tuple[float, NDArray[np.float64] | None]:
         """Label what was picked and refit; return the reward and each pick's own gain."""

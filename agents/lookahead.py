@@ -1,0 +1,357 @@
+"""A policy that learns from look-ahead, in one file.
+
+On training episodes the labels of all candidates are known, so the gain of each can be computed: what the model's score
+would gain if this candidate, after the picks of the round so far, were labelled. A scorer learns these gains from what
+a policy sees. It learns on the states that it reaches itself (DAgger; Ross et al., 2011), in a pool of newly generated
+drives in every episode, and starts as class-balanced entropy, on which it learns a correction.
+
+    python -m agents.lookahead --config configs/agents/lookahead_scenes.toml --out runs/lookahead
+    python -m benchmarks.leaderboard --suite configs/suites/quick.toml --policy lookahead:runs/lookahead/best.pt
+
+Training can be killed at any moment; the same command goes on, and on a CPU the result is the same bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import alenv  # noqa: F401  registers the ids
+from agents.checkpoints import read
+from agents.policy import Info, Observation, channels
+from agents.training import command, read_args
+from alenv.observation import GLOBAL, PER_CANDIDATE
+
+TRAINING, VALIDATION = 1_000_000, 2_000_000
+"""First seeds of training, by ten thousands for every ``seed``, and of validation."""
+BALANCED = 6
+"""Which of the candidate features behind the class histogram is class-balanced entropy."""
+PER_CLASS = 5
+
+
+@dataclass(frozen=True)
+class Args:
+    """Train a policy for RegionSelect to predict what labels would gain."""
+
+    out: Path = Path("runs/lookahead")
+    """folder of checkpoint.pt, best.pt and TensorBoard events"""
+    config: Path | None = None
+    """TOML file of these arguments; flags override it"""
+    envs: tuple[str, ...] = ("RegionSelect-v0",)
+    """environments of training, in turn; those with generated data get a new pool in every episode"""
+    scores: tuple[str, ...] = ()
+    """acquisition channels that the policy sees besides the observation"""
+    budget: int = 240
+    """regions bought in an episode"""
+    live: bool = True
+    """whether a gain counts what this round's picks will have taught; otherwise all are taken at its start"""
+    seed: int = 0
+    """of episodes, weights, exploration and batches"""
+    iterations: int = 100
+    """training episodes; each is followed by updates on all pools so far"""
+    updates: int = 200
+    """after an episode"""
+    batch: int = 64
+    """pools of an update"""
+    hidden: int = 64
+    """width of the layers"""
+    learning_rate: float = 1e-3
+    """of AdamW, at the start; it falls linearly to a tenth"""
+    weight_decay: float = 1e-2
+    """of AdamW"""
+    explore: float = 0.1
+    """share of random picks in training"""
+    validate_every: int = 10
+    """iterations between validations"""
+    validation_episodes: int = 8
+    """episodes of a validation, always the same"""
+    save_every: int = 5
+    """iterations between checkpoints"""
+
+
+class Scorer(nn.Module):
+    """Predicts gains, from their pool's mean and in units of their round's deviation.
+
+    Candidates are treated alike, and so are classes: the output permutes with the candidates, of which there can be any
+    number, and is the same for any order and number of classes.
+
+    Args:
+        scores: Number of acquisition channels.
+        hidden: Width of the layers.
+    """
+
+    def __init__(self, scores: int, hidden: int) -> None:
+        super().__init__()
+        self.by_class = nn.Sequential(*_block(PER_CLASS, hidden // 2), *_block(hidden // 2, hidden // 2))
+        inputs = hidden // 2 + 2 * PER_CANDIDATE + scores + GLOBAL
+        self.encode = nn.Sequential(*_block(inputs, hidden), *_block(hidden, hidden))
+        self.value = nn.Sequential(*_block(3 * hidden, hidden), nn.Linear(hidden, 1))
+        self.prior = nn.Parameter(torch.tensor(0.5))
+        nn.init.zeros_(self.value[-1].weight)
+        nn.init.zeros_(self.value[-1].bias)
+
+    def forward(self, candidates: Tensor, state: Tensor, scores: Tensor, picked: Tensor, mask: Tensor) -> Tensor:
+        """Return the values (B, N) of pools; masked ones mean nothing.
+
+        Args:
+            candidates: (B, N, F), as observed.
+            state: (B, S), as observed.
+            scores: (B, N, channels), as observed.
+            picked: (B, C), mean probabilities of the classes in the picks of this round, added up.
+            mask: (B, N), what can be picked.
+        """
+        legal = mask[..., None].float()
+        classes = picked.shape[1]
+        probs, rest = candidates[..., :classes], candidates[..., classes:]
+        standard = _standardise(rest, legal)
+        shared = state[:, None, :GLOBAL].expand(-1, candidates.shape[1], -1)
+        met = self.by_class(_per_class(probs, state, picked, legal)).sum(2)
+        rows = self.encode(torch.cat([met, rest, standard, _standardise(scores, legal), shared], 2))
+        mean = (rows * legal).sum(1) / legal.sum(1)
+        context = torch.cat([mean, (rows * legal).amax(1)], 1)[:, None].expand(-1, rows.shape[1], -1)
+        return self.value(torch.cat([rows, context], 2))[..., 0] + self.prior * standard[..., BALANCED]
+
+
+def _block(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
+    return nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.ReLU()
+
+
+def _per_class(probs: Tensor, state: Tensor, picked: Tensor, legal: Tensor) -> Tensor:
+    """Lay out what is known of each class in each candidate, (B, N, C, 5)."""
+    centred = probs - (probs * legal).sum(1, keepdim=True) / legal.sum(1, keepdim=True)
+    frequency, iou = state[:, GLOBAL:].chunk(2, 1)
+    known = torch.stack([frequency.sqrt(), iou, picked.sqrt()], 2)[:, None].expand(-1, probs.shape[1], -1, -1)
+    return torch.cat([torch.stack([probs, centred], 3), known], 3)
+
+
+def _standardise(x: Tensor, legal: Tensor) -> Tensor:
+    """Give the columns of every pool mean 0 and deviation 1 over what can be picked."""
+    count = legal.sum(1, keepdim=True)
+    centred = x - (x * legal).sum(1, keepdim=True) / count
+    return centred / ((centred.square() * legal).sum(1, keepdim=True) / count + 1e-8).sqrt()
+
+
+class LookAheadPolicy:
+    """A scorer as a policy: it remembers what it has picked in the round.
+
+    Args:
+        scorer: The network.
+        scores: Acquisition channels.
+        digest: Tells trained agents apart, see ``benchmarks.runner.source``.
+    """
+
+    name = "lookahead"
+    oracle = False
+
+    def __init__(self, scorer: Scorer, scores: Iterable[str], digest: str = "") -> None:
+        self._scorer, self.scores, self.digest = scorer, tuple(scores), digest
+
+    def reset(self, seed: int) -> None:
+        """Forget the picks."""
+        self._picked: NDArray[np.float32] | None = None
+
+    def act(self, obs: Observation, info: Info) -> int:
+        """Pick the largest predicted gain."""
+        values = self.values(self.see(obs))
+        action = int(np.where(obs["action_mask"] == 1, values, -np.inf).argmax())
+        self.remember(obs, action)
+        return action
+
+    def see(self, obs: Observation) -> Observation:
+        """Return the inputs of the scorer.
+
+        Raises:
+            ValueError: If the observation is of another kind.
+        """
+        classes = obs["candidates"].shape[1] - PER_CANDIDATE
+        if obs["state"].shape != (2 * classes + GLOBAL,):
+            raise ValueError("policy 'lookahead' plays environments with observation='compact' only")
+        if self._picked is None or obs["state"][2] == 0:
+            self._picked = np.zeros(classes, np.float32)
+        inputs = {"candidates": obs["candidates"], "state": obs["state"], "scores": channels(obs, self)}
+        return {**inputs, "picked": self._picked.copy(), "mask": obs["action_mask"]}
+
+    def values(self, inputs: Observation) -> NDArray[np.float32]:
+        """Return the predicted gains (N,)."""
+        with torch.no_grad():
+            return self._scorer(**{name: torch.from_numpy(array)[None] for name, array in inputs.items()})[0].numpy()
+
+    def remember(self, obs: Observation, action: int) -> None:
+        """Take note of a pick."""
+        assert self._picked is not None
+        self._picked += obs["candidates"][action, : len(self._picked)]
+
+
+def load_policy(path: str | Path) -> LookAheadPolicy:
+    """Load a policy that was trained.
+
+    Raises:
+        ValueError: If there is no such file, or it is damaged or something else.
+    """
+    saved = read(Path(path))
+    if not isinstance(saved, dict) or "scores" not in saved.get("args", {}) or "weights" not in saved:
+        raise ValueError(f"{path} holds no policy; give a best.pt of `python -m agents.lookahead`")
+    args = saved["args"]
+    scorer = Scorer(len(args["scores"]), args["hidden"])
+    scorer.load_state_dict(saved["weights"])
+    return LookAheadPolicy(scorer, args["scores"], hashlib.sha256(Path(path).read_bytes()).hexdigest())
+
+
+Pools = dict[str, NDArray]
+"""Inputs of the scorer and ``target``, with a first axis of pools."""
+
+
+def look_ahead(policy: LookAheadPolicy, env: Any, seed: int, args: Args, rng: np.random.Generator) -> Pools:
+    """Play an episode, and write down what every candidate would have gained."""
+    obs, info = env.reset(seed=seed)
+    policy.reset(seed)
+    rounds: list[list[Observation]] = []
+    over = False
+    while not over:
+        if info["pick"] == 0:
+            rounds.append([])
+        inputs = policy.see(obs)
+        gains = env.unwrapped.candidate_gains(live=args.live)
+        rounds[-1].append({**inputs, "target": gains.astype(np.float32)})
+        values = rng.random(len(gains)) if rng.random() < args.explore else policy.values(inputs)
+        action = int(np.where(inputs["mask"] == 1, values, -np.inf).argmax())
+        policy.remember(obs, action)
+        obs, _, over, _, info = env.step(action)
+    pools = [pool for pools in rounds for pool in _scaled(pools)]
+    return {name: np.stack([pool[name] for pool in pools]) for name in pools[0]}
+
+
+def _scaled(pools: list[Observation]) -> list[Observation]:
+    """Count the gains of a round from their pool's mean, in units of the round's deviation; masked ones are 0."""
+    centred = [pool["target"] - np.nanmean(pool["target"]) for pool in pools]
+    deviation = np.nanstd(np.concatenate(centred)) + 1e-8
+    return [{**pool, "target": np.nan_to_num(c / deviation)} for pool, c in zip(pools, centred, strict=True)]
+
+
+def loss(scorer: Scorer, batch: dict[str, Tensor]) -> Tensor:
+    """Squared error of the values, counted from their pool's mean as the gains are."""
+    target, legal = batch.pop("target"), batch["mask"].float()
+    values = scorer(**batch)
+    centred = values - (values * legal).sum(1, keepdim=True) / legal.sum(1, keepdim=True)
+    return ((centred - target).square() * legal).sum() / legal.sum()
+
+
+class Run:
+    """All that training changes; a checkpoint holds it whole.
+
+    Args:
+        args: How to train.
+        envs: Where to train and validate, in turn.
+    """
+
+    def __init__(self, args: Args, envs: list[gym.Env]) -> None:
+        self.args, self.envs, self.iteration, self.best = args, envs, 0, -np.inf
+        self.rng = np.random.default_rng(args.seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(args.seed)
+            self.scorer = Scorer(len(args.scores), args.hidden)
+        self.optimizer = torch.optim.AdamW(
+            self.scorer.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay
+        )
+        self.modules = {"scorer": self.scorer, "optimizer": self.optimizer}
+        self.player = LookAheadPolicy(self.scorer, args.scores)
+        self.pools: list[Pools] = [{} for _ in envs]
+        """What was met in each environment."""
+
+    @property
+    def steps(self) -> int:
+        """Steps in all environments."""
+        return self.iteration * self.args.budget
+
+    def advance(self) -> dict[str, float]:
+        """Play one episode, learn from all so far, and return the scalars of TensorBoard."""
+        turn = self.iteration % len(self.envs)
+        seed = TRAINING + 10_000 * self.args.seed + self.iteration
+        new = look_ahead(self.player, self.envs[turn], seed, self.args, self.rng)
+        old = self.pools[turn]
+        self.pools[turn] = {name: np.concatenate([old[name], new[name]]) if old else new[name] for name in new}
+        self.iteration += 1
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.args.learning_rate * (1 - 0.9 * self.iteration / self.args.iterations)
+        losses = [self._update() for _ in range(self.args.updates)]
+        return {"losses/gain_loss": float(np.mean(losses)), "charts/chosen_gain": _chosen(self.player, new)}
+
+    def validate(self) -> float:
+        """Return the mean score on the reward split over the rounds of the validation episodes."""
+        scores = [play(self.player, env, VALIDATION + i) for env in self.envs for i in range(self._episodes)]
+        return float(np.mean(scores))
+
+    def policy(self) -> dict[str, Any]:
+        """Return the weights of the policy."""
+        return {"weights": self.scorer.state_dict()}
+
+    def get_state(self) -> dict[str, Any]:
+        """Return all that ``advance`` changes besides the network."""
+        return {"rng": self.rng.bit_generator.state, "pools": self.pools}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restore a snapshot."""
+        self.rng.bit_generator.state = state["rng"]
+        self.pools = state["pools"]
+
+    @property
+    def _episodes(self) -> int:
+        return -(-self.args.validation_episodes // len(self.envs))
+
+    def _update(self) -> float:
+        """Take one step of AdamW on pools of one environment."""
+        met = [pools for pools in self.pools if pools]
+        pools = met[self.rng.integers(len(met))]
+        rows = self.rng.integers(len(pools["state"]), size=self.args.batch)
+        value = loss(self.scorer, {name: torch.from_numpy(array[rows]) for name, array in pools.items()})
+        self.optimizer.zero_grad()
+        value.backward()
+        self.optimizer.step()
+        return value.item()
+
+
+def _chosen(policy: LookAheadPolicy, pools: Pools) -> float:
+    """Return the mean target of what the policy would pick in some pools."""
+    names = [name for name in pools if name != "target"]
+    with torch.no_grad():
+        values = policy._scorer(**{name: torch.from_numpy(pools[name]) for name in names}).numpy()
+    best = np.where(pools["mask"] == 1, values, -np.inf).argmax(1)
+    return float(pools["target"][np.arange(len(best)), best].mean())
+
+
+def play(policy: LookAheadPolicy, env: gym.Env, seed: int) -> float:
+    """Return the mean score on the reward split over the rounds of an episode."""
+    obs, info = env.reset(seed=seed)
+    policy.reset(seed)
+    scores, over = [], False
+    while not over:
+        obs, _, over, _, info = env.step(policy.act(obs, info))
+        if info["pick"] == 0 or over:
+            scores.append(info["miou"])
+    return float(np.mean(scores))
+
+
+def make_env(env_id: str, args: Args) -> gym.Env:
+    """Make an environment of training: generated data get a new pool in every episode."""
+    fresh = {"fresh_pool": True} if env_id == "RegionSelect-v0" else {}
+    return gym.make(env_id, pool="train", budget=args.budget, scores=list(args.scores), **fresh)
+
+
+def make_run(argv: list[str]) -> Run:
+    """Make the training that a command line asks for."""
+    args = read_args(Args, argv, __doc__)
+    return Run(args, [make_env(env_id, args) for env_id in args.envs])
+
+
+if __name__ == "__main__":
+    sys.exit(command(lambda: make_run(sys.argv[1:])))
