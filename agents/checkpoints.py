@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ import torch
 
 
 def write(path: Path, entries: dict[str, Any]) -> None:
-    """Write tensors and plain values to a file that is whole or absent."""
+    """Write tensors, arrays and plain values to a file that is whole or absent."""
     buffer, temporary = io.BytesIO(), path.with_suffix(".tmp")
-    torch.save(entries, buffer)  # to a buffer: the bytes do not depend on the name of the file
+    torch.save(tensors(entries), buffer)  # to a buffer: the bytes do not depend on the name of the file
     temporary.write_bytes(buffer.getvalue())
     os.replace(temporary, path)
 
@@ -36,11 +37,16 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def tensors(tree: Any) -> Any:
-    """Replace the arrays in nested dicts and lists by tensors."""
+    """Replace the arrays in nested dicts and sequences by tensors.
+
+    Equal strings become one object: otherwise files of equal content could differ, after a restart for example.
+    """
     if isinstance(tree, dict):
-        return {name: tensors(branch) for name, branch in tree.items()}
-    if isinstance(tree, list):
-        return [tensors(branch) for branch in tree]
+        return {tensors(name): tensors(branch) for name, branch in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(tensors(branch) for branch in tree)
+    if isinstance(tree, str):
+        return sys.intern(tree)
     return torch.from_numpy(tree) if isinstance(tree, np.ndarray) else tree
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 from torch.utils.tensorboard import SummaryWriter
 
-from agents.checkpoints import arrays, read, tensors, write
+from agents.checkpoints import arrays, read, write
 from alenv.errors import unknown
 from alenv.segmenters.threads import torch_threads
 
@@ -93,7 +93,7 @@ def save(run: Run) -> None:
     """Write the checkpoint."""
     modules = {name: module.state_dict() for name, module in run.modules.items()}
     state = {"iteration": run.iteration, "best": run.best, **run.get_state()}
-    write(run.args.out / "checkpoint.pt", {"args": plain(run.args), "modules": modules, "state": tensors(state)})
+    write(run.args.out / "checkpoint.pt", {"args": plain(run.args), "modules": modules, "state": state})
 
 
 def _load(run: Run) -> None:
@@ -147,6 +147,7 @@ def read_args(kind: type[Arguments], argv: list[str], description: str | None) -
     known = [field.name for field in fields(kind) if field.name not in ("out", "config")]  # type: ignore[arg-type]
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
+        table = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"{path}: {error}") from None
     for name in table:
