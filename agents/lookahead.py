@@ -57,9 +57,9 @@ class Args:
     """whether a gain counts what this round's picks will have taught; otherwise all are taken at its start"""
     seed: int = 0
     """of episodes, weights, exploration and batches"""
-    iterations: int = 100
+    iterations: int = 40
     """training episodes; each is followed by updates on all pools so far"""
-    updates: int = 200
+    updates: int = 60
     """after an episode"""
     batch: int = 64
     """pools of an update"""
