@@ -54,6 +54,7 @@ class Episode:
         seed: Seed of ``reset``.
         actions: The actions.
         rewards: The reward of each.
+        picked: The region of each: image, y, x; -1 where it was illegal.
         curve: One entry for the start and for the end of every round: ``regions``, ``pixels``, ``clicks``, ``images``
             bought so far; ``miou`` and ``class_iou`` (points; None for a class that does not occur) by split.
         labels_given: Pixels labelled outside the budget.
@@ -68,6 +69,7 @@ class Episode:
     seed: int
     actions: list[int]
     rewards: list[float]
+    picked: list[list[int]]
     curve: dict[str, Any]
     labels_given: int
     seconds: dict[str, float]
@@ -161,6 +163,7 @@ def _run(
     timed("evaluator", curve.add, env, info)
     actions: list[int] = []
     rewards: list[float] = []
+    picked: list[list[int]] = []
     terminated = False
     while not terminated:
         action = int(timed("policy", policy.act, obs, info))
@@ -168,6 +171,7 @@ def _run(
         obs, reward, terminated, _, info = timed("env", env.step, action)
         actions.append(action)
         rewards.append(reward)
+        picked.append(info["picked"].tolist())
         if info["round"] > rounds:
             timed("evaluator", curve.add, env, info)
     return Episode(
@@ -178,6 +182,7 @@ def _run(
         seed=seed,
         actions=actions,
         rewards=rewards,
+        picked=picked,
         curve=curve.points,
         labels_given=int(info["labels_given"]),
         seconds=seconds,

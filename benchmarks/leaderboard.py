@@ -25,7 +25,8 @@ from benchmarks.suite import Suite, read_suite, with_policies
 GIB_PER_JOB = 2
 
 
-def _default_jobs() -> int:
+def default_jobs() -> int:
+    """Return how many episodes fit: one for each core, as memory allows."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
     fitting = memory // (GIB_PER_JOB * 2**30) or 1
     return int(min(joblib.cpu_count(), fitting))
@@ -39,7 +40,7 @@ class Args:
     """suite file, such as configs/suites/quick.toml"""
     out: Path | None = None
     """folder of episodes and report (default: results/<name of the suite>)"""
-    jobs: int = field(default_factory=_default_jobs)
+    jobs: int = field(default_factory=default_jobs)
     """episodes at the same time, one thread each (default: the cores, as memory allows)"""
     policy: tuple[str, ...] = ()
     """more policies: package.module:Class, the name of a heuristic, or a trained agent, misical:runs/misical/best.pt"""

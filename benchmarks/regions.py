@@ -48,7 +48,12 @@ def episode_path(suite: Suite, policy: str, seed: int, out: Path) -> Path:
     """Where an episode lies; whatever changes the episode changes the name."""
     what = [suite.env, suite.kwargs, policy, seed, suite.splits, code_digest(), source(policy, suite.env)]
     key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
-    return out / "episodes" / policy.replace(":", ".").replace("/", "_") / f"{seed}-{key}.json"
+    return out / "episodes" / folder(policy) / f"{seed}-{key}.json"
+
+
+def folder(policy: str) -> str:
+    """Name of the folder of a policy, which may be ``agent:path``."""
+    return policy.replace(":", ".").replace("/", "_")
 
 
 def read_finished(suite: Suite, out: Path) -> Finished:
@@ -58,7 +63,7 @@ def read_finished(suite: Suite, out: Path) -> Finished:
         for seed in suite.seeds:
             path = episode_path(suite, policy, seed, out)
             try:
-                finished.episodes[policy][seed] = _read_episode(path, suite)
+                finished.episodes[policy][seed] = read_episode(path, suite)
             except FileNotFoundError:
                 finished.missing.append(Task(policy, seed, path))
             except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -67,7 +72,13 @@ def read_finished(suite: Suite, out: Path) -> Finished:
     return finished
 
 
-def _read_episode(path: Path, suite: Suite) -> Episode:
+def read_episode(path: Path, suite: Suite) -> Episode:
+    """Read a finished episode.
+
+    Raises:
+        FileNotFoundError: If there is none yet.
+        ValueError: If the file is damaged; damage may also show as TypeError, KeyError or AttributeError.
+    """
     episode = Episode.from_json(path.read_text(encoding="utf-8"))
     points = len(episode.curve["regions"])
     if any(len(episode.curve["miou"][split]) != points for split in suite.splits):

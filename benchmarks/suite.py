@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gymnasium
 from gymnasium.envs.registration import load_env_creator
@@ -17,6 +17,7 @@ from agents.policy import make_policy, mines
 from alenv.errors import unknown
 
 SPLITS = ("reward", "holdout", "test")
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,21 @@ def read_suite(path: Path) -> Suite:
     Raises:
         ValueError: one line that names the file, the value, what is wrong with it and what to do.
     """
+    return read(path, parse)
+
+
+def read(path: Path, parse: Callable[[str, dict[str, Any]], Content]) -> Content:
+    """Read a TOML file.
+
+    Args:
+        path: The file.
+        parse: Makes something of the file's name and table.
+
+    Raises:
+        ValueError: one line that names the file, the value, what is wrong with it and what to do.
+    """
     try:
-        return _parse(path.stem, tomllib.loads(path.read_text(encoding="utf-8")))
+        return parse(path.stem, tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ValueError(f"{path}: there is no such file; {_files_beside(path)}") from None
     except OSError as error:
@@ -64,7 +78,12 @@ def _files_beside(path: Path) -> str:
     return f"found beside it: {', '.join(found)}" if found else f"no suite lies in {path.parent}"
 
 
-def _parse(name: str, table: dict[str, Any]) -> Suite:
+def parse(name: str, table: dict[str, Any]) -> Suite:
+    """Make a suite of its name and table.
+
+    Raises:
+        ValueError: for the first value that is wrong.
+    """
     known = [field.name for field in fields(Suite) if field.name != "name"]
     for key in table:
         _check_known(key, known, "key")

@@ -27,6 +27,7 @@ def make_episode(policy, seed, curve, *, cost=COST, oracle=False, alenv="0.1.0")
         seed=seed,
         actions=[0] * cost[-1],
         rewards=[0.0] * cost[-1],
+        picked=[[0, 0, 0]] * cost[-1],
         curve={
             **{unit: list(cost) for unit in ("regions", "pixels", "clicks", "images")},
             "miou": {"holdout": curve, "test": [v - 5 for v in curve]},

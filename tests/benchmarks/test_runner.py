@@ -31,6 +31,7 @@ def make_episode(policy, env_id, kwargs, seed):
         seed=seed,
         actions=[0, 1, 2, 3],
         rewards=[0.0, 1.0, 0.0, 1.0],
+        picked=[[0, 0, 0]] * 4,
         curve={
             **{unit: [0, 2, 4] for unit in ("regions", "pixels", "clicks", "images")},
             "miou": points,

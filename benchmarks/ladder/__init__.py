@@ -1,0 +1,1 @@
+"""How far low rungs of fidelity predict high ones: ``python -m benchmarks.ladder``."""
