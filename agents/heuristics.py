@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.policy import Info, Observation, Policy, channels
+from alenv.acquisition.scores import EXPONENTS
 
 
 class Random:
@@ -87,6 +89,18 @@ class ClassBalancedEntropy(Greedy):
     """
 
     name, scores = "class_balanced_entropy", ("class_balanced_entropy",)
+
+
+class BalancedBy(ClassBalancedEntropy):
+    """Class-balanced entropy with another exponent of the label frequency; 1 stands in the literature beside 1/2.
+
+    Args:
+        exponent: One of ``EXPONENTS``.
+    """
+
+    def __init__(self, exponent: float) -> None:
+        self.name = f"{ClassBalancedEntropy.name}_{exponent}"
+        self.scores = (self.name,)
 
 
 class Bald(Greedy):
@@ -206,11 +220,11 @@ class Cbda(CbdaBalance):
 
 
 class _LookAheadEnv(Protocol):
-    def candidate_gains(self) -> NDArray[np.float64]: ...
+    def candidate_gains(self, live: bool = ...) -> NDArray[np.float64]: ...
 
 
 class LookAhead:
-    """Oracle: the candidate whose true label gains most on the reward split, one step ahead.
+    """Oracle: the candidate whose true label gains most on the reward split, one step ahead, as the round started.
 
     Exact for the ``lda`` head; for ``linear`` the gain is its first-order estimate. It knows labels that were not
     bought, so it bounds what a myopic policy could learn, and it is ranked apart.
@@ -219,6 +233,8 @@ class LookAhead:
     name = "look_ahead"
     scores: tuple[str, ...] = ()
     oracle = True
+    live = False
+    """Whether this round's picks count as labelled already."""
 
     def attach(self, env: _LookAheadEnv) -> None:
         """Take the environment from the evaluator."""
@@ -229,7 +245,13 @@ class LookAhead:
 
     def act(self, obs: Observation, info: Info) -> int:
         """Pick the largest gain."""
-        return _best(self._env.candidate_gains(), obs["action_mask"])
+        return _best(self._env.candidate_gains(live=self.live), obs["action_mask"])
+
+
+class LiveLookAhead(LookAhead):
+    """Oracle: look-ahead that knows what this round's picks will teach, so that it repeats nothing. Far slower."""
+
+    name, live = "live_look_ahead", True
 
 
 def _best(values: NDArray, mask: NDArray) -> int:
@@ -254,5 +276,7 @@ _ALL: tuple[Callable[[], Policy], ...] = (
     DealScore,
     DealEntropy,
     LookAhead,
+    LiveLookAhead,
 )
-POLICIES: dict[str, Callable[[], Policy]] = {make().name: make for make in _ALL}
+_BALANCED: tuple[Callable[[], Policy], ...] = tuple(partial(BalancedBy, exponent) for exponent in EXPONENTS)
+POLICIES: dict[str, Callable[[], Policy]] = {make().name: make for make in (*_ALL, *_BALANCED)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from alenv.acquisition.difficulty import difficulty_levels, level_entropy
 from alenv.acquisition.impurity import cbda, ripu
 from alenv.acquisition.uncertainty import class_balanced_entropy, entropy, least_confidence, margin
 
+EXPONENTS = (0.25, 0.75, 1.0)
+"""Of the class weights, besides the usual 1/2."""
 LEVELS = 8
 """Levels of the difficulty entropy: those of DEAL on CamVid."""
 
@@ -69,6 +72,12 @@ SCORES: dict[str, Score] = {
     "margin": Score(margin, ("probs",), lambda c: 1),
     "least_confidence": Score(least_confidence, ("probs",), lambda c: 1 - 1 / c),
     "class_balanced_entropy": Score(class_balanced_entropy, ("probs", "class_counts"), _log),
+    **{
+        f"class_balanced_entropy_{exponent}": Score(
+            partial(class_balanced_entropy, exponent=exponent), ("probs", "class_counts"), _log
+        )
+        for exponent in EXPONENTS
+    },
     "predicted_class": Score(lambda probs: probs, ("probs",), lambda c: c - 1, reduce=_commonest),
     "bald": Score(MonteCarloMoments.bald, ("moments",), _log),
     "balent": Score(MonteCarloMoments.balent_rank, ("moments",), lambda c: 1, low=-1),

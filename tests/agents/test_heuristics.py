@@ -111,3 +111,14 @@ def test_channels_of_the_suite_do_not_displace_those_of_the_policy():
 
 
 EXTRA = {"scores": ["predicted_class", "entropy"]}
+
+
+def test_live_look_ahead_asks_for_live_gains():
+    class Env:
+        def candidate_gains(self, live=False):
+            return np.array([0.0, 1.0, 2.0] if live else [2.0, 1.0, 0.0])
+
+    for name, best in (("look_ahead", 0), ("live_look_ahead", 2)):
+        policy = started(POLICIES[name]())
+        policy.attach(Env())
+        assert policy.act(observation([[0]] * 3), {}) == best

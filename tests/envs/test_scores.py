@@ -46,11 +46,12 @@ def test_plain_channels_are_the_mean_of_the_map(started, name):
     np.testing.assert_allclose(channel(obs, name), maps.mean((1, 2)), rtol=1e-4, atol=1e-6)
 
 
-def test_balanced_channel_has_the_labels_so_far(started):
+@pytest.mark.parametrize(("name", "exponent"), [("", 0.5), ("_0.25", 0.25), ("_0.75", 0.75), ("_1.0", 1.0)])
+def test_balanced_channels_have_the_labels_so_far(started, name, exponent):
     env, obs = started
     probs = env._campaign.learner.predict(shown(env)).probs
-    expected = acquisition.class_balanced_entropy(probs, env._campaign.class_pixels).mean((1, 2))
-    np.testing.assert_allclose(channel(obs, "class_balanced_entropy"), expected, rtol=1e-4)
+    expected = acquisition.class_balanced_entropy(probs, env._campaign.class_pixels, exponent).mean((1, 2))
+    np.testing.assert_allclose(channel(obs, f"class_balanced_entropy{name}"), expected, rtol=1e-4)
 
 
 def test_monte_carlo_channels_come_from_one_set_of_keyed_passes(started):
