@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,18 @@ import torch
 def write(path: Path, entries: dict[str, Any]) -> None:
     """Write tensors and plain values to a file that is whole or absent."""
     buffer, temporary = io.BytesIO(), path.with_suffix(".tmp")
-    torch.save(entries, buffer)  # to a buffer: the bytes do not depend on the name of the file
+    torch.save(_interned(entries), buffer)  # to a buffer: the bytes do not depend on the name of the file
     temporary.write_bytes(buffer.getvalue())
     os.replace(temporary, path)
+
+
+def _interned(tree: Any) -> Any:
+    """Make equal strings one: pickle writes an object once, so the bytes would tell strings that were read apart."""
+    if type(tree) is dict:
+        return {_interned(name): _interned(branch) for name, branch in tree.items()}
+    if type(tree) in (list, tuple):
+        return type(tree)(_interned(branch) for branch in tree)
+    return sys.intern(tree) if isinstance(tree, str) else tree
 
 
 def read(path: Path) -> dict[str, Any]:

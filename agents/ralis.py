@@ -213,12 +213,12 @@ def joint(obs: Observation, observation: str) -> Observation:
     """Return what the network sees: the channels beside the features, and nothing of this round's other picks.
 
     A round is one action, so ``JointPools`` shows neither how many picks were made nor what they were. An environment
-    that is played pick by pick does, and the network has never seen values there.
+    that is played pick by pick does, where the network has seen no such values. The share of rounds tells the time.
     """
     parts = [obs[name] for name in ("candidates", "scores") if name in obs]
     candidates, state = np.concatenate(parts, -1), obs["state"]
     if observation == "compact":
-        state = np.where(np.arange(len(state)) == 2, np.float32(0), state)
+        state = np.where(np.isin(np.arange(len(state)), (0, 2)), np.float32(0), state)  # shares of budget and picks
         candidates[..., obs["candidates"].shape[-1] - 1] = 0
     return {"candidates": candidates, "state": state, "action_mask": obs["action_mask"]}
 
