@@ -298,6 +298,8 @@ def legal(q: Tensor, mask: Tensor) -> Tensor:
 
 def td_target(online: QNetwork, target: QNetwork, batch: dict[str, Tensor]) -> Tensor:
     """Return what Q should be: the online network picks from the next pool, the target network rates the pick."""
+    if not batch["discount"].any():
+        return batch["reward"]
     with torch.no_grad():
         following = [batch[f"next_{name}"] for name in OBSERVED]
         best = legal(online(*following), batch["next_action_mask"]).argmax(1, keepdim=True)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from agents import ralis
 from agents.policy import evaluate, make_policy
-from agents.ralis import Args, Replay, Run, exploration, greedy, joint, load_policy, make_network, make_run, td_target
+from agents.ralis import Args, Replay, Run, exploration, joint, load_policy, make_network, make_run, td_target
 from agents.training import read_args, train
 from alenv.wrappers import JointPools
 from benchmarks.runner import source
@@ -390,11 +390,3 @@ def test_arguments_that_cannot_be_trained_are_refused():
 def test_the_shipped_configs_are_read(name):
     args = read_args(Args, ["--config", f"configs/agents/ralis_{name}.toml"], "")
     assert args.iterations == (2000 if name == "camvid" else 1000)
-
-
-def test_absent_pools_get_a_choice_that_is_passed_over():
-    network, _ = network_of(22, (25,), observation="compact")
-    candidates, state, mask = pools(22, (25,))
-    mask[2] = 0
-    obs = {"candidates": candidates.numpy(), "state": state[0].numpy(), "action_mask": mask.numpy()}
-    assert greedy(network, obs)[2] == 0
