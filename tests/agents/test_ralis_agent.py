@@ -390,3 +390,14 @@ def test_arguments_that_cannot_be_trained_are_refused():
 def test_the_shipped_configs_are_read(name):
     args = read_args(Args, ["--config", f"configs/agents/ralis_{name}.toml"], "")
     assert args.iterations == (2000 if name == "camvid" else 1000)
+
+
+def test_greed_is_legal():
+    network, _ = network_of(22, (25,), observation="compact")
+    candidates, state, mask = pools(22, (25,), count=40)
+    with torch.no_grad():
+        values = network(candidates, state[:1], mask).numpy()
+    obs = {"candidates": candidates.numpy(), "state": state[0].numpy(), "action_mask": mask.numpy()}
+    expected = np.where(obs["action_mask"] == 1, values, -np.inf).argmax(1)
+    assert (ralis.greedy(network, obs) == expected).all()
+    assert (values.argmax(1) != expected).any()
