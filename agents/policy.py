@@ -126,7 +126,8 @@ def evaluate(
     """Run a policy, one episode per seed.
 
     Args:
-        policy: The policy; its channels are added to the environment's ``scores``.
+        policy: The policy; its channels are added to the environment's ``scores``, and its ``observation``, if it has
+            this attribute, is the environment's where ``kwargs`` does not name another.
         env_id: A RegionSelect id.
         kwargs: Arguments of the environment.
         seeds: Equal seeds give every policy the same initial labels and candidates.
@@ -135,8 +136,7 @@ def evaluate(
     Yields:
         The finished episodes.
     """
-    scores = dict.fromkeys([*policy.scores, *kwargs.get("scores", ())])  # its own are the first columns
-    env = gym.make(env_id, **{**kwargs, "scores": list(scores)}) if scores else gym.make(env_id, **kwargs)
+    env = gym.make(env_id, **_shown(policy, kwargs))
     if policy.oracle:
         policy.attach(env.unwrapped)  # type: ignore[attr-defined]
     try:
@@ -144,6 +144,13 @@ def evaluate(
             yield _run(policy, env, env_id, kwargs, seed, splits)
     finally:
         env.close()
+
+
+def _shown(policy: Policy, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the environment's arguments with what the policy must see; none of it changes what can be picked."""
+    scores = list(dict.fromkeys([*policy.scores, *kwargs.get("scores", ())]))  # its own are the first columns
+    observation = {"observation": policy.observation} if hasattr(policy, "observation") else {}
+    return {**observation, **kwargs, **({"scores": scores} if scores else {})}
 
 
 def _run(
@@ -206,7 +213,7 @@ def channels(obs: Observation, policy: Policy) -> NDArray[np.float32]:
     return given[:, :wanted]
 
 
-AGENTS = ("lookahead", "misical")
+AGENTS = ("lookahead", "misical", "ralis")
 """Modules of this package with a function ``load_policy(path)``."""
 
 

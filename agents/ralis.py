@@ -1,0 +1,510 @@
+"""RALIS: a double DQN over regions to label (Casanova et al., ICLR 2020), in one file, with options beyond the paper.
+
+One network rates the candidates of one pool; a round picks one from each of K pools (``alenv.wrappers.JointPools``),
+and every pool gives a transition of its own. The defaults are the paper's. It learns on the pool ``train``, and the
+best of its versions in validation episodes, on this pool too but with seeds it never trained on, is kept.
+
+    python -m agents.ralis --config configs/agents/ralis_scenes_pick.toml --out runs/ralis
+    python -m benchmarks.leaderboard --suite configs/suites/quick.toml --policy ralis:runs/ralis/best.pt
+
+Training can be killed at any moment; the same command goes on, and on a CPU the result is the same bit for bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import gymnasium as gym
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import alenv  # noqa: F401  registers the ids
+from agents.checkpoints import read
+from agents.policy import Info, Observation, channels
+from agents.training import command, read_args
+from alenv.ralis import BINS
+from alenv.wrappers import JointPools
+
+OBSERVED = ("candidates", "state", "action_mask")
+TRAINING, VALIDATION = 1_000_000, 2_000_000
+"""First seeds of training, by ten thousands for every ``seed``, and of validation."""
+WIDTH = 128
+"""Length of what the two branches make of a candidate and of the state."""
+
+
+@dataclass(frozen=True)
+class Args:
+    """Train a RALIS agent for RegionSelect; the defaults are those of the paper on CamVid."""
+
+    out: Path = Path("runs/ralis")
+    """folder of checkpoint.pt, best.pt and TensorBoard events"""
+    config: Path | None = None
+    """TOML file of these arguments; flags override it"""
+    env: str = "RegionSelect-v0"
+    """id of a RegionSelect environment"""
+    budget: int = 240
+    """regions bought in an episode"""
+    picks: int = 24
+    """pools of a round, K"""
+    candidates: int = 20
+    """candidates in a pool, N"""
+    fresh_pool: bool = False
+    """whether every training episode labels newly generated drives (scenes only); validation keeps the pool `train`"""
+    observation: Literal["ralis", "compact"] = "ralis"
+    """features of candidates and state; only those of the paper have divergences, and so the similarity gate"""
+    scores: tuple[str, ...] = ()
+    """acquisition channels added to the features of a candidate, each standardised over its pool"""
+    credit: Literal["shared", "pick"] = "shared"
+    """reward of a pick: the round's, as in the paper, or K times what the round's gain would lose without this pick"""
+    seed: int = 0
+    """of episodes, weights, exploration and replay"""
+    episodes: int = 100
+    """played while training"""
+    gamma: float = 0.999
+    """discount; 0 learns the immediate reward"""
+    n_step: int = 1
+    """rounds of rewards before the target network is asked"""
+    norm: Literal["batch", "layer"] = "batch"
+    """normalisation before every layer; `layer` leaves the network's inputs as they are"""
+    dueling: bool = False
+    """whether the value of the state is learned apart from the advantages of the candidates"""
+    replay: int = 600
+    """transitions remembered, one for every pool of a round"""
+    batch: int = 16
+    """transitions of an update"""
+    updates: int = 1
+    """updates after every round"""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """SGD with momentum 0.95, or AdamW"""
+    learning_rate: float = 1e-3
+    """of the optimiser, at the start"""
+    rate_decay: float = 0.97
+    """factor of the learning rate from one round to the next"""
+    weight_decay: float = 1e-3
+    """of the optimiser"""
+    target_every: int = 5
+    """rounds between copies of the online network to the target network"""
+    epsilon: float = 0.05
+    """share of random rounds in the end"""
+    epsilon_start: float = 0.9
+    """share of random rounds at the start"""
+    epsilon_rounds: float = 10.0
+    """rounds in which the difference of the two falls to 1/e"""
+    validate_every: int = 100
+    """rounds between validations"""
+    validation_episodes: int = 8
+    """episodes of a validation, always the same"""
+    save_every: int = 10
+    """rounds between checkpoints"""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained."""
+        enough = (self.n_step + 1) * self.picks + self.batch
+        if self.n_step < 1 or self.replay < enough:
+            raise ValueError(
+                f"n_step={self.n_step}, replay={self.replay}: an update needs a batch of {self.batch} and the n_step "
+                f"rounds of {self.picks} picks that followed; use n_step >= 1 and replay >= {enough}"
+            )
+
+    @property
+    def iterations(self) -> int:
+        """Rounds of all episodes."""
+        return self.episodes * math.ceil(self.budget / self.picks)
+
+
+class QNetwork(nn.Module):
+    """Q-values of the candidates of one pool: what a candidate shows, what the state shows, and a similarity gate.
+
+    The output permutes with the candidates, of which there can be any number. Where the observation is ``compact``,
+    there is no gate, the state is a vector, and candidates enter as they are and standardised over the legal ones.
+
+    Args:
+        candidate: Features of a candidate, channels included.
+        state: Shape of the state: (regions, features) or (features,).
+        args: ``observation``, ``scores``, ``norm`` and ``dueling``.
+    """
+
+    def __init__(self, candidate: int, state: Sequence[int], args: Args) -> None:
+        super().__init__()
+        self._compact, self._dueling = args.observation == "compact", args.dueling
+        gated, relative = (0, candidate) if self._compact else (2 * BINS, len(args.scores))
+        self._parts = candidate - gated - len(args.scores), gated, len(args.scores)
+        norm = args.norm
+        self.region = nn.Sequential(_layer(state[-1], 256, norm, inputs=True), _layer(256, 128, norm))
+        if len(state) == 2:
+            self.region.append(_layer(128, 1, norm))
+        self.state = _layer(state[0] if len(state) == 2 else 128, WIDTH, norm)
+        self.action = nn.Sequential(
+            _layer(self._parts[0] + relative, 512, norm, inputs=True), _layer(512, 256, norm), _layer(256, WIDTH, norm)
+        )
+        self.head = _layer(2 * WIDTH, 1, norm)
+        self.gate = nn.Sequential(_layer(gated, 1, norm, inputs=True), nn.Sigmoid()) if gated else None
+        self.value = _layer(WIDTH, 1, norm) if args.dueling else None
+
+    def forward(self, candidates: Tensor, state: Tensor, mask: Tensor) -> Tensor:
+        """Return Q-values.
+
+        Args:
+            candidates: (B, N, F), pools.
+            state: (B, ...), or (1, ...) where all pools have one state.
+            mask: (B, N), 1 where a candidate is legal.
+
+        Returns:
+            (B, N).
+        """
+        own, divergences, scores = candidates.split(self._parts, 2)
+        relative = standardise(torch.cat([own, scores], 2) if self._compact else scores, mask)
+        seen = self.state(self.region(state).flatten(1))[:, None].expand(*candidates.shape[:2], -1)
+        q = self.head(torch.cat([self.action(torch.cat([own, relative], 2)), seen], 2))[..., 0]
+        if self.gate is not None:
+            q = self.gate(divergences)[..., 0] * q
+        if self.value is not None:
+            q = self.value(seen)[..., 0] + q - _mean(q[..., None], mask)[..., 0]
+        return q
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation of the last axis, whatever comes before it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (..., F)."""
+        return super().forward(x.flatten(0, -2)).view_as(x)
+
+
+def _layer(width: int, outputs: int, norm: str, inputs: bool = False) -> nn.Sequential:
+    """Norm, ReLU and a linear map; layer norm and ReLU would lose what is in inputs, so there they are left out."""
+    linear = nn.Linear(width, outputs)
+    if norm == "batch":
+        return nn.Sequential(BatchNorm(width), nn.ReLU(), linear)
+    return nn.Sequential(linear) if inputs else nn.Sequential(nn.LayerNorm(width), nn.ReLU(), linear)
+
+
+def standardise(x: Tensor, mask: Tensor) -> Tensor:
+    """Shift and scale features (B, N, F) to mean 0 and deviation 1 over the legal candidates of each pool."""
+    centred = x - _mean(x, mask)
+    return centred / (_mean(centred.square(), mask).sqrt() + 1e-4)
+
+
+def _mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean (B, 1, F) over legal candidates."""
+    weight = mask[..., None].to(x.dtype)
+    return (x * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)
+
+
+def make_network(candidate: int, state: Sequence[int], args: Args) -> QNetwork:
+    """Make a network with the weights of ``args.seed``, in evaluation mode; torch's random state stays as it is."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(args.seed)
+        return QNetwork(candidate, state, args).eval()
+
+
+def joint(obs: Observation, observation: str) -> Observation:
+    """Return what the network sees: the channels beside the features, and nothing of this round's other picks.
+
+    A round is one action, so ``JointPools`` shows neither how many picks were made nor what they were. An environment
+    that is played pick by pick does, where the network has seen no such values. The share of rounds tells the time.
+    """
+    parts = [obs[name] for name in ("candidates", "scores") if name in obs]
+    candidates, state = np.concatenate(parts, -1), obs["state"]
+    if observation == "compact":
+        state = np.where(np.isin(np.arange(len(state)), (0, 2)), np.float32(0), state)  # shares of budget and picks
+        candidates[..., obs["candidates"].shape[-1] - 1] = 0
+    return {"candidates": candidates, "state": state, "action_mask": obs["action_mask"]}
+
+
+class Replay:
+    """The last rounds: a state, K pools, and what became of a pick from each; a transition is a round and a pool.
+
+    The next row holds what followed, so that nothing is kept twice, and features, in [0, 1], are kept in half
+    precision. After the end of an episode the next row is the start of another one, which is right because nothing
+    after an end counts, and environments here never truncate.
+    """
+
+    def __init__(self, rows: int, obs: Observation) -> None:
+        pools = len(obs["candidates"])
+        parts = {"candidates": np.float16, "state": np.float16, "action_mask": np.int8}
+        self._arrays: dict[str, NDArray] = {name: np.zeros((rows, *obs[name].shape), t) for name, t in parts.items()}
+        for name, dtype in (("action", np.int64), ("reward", np.float32), ("there", np.float32)):
+            self._arrays[name] = np.zeros((rows, pools), dtype)
+        self._arrays["over"] = np.zeros(rows, np.float32)
+        self._rows, self._count = rows, 0
+
+    def add(self, obs: Observation, action: NDArray, reward: NDArray, over: bool) -> None:
+        """Remember a round: choices and rewards (K,); those of pools without a legal candidate do not count."""
+        there = obs["action_mask"].any(-1)
+        new = {**obs, "action": action, "reward": reward * there, "there": there, "over": over}
+        for name, array in new.items():
+            self._arrays[name][self._count % self._rows] = array
+        self._count += 1
+
+    def pairs(self, n_step: int) -> NDArray[np.int64]:
+        """Return the rows and pools (2, transitions) that can be learned from: rounds that n_step others followed."""
+        kept = min(self._count, self._rows)
+        rows = (self._count - kept + np.arange(max(kept - n_step, 0))) % self._rows
+        round_, pool = np.nonzero(self._arrays["there"][rows])
+        return np.stack([rows[round_], pool])
+
+    def sample(self, batch: int, gamma: float, n_step: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Draw transitions without replacement.
+
+        Returns:
+            What is in the arrays by name, of what followed with ``next_``, and two of shape (batch,): ``reward``, the
+            discounted sum of n_step rounds, and ``discount``, what the value of what followed counts: 0 at the end.
+        """
+        pairs = self.pairs(n_step)
+        row, pool = pairs[:, rng.choice(pairs.shape[1], batch, replace=False)]
+        reward, alive, after = np.zeros(batch, np.float32), np.ones(batch, np.float32), row
+        for step in range(n_step):
+            reward += alive * np.float32(gamma**step) * self._arrays["reward"][after, pool]
+            alive = alive * (1 - self._arrays["over"][after])
+            after = (after + 1) % self._rows
+        discount = np.float32(gamma**n_step) * alive * self._arrays["there"][after, pool]
+        drawn = {"action": self._arrays["action"][row, pool], "reward": reward, "discount": discount}
+        drawn |= self._seen(row, pool) | {f"next_{name}": a for name, a in self._seen(after, pool).items()}
+        return {name: torch.from_numpy(array) for name, array in drawn.items()}
+
+    def _seen(self, row: NDArray, pool: NDArray) -> dict[str, NDArray]:
+        a = self._arrays
+        seen = {"candidates": a["candidates"][row, pool], "state": a["state"][row]}
+        return {name: x.astype(np.float32) for name, x in seen.items()} | {"action_mask": a["action_mask"][row, pool]}
+
+    def get_state(self) -> dict[str, Any]:
+        """Return all that is remembered."""
+        kept = min(self._count, self._rows)
+        return {"count": self._count, **{name: array[:kept] for name, array in self._arrays.items()}}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restore a snapshot."""
+        self._count = state["count"]
+        for name, array in self._arrays.items():
+            array[: len(state[name])] = state[name]
+
+
+def legal(q: Tensor, mask: Tensor) -> Tensor:
+    """Return Q-values with minus infinity for masked candidates."""
+    return q.masked_fill(mask == 0, -torch.inf)
+
+
+def td_target(online: QNetwork, target: QNetwork, batch: dict[str, Tensor]) -> Tensor:
+    """Return what Q should be: the online network picks from the next pool, the target network rates the pick."""
+    if not batch["discount"].any():
+        return batch["reward"]
+    with torch.no_grad():
+        following = [batch[f"next_{name}"] for name in OBSERVED]
+        best = legal(online(*following), batch["next_action_mask"]).argmax(1, keepdim=True)
+        return batch["reward"] + batch["discount"] * target(*following).gather(1, best)[:, 0]
+
+
+def greedy(network: QNetwork, obs: Observation) -> NDArray[np.int64]:
+    """Return the best legal candidate of every pool, (K,); 0 where there is none."""
+    candidates, state, mask = (torch.from_numpy(obs[name]) for name in OBSERVED)
+    with torch.no_grad():
+        return legal(network(candidates, state[None], mask), mask).argmax(1).numpy()
+
+
+def uniform(obs: Observation, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return any legal candidate of every pool, (K,)."""
+    mask = obs["action_mask"]
+    return np.where(mask == 1, rng.random(mask.shape), -1).argmax(1)
+
+
+def exploration(args: Args, rounds: int) -> float:
+    """Return the probability that a whole round is random."""
+    return args.epsilon + (args.epsilon_start - args.epsilon) * math.exp(-rounds / args.epsilon_rounds)
+
+
+class Run:
+    """All that training changes; a checkpoint holds it whole.
+
+    Args:
+        args: How to train.
+        env: Where to train: as ``JointPools``, with ``get_state`` and ``set_state`` behind ``unwrapped``.
+        validation: Where versions of the policy are compared.
+    """
+
+    def __init__(self, args: Args, env: Any, validation: Any) -> None:
+        self.args, self.env, self._validation = args, env, validation
+        self.iteration, self.episode, self.best = 0, -1, -np.inf
+        self.rng = np.random.default_rng(args.seed)
+        self._begin()
+        self.replay = Replay(args.replay // args.picks, self.obs)
+        self.sizes = [self.obs["candidates"].shape[2], *self.obs["state"].shape]
+        self.online = make_network(self.sizes[0], self.sizes[1:], args)
+        self.target = copy.deepcopy(self.online)
+        self.optimizer = _optimizer(args, self.online)
+        self.modules = {"online": self.online, "target": self.target, "optimizer": self.optimizer}
+
+    @property
+    def steps(self) -> int:
+        """Rounds so far."""
+        return self.iteration
+
+    def _begin(self) -> None:
+        """Start the next episode."""
+        self.episode, self.score = self.episode + 1, 0.0
+        obs, _ = self.env.reset(seed=TRAINING + 10_000 * self.args.seed + self.episode)
+        self.obs = joint(obs, self.args.observation)
+
+    def advance(self) -> dict[str, float]:
+        """Play a round, learn, and return the scalars of TensorBoard."""
+        epsilon = exploration(self.args, self.iteration)
+        explore = self.rng.random() < epsilon
+        action = uniform(self.obs, self.rng) if explore else greedy(self.online, self.obs)
+        obs, reward, over, _, info = self.env.step(action)
+        self.replay.add(self.obs, action, credit(self.args, float(reward), info), over)
+        self.obs, self.iteration, self.score = (
+            joint(obs, self.args.observation),
+            self.iteration + 1,
+            self.score + reward,
+        )
+        scalars = {"charts/epsilon": epsilon}
+        if over:
+            scalars["charts/episodic_return"] = float(self.score)
+            self._begin()
+        return scalars | self._learn()
+
+    def _learn(self) -> dict[str, float]:
+        """Update, and copy the network from time to time."""
+        scalars: dict[str, float] = {}
+        if self.replay.pairs(self.args.n_step).shape[1] >= self.args.batch:
+            for _ in range(self.args.updates):
+                scalars = self._update()
+        if self.iteration % self.args.target_every == 0:
+            self.target.load_state_dict(self.online.state_dict())
+        return scalars
+
+    def _update(self) -> dict[str, float]:
+        """Take one step of the optimiser."""
+        args = self.args
+        batch = self.replay.sample(args.batch, args.gamma, args.n_step, self.rng)
+        goal = td_target(self.online, self.target, batch)
+        self.online.train()
+        q = self.online(*(batch[name] for name in OBSERVED)).gather(1, batch["action"][:, None])[:, 0]
+        self.online.eval()
+        loss = F.huber_loss(q, goal)
+        self.optimizer.param_groups[0]["lr"] = lr = args.learning_rate * args.rate_decay**self.iteration
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return {"losses/td_loss": loss.item(), "losses/q_values": q.mean().item(), "charts/learning_rate": lr}
+
+    def validate(self) -> float:
+        """Return the mean return of the policy in the validation episodes."""
+        seeds = range(VALIDATION, VALIDATION + self.args.validation_episodes)
+        return float(np.mean([self._play(seed) for seed in seeds]))
+
+    def _play(self, seed: int) -> float:
+        """Return the return of a greedy episode."""
+        obs, _ = self._validation.reset(seed=seed)
+        score, over = 0.0, False
+        while not over:
+            obs, reward, over, _, _ = self._validation.step(greedy(self.online, joint(obs, self.args.observation)))
+            score += float(reward)
+        return score
+
+    def policy(self) -> dict[str, Any]:
+        """Return the weights of the policy and the sizes of what it sees."""
+        return {"weights": self.online.state_dict(), "sizes": self.sizes}
+
+    def get_state(self) -> dict[str, Any]:
+        """Return all that ``advance`` changes besides the networks."""
+        counters = {"episode": self.episode, "score": float(self.score), "rng": self.rng.bit_generator.state}
+        return {**counters, "obs": self.obs, "env": self.env.unwrapped.get_state(), "replay": self.replay.get_state()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restore a snapshot."""
+        self.episode, self.score, self.obs = state["episode"], state["score"], state["obs"]
+        self.rng.bit_generator.state = state["rng"]
+        self.env.unwrapped.set_state(state["env"])
+        self.replay.set_state(state["replay"])
+
+
+def credit(args: Args, reward: float, info: Info) -> NDArray[np.float64]:
+    """Return the reward of each pick of a round, (K,), of the size of the round's reward."""
+    if args.credit == "pick":
+        return args.picks * info["pick_gains"]
+    return np.full(args.picks, reward)
+
+
+def _optimizer(args: Args, network: nn.Module) -> torch.optim.Optimizer:
+    if args.optimizer == "adam":
+        return torch.optim.AdamW(network.parameters(), args.learning_rate, weight_decay=args.weight_decay)
+    return torch.optim.SGD(network.parameters(), args.learning_rate, momentum=0.95, weight_decay=args.weight_decay)
+
+
+class Ralis:
+    """A trained agent as a policy, one pick at a time.
+
+    Args:
+        network: The network, in evaluation mode.
+        args: What it was trained with.
+        sizes: Features of a candidate, channels included, and the shape of the state.
+        digest: Tells trained agents apart, see ``benchmarks.runner.source``.
+    """
+
+    name = "ralis"
+    oracle = False
+
+    def __init__(self, network: QNetwork, args: Args, sizes: Sequence[int], digest: str = "") -> None:
+        self._network, self._args, self._sizes, self.digest = network, args, list(sizes), digest
+        self.scores, self.observation = args.scores, args.observation
+
+    def reset(self, seed: int) -> None:
+        """Nothing to forget: the features hold all."""
+
+    def act(self, obs: Observation, info: Info) -> int:
+        """Pick the legal arg-max.
+
+        Raises:
+            ValueError: If the environment shows other features than those of training.
+        """
+        shown = [obs["candidates"].shape[1] + len(self.scores), *obs["state"].shape]
+        if shown != self._sizes:
+            raise ValueError(
+                f"policy 'ralis' was trained on {self._args.env} with observation={self.observation!r}: sizes "
+                f"{self._sizes} of candidates and state, not {shown}; make the environment with "
+                f"observation={self.observation!r}, on the data and split of {self._args.env}"
+            )
+        own = {"scores": channels(obs, self)} if self.scores else {}  # others may have asked for channels too
+        seen = {name: obs[name] for name in OBSERVED} | own
+        pool = {name: x if name == "state" else x[None] for name, x in joint(seen, self.observation).items()}
+        return int(greedy(self._network, pool)[0])
+
+
+def load_policy(path: str | Path) -> Ralis:
+    """Load a policy that ``train`` kept.
+
+    Raises:
+        ValueError: If there is no such file, or it is damaged or something else.
+    """
+    saved = read(Path(path))
+    try:
+        args, sizes = Args(**saved["args"]), saved["sizes"]
+        network = make_network(sizes[0], sizes[1:], args)
+        network.load_state_dict(saved["weights"])
+    except (KeyError, TypeError, RuntimeError):
+        raise ValueError(f"{path} holds no policy; give a best.pt of `python -m agents.ralis`") from None
+    return Ralis(network, args, sizes, hashlib.sha256(Path(path).read_bytes()).hexdigest())
+
+
+def make_run(argv: list[str]) -> Run:
+    """Make the training that a command line asks for."""
+    args = read_args(Args, argv, __doc__)
+    kwargs: dict[str, Any] = {name: getattr(args, name) for name in ("budget", "picks", "candidates", "observation")}
+    kwargs |= {"scores": list(args.scores), "pool": "train"}
+    training = {"fresh_pool": args.fresh_pool, "pick_gains": args.credit == "pick"}
+    return Run(args, JointPools(gym.make(args.env, **kwargs, **training)), JointPools(gym.make(args.env, **kwargs)))
+
+
+if __name__ == "__main__":
+    sys.exit(command(lambda: make_run(sys.argv[1:]), log_every=10))
