@@ -104,6 +104,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     | `segmenter` | `"linear"` | `linear` (logistic regression), `lda` (closed form), `mlp`, or a network, see below |
     | `features` | `"filterbank"` | frozen features of `linear`, `lda` and `mlp`: this, or a torchvision backbone |
     | `weights` | `None` | of the backbone: torchvision name or file; `"random"`: a network from scratch |
+    | `recipe` | `"incremental"` | what a round trains a network on: its own regions; `"retrain"`: anew on all labels |
     | `observation` | `"compact"` | kind of features: `compact`, or `ralis`, those of the paper |
     | `scores` | `()` | acquisition channels by name, see `alenv.acquisition.SCORES` |
     | `passes` | 20 | Monte-Carlo passes of the channels that compare passes |
@@ -126,7 +127,8 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
 
     The networks `tiny` (for tests), `squeezenet_fpn`, `fpn_resnet50`, `deeplabv3_resnet50`, `deeplabv3_resnet101` and
     `deeplabv3_mobilenet_v3_large` are trained end to end: for a fixed number of steps on the first labels, cached on
-    disk, and then one epoch over each round's regions. Their predictions are pixel by pixel.
+    disk, and then, unless `recipe` says otherwise, one epoch over each round's regions. Their predictions are pixel by
+    pixel.
 
     With `region="image"` or `"pixel"` the same environment plays protocols that label whole images or single pixels. A
     labelled pixel teaches the model its feature cell's vector with one label; pixels without a label in the data cost
@@ -158,6 +160,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         segmenter: str = "linear",
         features: str = "filterbank",
         weights: str | None = None,
+        recipe: str = "incremental",
         observation: str = "compact",
         scores: tuple[str, ...] | list[str] = (),
         passes: int = 20,
@@ -453,7 +456,8 @@ def _make_learner(data: SegmentationData, grid: RegionGrid, cell: int, chosen: d
     if segmenter in arguments.NETWORKS:
         from alenv.segmenters.network_learner import NetworkLearner
 
-        return NetworkLearner(data, grid, segmenter, weights, chosen["device"], chosen["precision"])
+        how = (chosen[name] for name in ("device", "precision", "recipe"))
+        return NetworkLearner(data, grid, segmenter, weights, *how)
     from alenv.segmenters.learner import Learner
 
     return Learner(data, grid, cell, segmenter, chosen["features"], weights)

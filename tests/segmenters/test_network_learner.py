@@ -312,6 +312,8 @@ def test_out_of_memory_says_what_to_lower(fitted):
         ({"segmenter": "tiny", "device": "gpu"}, "expected 'cpu', 'cuda' or 'cuda:<number>'"),
         ({"device": "cuda"}, "computes on the CPU"),
         ({"precision": "bfloat16"}, "computes on the CPU"),
+        ({"recipe": "retrain"}, "recipe='retrain' has no effect with segmenter='linear', which is always fitted"),
+        ({"segmenter": "tiny", "recipe": "retrian"}, "unknown recipe 'retrian'; did you mean 'retrain'"),
         ({"segmenter": "fpn_resnet"}, "did you mean 'fpn_resnet50'"),
     ],
 )
@@ -336,6 +338,20 @@ def test_an_episode_with_every_kind_of_evidence(case):
             np.testing.assert_array_equal(value, results[1][0][name], err_msg=name)
         assert results[0][1] == results[1][1]
     assert results[0][2]
+
+
+@pytest.mark.parametrize("recipe", ["incremental", "retrain"])
+def test_a_recipe_trains_on_what_it_says(case, recipe, monkeypatch):
+    env = gym.make("RegionSelect-v0", segmenter="tiny", recipe=recipe, picks=2, candidates=3, budget=4).unwrapped
+    env.reset(seed=1)
+    assert env.fingerprint()["learner"]["recipe"] == recipe
+    lengths = []
+    monkeypatch.setattr(NetworkLearner, "_train_round", lambda self, regions: lengths.append(len(regions)))
+    monkeypatch.setattr(NetworkLearner, "_train_from_start", lambda self: lengths.append(len(self.labelled)))
+    for _ in range(2):
+        env.step(0)
+    first = len(env._campaign.learner.labelled) - 2
+    assert lengths == [2 if recipe == "incremental" else first + 2]
 
 
 @pytest.mark.slow
