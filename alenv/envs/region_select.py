@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import gymnasium as gym
@@ -184,8 +185,8 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._built = False
         self._observer: Observer = Compact(len(self._dataset.CLASSES))
         if observation == "ralis":
-            self._build()  # only the data say how many regions the state has
-            regions = self._campaign.grid.of_images(self._campaign.data.splits["state"])
+            data, grid = self._loaded  # only they say how many regions the state has
+            regions = grid.of_images(data.splits["state"])
             self._observer = Ralis(len(self._dataset.CLASSES), regions)
         self.observation_space = self._make_observation_space()
         self._episode: int | None = None
@@ -281,7 +282,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._build()
         facts = {k: v for k, v in self._arguments.items() if k not in ("root", "render_mode")}
         learner = self._campaign.learner.facts
-        return fingerprint(env="RegionSelect", arguments=facts, data=self._manifest, learner=learner)
+        return fingerprint(env="RegionSelect", arguments=facts, data=self._loaded[0].manifest, learner=learner)
 
     def get_state(self) -> dict[str, Any]:
         """Return a snapshot of the episode: plain arrays, numbers and dicts.
@@ -338,18 +339,22 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
             boxes["scores"] = spaces.Box(np.tile(low, (rows, 1)), np.tile(high, (rows, 1)), dtype=np.float32)
         return spaces.Dict(boxes)
 
-    def _build(self) -> None:
-        """Load data and make the model: once, and not before they are needed."""
-        if self._built:
-            return
+    @cached_property
+    def _loaded(self) -> tuple[SegmentationData, RegionGrid]:
+        """The data as they are stored, and their regions."""
         chosen, module = self._arguments, self._dataset
         data = datasets.load(chosen["dataset"], chosen["root"], chosen["split"])
-        self._manifest = data.manifest
         size = data.images.shape[1:3]
         kinds = {"image": size, "pixel": (1, 1)}
         region = chosen["region"] or module.REGION
-        grid = make_grid(size, kinds[region] if isinstance(region, str) else tuple(region), module.CELL)
-        learner = _make_learner(data, grid, module.CELL, chosen)
+        return data, make_grid(size, kinds[region] if isinstance(region, str) else tuple(region), module.CELL)
+
+    def _build(self) -> None:
+        """Make the model: once, and not before the first reset: a process that has met CUDA cannot fork."""
+        if self._built:
+            return
+        chosen, (data, grid) = self._arguments, self._loaded
+        learner = _make_learner(data, grid, self._dataset.CELL, chosen)
         renew = self._renewed if chosen["fresh_pool"] else None
         self._campaign = Campaign(data, chosen["pool"], grid, learner, renew)
         self._built = True

@@ -1,6 +1,8 @@
 """NetworkLearner: the contract of Learner, kept by a network."""
 
 import pickle
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 
@@ -17,6 +19,7 @@ from alenv.segmenters import network_training
 from alenv.segmenters.network_learner import NetworkLearner
 from alenv.segmenters.probes import DROPOUT
 
+TINY = network_training.TRAININGS["tiny"]
 PARTS = ("probs", "embedding", "nearest", "typical")
 
 
@@ -297,7 +300,7 @@ def test_errors_that_help(case, fitted):
 
 
 def test_out_of_memory_says_what_to_lower(fitted):
-    with pytest.raises(RuntimeError, match="lower candidates or picks"), fitted._model.settings():
+    with pytest.raises(RuntimeError, match="lower picks, candidates or region"), fitted._model.settings():
         raise torch.OutOfMemoryError
 
 
@@ -352,6 +355,37 @@ def test_a_recipe_trains_on_what_it_says(case, recipe, monkeypatch):
         env.step(0)
     first = len(env._campaign.learner.labelled) - 2
     assert lengths == [2 if recipe == "incremental" else first + 2]
+
+
+@pytest.mark.usefixtures("_places")
+def test_spawned_workers_step_like_a_single_environment(monkeypatch):
+    monkeypatch.setitem(network_training.TRAININGS, "tiny", TINY)  # workers know nothing of the shorter one
+    kwargs = {"segmenter": "tiny", "initial": "state:1", "picks": 2, "candidates": 3, "budget": 4}
+    vector = gym.make_vec("RegionSelect-v0", 2, "async", {"context": "spawn"}, **kwargs)
+    single = gym.make("RegionSelect-v0", **kwargs)
+    try:
+        many, _ = vector.reset(seed=[4, 5])
+        one, _ = single.reset(seed=5)
+        np.testing.assert_array_equal(many["candidates"][1], one["candidates"])
+        for _ in range(2):
+            many, rewards, *_ = vector.step(np.array([1, 1]))
+            one, reward, *_ = single.step(1)
+        np.testing.assert_array_equal(many["state"][1], one["state"])
+        assert rewards[1] == reward
+    finally:
+        vector.close()
+
+
+@pytest.mark.usefixtures("_places")
+@pytest.mark.parametrize("observation", ["compact", "ralis"])
+def test_nothing_of_torch_is_touched_before_the_first_reset(observation):
+    """So a process that is forked after construction can still use CUDA."""
+    code = (
+        "import sys, gymnasium as gym, alenv\n"
+        f"gym.make('RegionSelect-v0', segmenter='tiny', device='cuda', observation={observation!r})\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.slow
