@@ -113,9 +113,11 @@ def _run(command: list[str], log: Path, limit: float) -> str:
         try:
             code = process.wait(limit)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
             return f"stopped after {limit:.0f} s"
+        finally:  # also when this script is interrupted
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
     return "done" if code == 0 else f"failed with exit status {code}, see {log.name}"
 
 
@@ -124,4 +126,5 @@ def _name(device: str) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that parts are stopped too
     sys.exit(tyro.extras.subcommand_cli_from_dict({"pack": pack, "run": run, "episodes": episodes}))

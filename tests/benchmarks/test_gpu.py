@@ -1,12 +1,16 @@
 """The script for a GPU, tried without one."""
 
 import json
+import signal
+import subprocess
 
+import pytest
 from PIL import Image
 
 from benchmarks import gpu
 
 
+@pytest.mark.slow
 def test_quick_run_on_the_cpu(tmp_path):
     assert gpu.run(tmp_path, device="cpu", quick=True) == 0, (tmp_path / "summary.json").read_text()
     summary = json.loads((tmp_path / "summary.json").read_text())
@@ -14,6 +18,22 @@ def test_quick_run_on_the_cpu(tmp_path):
     assert "scenes, tiny" in (tmp_path / "speed.txt").read_text()
     for policy in ("random", "entropy", "class_balanced_entropy"):
         assert len(json.loads((tmp_path / f"{policy}.json").read_text())["actions"]) == 6
+
+
+def test_an_interrupted_part_is_stopped(tmp_path, monkeypatch):
+    started = []
+
+    class Interrupted(subprocess.Popen):
+        def wait(self, timeout=None):
+            started.append(self)
+            if len(started) == 1:
+                raise KeyboardInterrupt
+            return super().wait(timeout)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        gpu._run(["timeit", "-n", "1", "-r", "1", "__import__('time').sleep(60)"], tmp_path / "log", 60)
+    assert started[0].poll() == -signal.SIGKILL
 
 
 def test_a_part_that_takes_too_long_is_stopped(tmp_path):
