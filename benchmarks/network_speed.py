@@ -8,7 +8,8 @@ the same device, in the same precision.
 
 *outside the model* is the share of a round that is not spent in the network's forward and backward passes and its
 optimiser, taken in a round of its own because waiting for the GPU after each of them costs time. *plain* is the same
-round in float32 without any of our shortcuts: image by image, one pass for labels, another for entropies.
+round in float32, with torch's own settings and without any of our shortcuts: image by image, one pass for labels,
+another for entropies, and no features.
 """
 
 from __future__ import annotations
