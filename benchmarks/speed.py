@@ -10,8 +10,6 @@ from __future__ import annotations
 import multiprocessing
 import resource
 import sys
-import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,9 +22,9 @@ from rich.console import Console
 from rich.table import Table
 
 import alenv  # noqa: F401  registers the ids
-from benchmarks import acquisition_speed
+from benchmarks import acquisition_speed, network_speed, ralis_speed
+from benchmarks.stopwatch import PARTS, Stopwatch, matrix_product_rate
 
-PARTS = ("candidates", "observation", "fit", "evaluate", "rest")
 CONFIGURATIONS = {
     "scenes, lda": ("RegionSelect-v0", {"segmenter": "lda"}),
     "scenes, linear": ("RegionSelect-v0", {"segmenter": "linear"}),
@@ -35,37 +33,23 @@ CONFIGURATIONS = {
 }
 
 
-ACQUISITION = "acquisition functions"
+OTHERS: dict[str, Callable[[], object]] = {
+    "RALIS features": ralis_speed.main,
+    "acquisition functions": lambda: acquisition_speed.main(acquisition_speed.Args()),
+}
+"""What prints its own tables."""
 
 
 @dataclass(frozen=True)
 class Args:
-    """Measure the parts of a labelling round, and the acquisition functions."""
+    """Measure the parts of a labelling round, the features of RALIS, and the acquisition functions."""
 
     rounds: int = 5
     """how many rounds, the last ones of an episode, are measured"""
+    device: str = "cpu"
+    """where networks compute"""
     only: tuple[str, ...] = ()
     """configurations to measure, by a part of their name (default: all)"""
-
-
-class Stopwatch:
-    """Collects the time spent in functions that it has wrapped."""
-
-    def __init__(self) -> None:
-        self.seconds: defaultdict[str, float] = defaultdict(float)
-
-    def wrap(self, owner: Any, name: str, part: str) -> None:
-        """Count the calls of ``owner.name`` towards a part."""
-        function = getattr(owner, name)
-
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            start = time.perf_counter()
-            try:
-                return function(*args, **kwargs)
-            finally:
-                self.seconds[part] += time.perf_counter() - start
-
-        setattr(owner, name, timed)
 
 
 def measure(env_id: str, kwargs: dict[str, Any], rounds: int) -> dict[str, Any]:
@@ -78,18 +62,15 @@ def measure(env_id: str, kwargs: dict[str, Any], rounds: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     env = gym.make(env_id, **kwargs).unwrapped
     env.reset(seed=0)
-    learner, watch = env._campaign.learner, Stopwatch()
-    for name, part in (("predict", "candidates"), ("fit", "fit"), ("evaluate", "evaluate")):
-        watch.wrap(learner, name, part)
-    watch.wrap(env, "_show", "round opened")
-    watch.wrap(env, "step", "step")
+    watch = Stopwatch()
+    watch.wrap_parts(env)
     rng, times = np.random.default_rng(0), []
     count = env._budget // env.picks - 1  # the episode's end opens no further round
     for _ in range(count):
         watch.seconds.clear()
         for _ in range(env.picks):
             env.step(rng.integers(env._shown))
-        times.append(_parts(watch.seconds))
+        times.append(watch.parts())
     return {
         "rounds": times[-rounds:],
         "gflop": _operations(env),
@@ -97,14 +78,6 @@ def measure(env_id: str, kwargs: dict[str, Any], rounds: int) -> dict[str, Any]:
         "regions": env._campaign.ledger.regions,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
-
-
-def _parts(seconds: dict[str, float]) -> dict[str, float]:
-    """Split a round's seconds into disjoint parts, in milliseconds."""
-    parts = {part: seconds[part] for part in ("candidates", "fit", "evaluate")}
-    parts["observation"] = seconds["round opened"] - seconds["candidates"]
-    parts["rest"] = seconds["step"] - sum(parts.values())
-    return {part: 1000 * parts[part] for part in PARTS}
 
 
 def _operations(env: Any) -> dict[str, float]:
@@ -126,19 +99,6 @@ def _operations(env: Any) -> dict[str, float]:
     else:
         operations["fit"] = (new * 2 * dimensions**2 + dimensions**3) / 1e9
     return operations
-
-
-def matrix_product_rate(size: int = 1024) -> float:
-    """Return the rate of a float32 matrix product on one thread, in 1e9 operations per second."""
-    a = torch.ones(size, size)
-    best = min(_time(lambda: a @ a) for _ in range(10))
-    return 2 * size**3 / best / 1e9
-
-
-def _time(function: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 def table(name: str, result: dict[str, Any]) -> Table:
@@ -163,24 +123,32 @@ def _summary(times: Sequence[float]) -> list[str]:
 def main(args: Args) -> int:
     """Measure each configuration in a process of its own, so that peak memory is its own."""
     console = Console()
-    names = [*CONFIGURATIONS, ACQUISITION]
+    names = [*CONFIGURATIONS, *network_speed.CONFIGURATIONS, *OTHERS]
     chosen = [name for name in names if not args.only or any(part in name for part in args.only)]
     if not chosen:
         print(f"error: --only {' '.join(args.only)} matches none of: {', '.join(names)}", file=sys.stderr)
         return 2
     for name in chosen:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            if name == ACQUISITION:
-                pool.apply(acquisition_speed.main, (acquisition_speed.Args(),))
-                continue
-            env_id, kwargs = CONFIGURATIONS[name]
             try:
-                result = pool.apply(measure, (env_id, kwargs, args.rounds))
+                tables = pool.apply(_tables, (name, args))
             except FileNotFoundError as error:
                 console.print(f"{name}: skipped, {error}", soft_wrap=True)
                 continue
-        console.print(table(name, result))
+        for one in tables:
+            console.print(one)
     return 0
+
+
+def _tables(name: str, args: Args) -> list[Table]:
+    if name in OTHERS:
+        torch.set_num_threads(1)
+        OTHERS[name]()
+        return []
+    if name in CONFIGURATIONS:
+        return [table(name, measure(*CONFIGURATIONS[name], args.rounds))]
+    env_id, kwargs = network_speed.CONFIGURATIONS[name]
+    return [network_speed.table(name, network_speed.measure(env_id, kwargs, args.rounds, args.device))]
 
 
 if __name__ == "__main__":

@@ -55,6 +55,21 @@ def test_equal_divergences_lie_in_the_middle():
     np.testing.assert_array_equal(counted, np.histogram(np.ones(5), 32)[0][None] / 5)
 
 
+def test_divergences_that_hardly_differ_are_told_apart():
+    """All others share most of their divergence from the row; float32 alone would see what is left in steps."""
+    p, q = np.array([[0.5, 0.5]]), np.full((1000, 2), 1e-6)
+    q[:, 0] -= np.linspace(0, 1e-12, 1000) ** 1.1
+    q[:, 1] = 1 - q[:, 0]
+    values = -np.log(q / q.sum(1, keepdims=True)) @ p[0]
+    counted = ralis.divergence_histograms(p, q)[0] * 1000
+    assert abs(np.cumsum(counted) - np.cumsum(np.histogram(values, 32)[0])).max() <= 2
+
+
+def test_the_first_of_equal_classes_is_predicted():
+    probs = np.array([[0.2, 0.4, 0.4], [0.5, 0, 0.5], [1 / 3] * 3]).T.reshape(1, 3, 1, 3)
+    np.testing.assert_allclose(ralis.predicted_histogram(probs, 2), [[8, 4, 1e-7, 1e-7]])
+
+
 def test_blocks_do_not_matter(monkeypatch):
     counts = np.random.default_rng(0).integers(1, 9, (50, 6)).astype(float)
     whole = ralis.divergence_histograms(counts, counts)

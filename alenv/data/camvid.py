@@ -1,8 +1,9 @@
 """CamVid in the SegNet layout: 701 frames of 480x360, 11 classes, three split tables.
 
 Folders ``train``, ``val``, ``test`` hold the images and ``trainannot``, ``valannot``, ``testannot`` masks of the
-same names. Split tables: ``blocked`` (temporal blocks of all drives; ``holdout`` = same drives, ``test`` = official
-test), ``interleaved`` (Casanova et al., 2020) and ``disjoint`` (every subset from a drive of its own).
+same names; frames may be JPEG (``.jpg``). Split tables: ``blocked`` (temporal blocks of all drives; ``holdout`` = same
+drives, ``test`` = official test), ``interleaved`` (Casanova et al., 2020) and ``disjoint`` (every subset from a drive
+of its own).
 """
 
 from __future__ import annotations

@@ -28,7 +28,9 @@ class Pair:
 
 
 def find_pairs(folders: Mapping[Path, Path]) -> list[Pair]:
-    """List the images of each image folder with the masks of the same name in its mask folder.
+    """List the images (PNG or JPEG) of each image folder with the PNG masks of the same stem in its mask folder.
+
+    A pair has the name of its mask.
 
     Raises:
         FileNotFoundError: If a folder or a mask is missing.
@@ -37,13 +39,20 @@ def find_pairs(folders: Mapping[Path, Path]) -> list[Pair]:
 
 
 def _paired(images: Path, masks: Path) -> list[Pair]:
-    names = [name for name in sorted(_listed(images)) if name.lower().endswith(".png")]
-    if missing := set(names) - set(_listed(masks)):
-        name = min(missing)
-        raise FileNotFoundError(
-            f"the mask {masks / name} of {images / name} is missing; copy it there, or remove the image"
-        )
-    return [Pair(name, images / name, masks / name) for name in names]
+    names = [name for name in sorted(_listed(images)) if name.lower().endswith((".png", ".jpg"))]
+    there = set(_listed(masks))
+    pairs = [Pair(_mask_name(name), images / name, masks / _mask_name(name)) for name in names]
+    for pair in pairs:
+        if pair.name not in there:
+            raise FileNotFoundError(
+                f"the mask {pair.mask} of {pair.image} is missing; copy it there, or remove the image"
+            )
+    return pairs
+
+
+def _mask_name(image: str) -> str:
+    """Masks are PNG; a JPEG's has its stem."""
+    return image if image.lower().endswith(".png") else f"{Path(image).stem}.png"
 
 
 def _listed(folder: Path) -> list[str]:

@@ -25,6 +25,7 @@ CHOICES = {
     "pool": ("train", "eval"),
     "pooling": ("uniform", "per_image", "global", "image_clustered"),
     "segmenter": (*PROBES, *NETWORKS),
+    "recipe": ("incremental", "retrain"),
     "observation": ("compact", "ralis"),
     "precision": ("auto", "float32", "bfloat16"),
     "render_mode": (None, "rgb_array", "ansi"),
@@ -58,7 +59,7 @@ def check(arguments: Mapping[str, Any], module: Dataset) -> None:
     if arguments["pick_gains"] and arguments["segmenter"] not in ("linear", "lda"):
         name = arguments["segmenter"]
         raise ValueError(f"pick_gains=True needs segmenter='linear' or 'lda'; for {name!r} single gains are not known")
-    _check_machine(arguments["segmenter"], arguments["features"], arguments["device"], arguments["precision"])
+    _check_segmenter(**{name: arguments[name] for name in ("segmenter", "features", "recipe", "device", "precision")})
     _check_region(arguments["region"])
     _check_scores(arguments["scores"], arguments["passes"], arguments["region"])
     if arguments["region"] == "pixel" and arguments["observation"] == "ralis":
@@ -90,7 +91,7 @@ def _positive(name: str, value: object) -> None:
         raise ValueError(f"{name}={value!r}: expected an integer of at least 1")
 
 
-def _check_machine(segmenter: str, features: str, device: object, precision: str) -> None:
+def _check_segmenter(segmenter: str, features: str, recipe: str, device: object, precision: str) -> None:
     """Check what holds for probes alone, or for networks alone."""
     if not re.fullmatch(r"cpu|cuda(:\d+)?", str(device)):
         raise ValueError(f"device={device!r}: expected 'cpu', 'cuda' or 'cuda:<number>'")
@@ -104,6 +105,11 @@ def _check_machine(segmenter: str, features: str, device: object, precision: str
         raise ValueError(
             f"segmenter={segmenter!r} computes on the CPU in float32, not with device={device!r}, "
             f"precision={precision!r}; those are for networks: {', '.join(NETWORKS)}"
+        )
+    elif recipe != "incremental":
+        raise ValueError(
+            f"recipe={recipe!r} has no effect with segmenter={segmenter!r}, which is always fitted to all labels; "
+            f"drop it, or use a network: {', '.join(NETWORKS)}"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import gymnasium as gym
@@ -105,6 +106,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     | `segmenter` | `"linear"` | `linear` (logistic regression), `lda` (closed form), `mlp`, or a network, see below |
     | `features` | `"filterbank"` | frozen features of `linear`, `lda` and `mlp`: this, or a torchvision backbone |
     | `weights` | `None` | of the backbone: torchvision name or file; `"random"`: a network from scratch |
+    | `recipe` | `"incremental"` | what a round trains a network on: its own regions; `"retrain"`: anew on all labels |
     | `observation` | `"compact"` | kind of features: `compact`, or `ralis`, those of the paper |
     | `scores` | `()` | acquisition channels by name, see `alenv.acquisition.SCORES` |
     | `passes` | 20 | Monte-Carlo passes of the channels that compare passes |
@@ -127,7 +129,8 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
 
     The networks `tiny` (for tests), `squeezenet_fpn`, `fpn_resnet50`, `deeplabv3_resnet50`, `deeplabv3_resnet101` and
     `deeplabv3_mobilenet_v3_large` are trained end to end: for a fixed number of steps on the first labels, cached on
-    disk, and then one epoch over each round's regions. Their predictions are pixel by pixel.
+    disk, and then, unless `recipe` says otherwise, one epoch over each round's regions. Their predictions are pixel by
+    pixel.
 
     With `region="image"` or `"pixel"` the same environment plays protocols that label whole images or single pixels. A
     labelled pixel teaches the model its feature cell's vector with one label; pixels without a label in the data cost
@@ -159,6 +162,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         segmenter: str = "linear",
         features: str = "filterbank",
         weights: str | None = None,
+        recipe: str = "incremental",
         observation: str = "compact",
         scores: tuple[str, ...] | list[str] = (),
         passes: int = 20,
@@ -182,8 +186,8 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._built = False
         self._observer: Observer = Compact(len(self._dataset.CLASSES))
         if observation == "ralis":
-            self._build()  # only the data say how many regions the state has
-            regions = self._campaign.grid.of_images(self._campaign.data.splits["state"])
+            data, grid = self._loaded  # only they say how many regions the state has
+            regions = grid.of_images(data.splits["state"])
             self._observer = Ralis(len(self._dataset.CLASSES), regions)
         self.observation_space = self._make_observation_space()
         self._episode: int | None = None
@@ -287,7 +291,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._build()
         facts = {k: v for k, v in self._arguments.items() if k not in ("root", "render_mode")}
         learner = self._campaign.learner.facts
-        return fingerprint(env="RegionSelect", arguments=facts, data=self._manifest, learner=learner)
+        return fingerprint(env="RegionSelect", arguments=facts, data=self._loaded[0].manifest, learner=learner)
 
     def get_state(self) -> dict[str, Any]:
         """Return a snapshot of the episode: plain arrays, numbers and dicts.
@@ -344,18 +348,22 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
             boxes["scores"] = spaces.Box(np.tile(low, (rows, 1)), np.tile(high, (rows, 1)), dtype=np.float32)
         return spaces.Dict(boxes)
 
-    def _build(self) -> None:
-        """Load data and make the model: once, and not before they are needed."""
-        if self._built:
-            return
+    @cached_property
+    def _loaded(self) -> tuple[SegmentationData, RegionGrid]:
+        """The data as they are stored, and their regions."""
         chosen, module = self._arguments, self._dataset
         data = datasets.load(chosen["dataset"], chosen["root"], chosen["split"])
-        self._manifest = data.manifest
         size = data.images.shape[1:3]
         kinds = {"image": size, "pixel": (1, 1)}
         region = chosen["region"] or module.REGION
-        grid = make_grid(size, kinds[region] if isinstance(region, str) else tuple(region), module.CELL)
-        learner = _make_learner(data, grid, module.CELL, chosen)
+        return data, make_grid(size, kinds[region] if isinstance(region, str) else tuple(region), module.CELL)
+
+    def _build(self) -> None:
+        """Make the model: once, and not before the first reset: a process that has met CUDA cannot fork."""
+        if self._built:
+            return
+        chosen, (data, grid) = self._arguments, self._loaded
+        learner = _make_learner(data, grid, self._dataset.CELL, chosen)
         renew = self._renewed if chosen["fresh_pool"] else None
         self._campaign = Campaign(data, chosen["pool"], grid, learner, renew)
         self._built = True
@@ -462,7 +470,8 @@ def _make_learner(data: SegmentationData, grid: RegionGrid, cell: int, chosen: d
     if segmenter in arguments.NETWORKS:
         from alenv.segmenters.network_learner import NetworkLearner
 
-        return NetworkLearner(data, grid, segmenter, weights, chosen["device"], chosen["precision"])
+        how = (chosen[name] for name in ("device", "precision", "recipe"))
+        return NetworkLearner(data, grid, segmenter, weights, *how)
     from alenv.segmenters.learner import Learner
 
     return Learner(data, grid, cell, segmenter, chosen["features"], weights)

@@ -53,7 +53,10 @@ class Frames:
         return self._resident[place]
 
     def _send(self, pixels: NDArray[np.uint8]) -> Tensor:
-        return torch.from_numpy(np.asarray(pixels)).to(self._device)
+        tensor = torch.from_numpy(np.asarray(pixels))
+        if self._device.type == "cuda":
+            tensor = tensor.pin_memory()  # torch reuses it only after the copy
+        return tensor.to(self._device, non_blocking=True)
 
 
 class BoughtLabels:

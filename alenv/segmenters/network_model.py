@@ -110,7 +110,7 @@ class NetworkModel:
             except torch.OutOfMemoryError as error:
                 raise RuntimeError(
                     f"segmenter={self._segmenter!r} does not fit into the memory of device={str(self.device)!r}; "
-                    "lower candidates or picks, choose a smaller segmenter, precision='bfloat16' or device='cpu'"
+                    "lower picks, candidates or region, or use precision='bfloat16', another segmenter or device='cpu'"
                 ) from error
 
     def restart(self) -> None:

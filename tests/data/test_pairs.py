@@ -57,6 +57,15 @@ def test_pairs_by_name_and_decoded_exactly(root):
     assert store.arrays["images"].dtype == store.arrays["masks"].dtype == np.uint8
 
 
+def test_a_jpeg_has_the_name_of_its_mask(root):
+    (root / "x" / "a.png").unlink()
+    Image.new("RGB", SIZE[::-1], (10, 20, 30)).save(root / "x" / "a.jpg", quality=95)
+    store = load(root)
+    assert store.meta["names"] == ["C.PNG", "a.png", "b.png"]
+    assert abs(store.arrays["images"][1].astype(int) - (10, 20, 30)).max() <= 3
+    np.testing.assert_array_equal(store.arrays["masks"][1], LABELS[read(root / "y" / "a.png")])
+
+
 @pytest.mark.parametrize("mode", ["L", "P", "1", "I;16"])
 def test_masks_of_one_label_per_pixel_in_any_mode(root, mode):
     labels = np.random.default_rng(1).integers(2, size=SIZE, dtype=np.uint8)

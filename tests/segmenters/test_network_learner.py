@@ -1,6 +1,8 @@
 """NetworkLearner: the contract of Learner, kept by a network."""
 
 import pickle
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 
@@ -17,6 +19,7 @@ from alenv.segmenters import network_training
 from alenv.segmenters.network_learner import NetworkLearner
 from alenv.segmenters.probes import DROPOUT
 
+TINY = network_training.TRAININGS["tiny"]
 PARTS = ("probs", "embedding", "nearest", "typical")
 
 
@@ -207,7 +210,7 @@ def test_replaced_images_are_predicted_as_what_they_are(case):
 def test_globals_are_left_alone(case):
     torch.manual_seed(5)
     np.random.seed(5)  # noqa: NPY002
-    before, seen = torch.get_num_threads(), []
+    before, seen, cuda = torch.get_num_threads(), [], torch.cuda.is_initialized()
     torch.set_num_threads(2)
     state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     learner = case.learner(case.first[:3], case.regions[:4], recipe="retrain")
@@ -224,7 +227,7 @@ def test_globals_are_left_alone(case):
     assert seen == [(2, True, False)] * 3
     assert torch.equal(torch.get_rng_state(), state)
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
-    assert not torch.cuda.is_initialized()
+    assert torch.cuda.is_initialized() == cuda
 
 
 def test_threads_and_random_numbers_of_the_caller_do_not_matter(case, fitted):
@@ -297,7 +300,7 @@ def test_errors_that_help(case, fitted):
 
 
 def test_out_of_memory_says_what_to_lower(fitted):
-    with pytest.raises(RuntimeError, match="lower candidates or picks"), fitted._model.settings():
+    with pytest.raises(RuntimeError, match="lower picks, candidates or region"), fitted._model.settings():
         raise torch.OutOfMemoryError
 
 
@@ -312,6 +315,8 @@ def test_out_of_memory_says_what_to_lower(fitted):
         ({"segmenter": "tiny", "device": "gpu"}, "expected 'cpu', 'cuda' or 'cuda:<number>'"),
         ({"device": "cuda"}, "computes on the CPU"),
         ({"precision": "bfloat16"}, "computes on the CPU"),
+        ({"recipe": "retrain"}, "recipe='retrain' has no effect with segmenter='linear', which is always fitted"),
+        ({"segmenter": "tiny", "recipe": "retrian"}, "unknown recipe 'retrian'; did you mean 'retrain'"),
         ({"segmenter": "fpn_resnet"}, "did you mean 'fpn_resnet50'"),
     ],
 )
@@ -336,6 +341,51 @@ def test_an_episode_with_every_kind_of_evidence(case):
             np.testing.assert_array_equal(value, results[1][0][name], err_msg=name)
         assert results[0][1] == results[1][1]
     assert results[0][2]
+
+
+@pytest.mark.parametrize("recipe", ["incremental", "retrain"])
+def test_a_recipe_trains_on_what_it_says(case, recipe, monkeypatch):
+    env = gym.make("RegionSelect-v0", segmenter="tiny", recipe=recipe, picks=2, candidates=3, budget=4).unwrapped
+    env.reset(seed=1)
+    assert env.fingerprint()["learner"]["recipe"] == recipe
+    lengths = []
+    monkeypatch.setattr(NetworkLearner, "_train_round", lambda self, regions: lengths.append(len(regions)))
+    monkeypatch.setattr(NetworkLearner, "_train_from_start", lambda self: lengths.append(len(self.labelled)))
+    for _ in range(2):
+        env.step(0)
+    first = len(env._campaign.learner.labelled) - 2
+    assert lengths == [2 if recipe == "incremental" else first + 2]
+
+
+@pytest.mark.usefixtures("_places")
+def test_spawned_workers_step_like_a_single_environment(monkeypatch):
+    monkeypatch.setitem(network_training.TRAININGS, "tiny", TINY)  # workers know nothing of the shorter one
+    kwargs = {"segmenter": "tiny", "initial": "state:1", "picks": 2, "candidates": 3, "budget": 4}
+    vector = gym.make_vec("RegionSelect-v0", 2, "async", {"context": "spawn"}, **kwargs)
+    single = gym.make("RegionSelect-v0", **kwargs)
+    try:
+        many, _ = vector.reset(seed=[4, 5])
+        one, _ = single.reset(seed=5)
+        np.testing.assert_array_equal(many["candidates"][1], one["candidates"])
+        for _ in range(2):
+            many, rewards, *_ = vector.step(np.array([1, 1]))
+            one, reward, *_ = single.step(1)
+        np.testing.assert_array_equal(many["state"][1], one["state"])
+        assert rewards[1] == reward
+    finally:
+        vector.close()
+
+
+@pytest.mark.usefixtures("_places")
+@pytest.mark.parametrize("observation", ["compact", "ralis"])
+def test_nothing_of_torch_is_touched_before_the_first_reset(observation):
+    """So a process that is forked after construction can still use CUDA."""
+    code = (
+        "import sys, gymnasium as gym, alenv\n"
+        f"gym.make('RegionSelect-v0', segmenter='tiny', device='cuda', observation={observation!r})\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.slow

@@ -1,0 +1,130 @@
+"""Everything that a GPU is for, in one call of less than nine minutes.
+
+    python -m benchmarks.gpu pack DIR         # CamVid as JPEG, small enough to travel: then ALENV_DATA=DIR
+    python -m benchmarks.gpu run --out DIR    # tests on CUDA, speed of the networks, episodes, the ladder
+
+Each part is a process with a time limit; what it prints lies in ``DIR/<part>.txt``, what became of it in
+``DIR/summary.json``, episodes in ``DIR/<policy>.json`` as soon as they are over.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from PIL import Image
+
+from agents.policy import evaluate, make_policy
+from alenv.data import find_root
+from benchmarks.files import write_atomically
+
+SECONDS = 530
+"""Of all parts together."""
+LIMITS = {"tests": 80, "speed": 120, "episodes": 300, "ladder": 200}
+"""Of each part, in seconds; the last ones take what is left."""
+POLICIES = ("random", "entropy", "class_balanced_entropy")
+EPISODE: tuple[str, dict[str, Any]] = ("RegionSelect-CamVid-FPN-v0", {})
+QUICK: tuple[str, dict[str, Any]] = (
+    "RegionSelect-v0",
+    {"segmenter": "tiny", "initial": "state:1", "picks": 3, "candidates": 4, "budget": 6},
+)
+
+
+def pack(folder: Path) -> None:
+    """Write CamVid into ``folder/camvid``: frames as JPEG of quality 95, masks as they are."""
+    root = find_root("camvid", None)
+    for part in ("train", "val", "test"):
+        frames, masks = folder / "camvid" / part, folder / "camvid" / f"{part}annot"
+        frames.mkdir(parents=True, exist_ok=True)
+        for path in sorted((root / part).glob("*.png")):
+            Image.open(path).convert("RGB").save(frames / f"{path.stem}.jpg", quality=95)
+        shutil.copytree(root / masks.name, masks, dirs_exist_ok=True)
+
+
+def run(out: Path, device: str = "cuda", quick: bool = False) -> int:
+    """Run all parts.
+
+    Args:
+        out: Folder of the results.
+        device: Where networks compute.
+        quick: A few rounds of a small network on generated scenes, to try the script.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    deadline, summary = time.monotonic() + SECONDS, {"device": _name(device), "weights": weights() or "found"}
+    for part, command in _commands(out, device, quick).items():
+        limit = min(LIMITS[part], deadline - time.monotonic())
+        summary[part] = _run(command, out / f"{part}.txt", limit) if limit > 0 else "no time left"
+        print(f"{part}: {summary[part]}", flush=True)
+        write_atomically(out / "summary.json", json.dumps(summary, indent=1))
+    return int(any(summary.get(part) != "done" for part in ("tests", "speed", "episodes")))
+
+
+def episodes(out: Path, device: str = "cuda", quick: bool = False) -> None:
+    """Play an episode of each policy; the first one trains the network that all of them start with."""
+    env_id, kwargs = QUICK if quick else EPISODE
+    if not quick and weights():
+        print("no ImageNet weights of ResNet-50 were found: the network starts from random ones", flush=True)
+        kwargs = {**kwargs, "weights": weights()}
+    for name in POLICIES:
+        start = time.perf_counter()
+        (episode,) = evaluate(make_policy(name, env_id), env_id, {**kwargs, "device": device}, [0], splits=())
+        write_atomically(out / f"{name}.json", episode.to_json())
+        miou = episode.curve["miou"]["reward"]
+        seconds = time.perf_counter() - start
+        print(f"{name}: mIoU {miou[0]:.2f} -> {miou[-1]:.2f}, {len(miou) - 1} rounds, {seconds:.0f} s", flush=True)
+
+
+def weights() -> str | None:
+    """Return None if ResNet-50's ImageNet weights are at hand, else ``random``."""
+    folder = os.environ.get("ALENV_WEIGHTS")
+    return None if folder and (Path(folder) / "resnet50_imagenet.pth").is_file() else "random"
+
+
+def _commands(out: Path, device: str, quick: bool) -> dict[str, list[str]]:
+    rungs = ["scenes, tiny"] if quick else ["scenes, tiny", "squeezenet_fpn", "fpn_resnet50"]
+    commands = {
+        "tests": ["pytest", "-q", "-rs", "tests/segmenters/test_networks_cuda.py"],
+        "speed": ["benchmarks.speed", "--device", device, "--rounds", "1" if quick else "3", "--only", *rungs],
+        "episodes": ["benchmarks.gpu", "episodes", "--out", str(out), "--device", device],
+    }
+    if quick:
+        commands["episodes"].append("--quick")
+    elif importlib.util.find_spec("benchmarks.ladder"):
+        ladder = ["--rungs", "linear", "mlp", "squeezenet_fpn", "fpn_resnet50"]
+        commands["ladder"] = ["benchmarks.ladder", "--out", str(out / "ladder"), "--device", device, *ladder]
+    return commands
+
+
+def _run(command: list[str], log: Path, limit: float) -> str:
+    """Run a module; what it started ends with it."""
+    with log.open("w") as file:
+        arguments = [sys.executable, "-u", "-m", *command]
+        process = subprocess.Popen(arguments, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            code = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            return f"stopped after {limit:.0f} s"
+        finally:  # also when this script is interrupted
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    return "done" if code == 0 else f"failed with exit status {code}, see {log.name}"
+
+
+def _name(device: str) -> str:
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that parts are stopped too
+    sys.exit(tyro.extras.subcommand_cli_from_dict({"pack": pack, "run": run, "episodes": episodes}))

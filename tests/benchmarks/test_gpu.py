@@ -1,0 +1,57 @@
+"""The script for a GPU, tried without one."""
+
+import json
+import signal
+import subprocess
+
+import pytest
+from PIL import Image
+
+from benchmarks import gpu
+
+
+@pytest.mark.slow
+def test_quick_run_on_the_cpu(tmp_path):
+    assert gpu.run(tmp_path, device="cpu", quick=True) == 0, (tmp_path / "summary.json").read_text()
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert [summary[part] for part in ("tests", "speed", "episodes")] == ["done"] * 3
+    assert "scenes, tiny" in (tmp_path / "speed.txt").read_text()
+    for policy in ("random", "entropy", "class_balanced_entropy"):
+        assert len(json.loads((tmp_path / f"{policy}.json").read_text())["actions"]) == 6
+
+
+def test_an_interrupted_part_is_stopped(tmp_path, monkeypatch):
+    started = []
+
+    class Interrupted(subprocess.Popen):
+        def wait(self, timeout=None):
+            started.append(self)
+            if len(started) == 1:
+                raise KeyboardInterrupt
+            return super().wait(timeout)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        gpu._run(["timeit", "-n", "1", "-r", "1", "__import__('time').sleep(60)"], tmp_path / "log", 60)
+    assert started[0].poll() == -signal.SIGKILL
+
+
+def test_a_part_that_takes_too_long_is_stopped(tmp_path):
+    assert gpu._run(["timeit", "-n", "1", "-r", "1", "__import__('time').sleep(60)"], tmp_path / "log", 1).startswith(
+        "stop"
+    )
+    assert gpu._run(["no_such_module"], tmp_path / "log", 60) == "failed with exit status 1, see log"
+
+
+def test_packed_frames_keep_their_names_and_masks(tmp_path, monkeypatch):
+    for part in ("train", "val", "test"):
+        for folder, mode in ((part, "RGB"), (f"{part}annot", "L")):
+            (tmp_path / "in" / "camvid" / folder).mkdir(parents=True)
+            Image.new(mode, (8, 6), 3).save(tmp_path / "in" / "camvid" / folder / "a.png")
+    monkeypatch.setenv("ALENV_DATA", str(tmp_path / "in"))
+    gpu.pack(tmp_path / "out")
+    packed = tmp_path / "out" / "camvid"
+    assert sorted(str(p.relative_to(packed)) for p in packed.glob("t*/*")) == [
+        "test/a.jpg", "testannot/a.png", "train/a.jpg", "trainannot/a.png",
+    ]  # fmt: skip
+    assert (packed / "valannot" / "a.png").read_bytes() == (tmp_path / "in/camvid/valannot/a.png").read_bytes()
