@@ -10,10 +10,12 @@ ifneq ($(wildcard ../shared/weights),)
 export ALENV_WEIGHTS ?= $(abspath ../shared/weights)
 endif
 
-.PHONY: help .venv leaderboard test test-all lint clean
+AGENTS := train-lookahead train-ralis train-misical
+
+.PHONY: help .venv leaderboard $(AGENTS) test test-all lint clean
 
 help:
-	@echo "make leaderboard  run the quick suites and rank all policies (results/quick, results/mine_quick)"
+	@echo "make leaderboard  train agents, run the quick suites and rank all policies (results/quick, results/mine_quick)"
 	@echo "make test         lint, types and the fast tests"
 	@echo "make test-all     the same with the slow tests"
 	@echo "make lint         ruff and mypy"
@@ -33,9 +35,16 @@ $(BIN)/.installed: constraints.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[agents,benchmarks,dev]'
 	@touch $@
 
+# Two agents at a time, one thread each; each goes on from its checkpoint, and is left alone once it is trained.
 leaderboard: .venv
-	$(BIN)/python -m benchmarks.leaderboard --suite configs/suites/quick.toml --out results/quick
-	$(BIN)/python -m benchmarks.leaderboard --suite configs/suites/mine_quick.toml --out results/mine_quick
+	$(MAKE) --jobs=2 $(AGENTS)
+	$(BIN)/python -m benchmarks.leaderboard --suite configs/suites/quick.toml --out results/quick \
+	  --policy lookahead:results/agents/lookahead/best.pt ralis:results/agents/ralis/best.pt
+	$(BIN)/python -m benchmarks.leaderboard --suite configs/suites/mine_quick.toml --out results/mine_quick \
+	  --policy misical:results/agents/misical/best.pt
+
+$(AGENTS): train-%: .venv
+	$(BIN)/python -m agents.$* --config configs/agents/$*_quick.toml --out results/agents/$*
 
 lint: .venv
 	$(BIN)/ruff check .
