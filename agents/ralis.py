@@ -59,7 +59,7 @@ class Args:
     candidates: int = 20
     """candidates in a pool, N"""
     fresh_pool: bool = False
-    """whether every training episode labels newly generated drives (scenes only); validation keeps the pool `train`"""
+    """whether every episode labels newly generated drives (scenes only)"""
     observation: Literal["ralis", "compact"] = "ralis"
     """features of candidates and state; only those of the paper have divergences, and so the similarity gate"""
     scores: tuple[str, ...] = ()
@@ -501,9 +501,9 @@ def make_run(argv: list[str]) -> Run:
     """Make the training that a command line asks for."""
     args = read_args(Args, argv, __doc__)
     kwargs: dict[str, Any] = {name: getattr(args, name) for name in ("budget", "picks", "candidates", "observation")}
-    kwargs |= {"scores": list(args.scores), "pool": "train"}
-    training = {"fresh_pool": args.fresh_pool, "pick_gains": args.credit == "pick"}
-    return Run(args, JointPools(gym.make(args.env, **kwargs, **training)), JointPools(gym.make(args.env, **kwargs)))
+    kwargs |= {"scores": list(args.scores), "pool": "train", "fresh_pool": args.fresh_pool}
+    training = gym.make(args.env, **kwargs, pick_gains=args.credit == "pick")
+    return Run(args, JointPools(training), JointPools(gym.make(args.env, **kwargs)))
 
 
 if __name__ == "__main__":
