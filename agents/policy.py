@@ -200,7 +200,7 @@ def channels(obs: Observation, policy: Policy) -> NDArray[np.float32]:
     return obs["scores"][:, :wanted]
 
 
-AGENTS = ("misical",)
+AGENTS = ("misical", "sb3")
 """Modules of this package with a function ``load_policy(path)``."""
 
 
