@@ -36,12 +36,9 @@ class Rows(nn.Module):
         if len(space["state"].shape) != 1:
             shape = space["state"].shape
             raise ValueError(f"a state of shape {shape} is no vector; use observation='compact'")
-        columns = space["candidates"].shape[1] + (space["scores"].shape[1] if "scores" in space.keys() else 0)
+        columns = space["candidates"].shape[1] + (space["scores"].shape[1] if "scores" in space.spaces else 0)
         looks = space["action_mask"].shape[0] - space["candidates"].shape[0]
-        self.encode = nn.Sequential(
-            *block(2 * columns + space["state"].shape[0], hidden),
-            *block(hidden, hidden),
-        )
+        self.encode = nn.Sequential(*block(2 * columns + space["state"].shape[0], hidden), *block(hidden, hidden))
         self.look = nn.Parameter(torch.zeros(looks, hidden))
         self.features_dim = 3 * hidden + 1
 

@@ -23,9 +23,7 @@ import numpy as np
 import torch
 import tyro
 from gymnasium import spaces
-from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecMonitor
-from torch import nn
 
 import alenv  # noqa: F401  registers the ids
 from agents import sb3_models
@@ -171,7 +169,7 @@ class Run:
 
 
 def _generators(seed: int) -> dict[str, Any]:
-    numpy = np.random.RandomState(seed).get_state(legacy=False)  # noqa: NPY002 - the kind that SB3 draws from
+    numpy = np.random.RandomState(seed).get_state(legacy=False)  # the kind that SB3 draws from
     return {"numpy": numpy, "torch": torch.Generator().manual_seed(seed).get_state().numpy()}
 
 
@@ -201,7 +199,8 @@ class SB3Policy:
         self._mines = mines(args["env"])
         space = spaces.Dict({name: spaces.Box(0, 1, shape) for name, shape in self._shapes.items()})
         quantiles = args["quantiles"] if args["algorithm"] == "qrdqn" else 1
-        self._rows, self._head = Rows(space, args["hidden"]), Head(args["hidden"], quantiles)
+        with torch.random.fork_rng(devices=[]):  # the initial weights are drawn for nothing
+            self._rows, self._head = Rows(space, args["hidden"]), Head(args["hidden"], quantiles)
         for name, part in (("rows", self._rows), ("head", self._head)):
             part.load_state_dict(saved["weights"][name])
             part.double()

@@ -83,7 +83,8 @@ class _RowsPolicy:
 
     def _build(self: Any, lr_schedule: Any) -> None:
         super()._build(lr_schedule)  # type: ignore[misc]
-        self.action_net, self.value_net = Head(**self.features_extractor_kwargs), Value(**self.features_extractor_kwargs)
+        width = self.features_extractor_kwargs
+        self.action_net, self.value_net = Head(**width), Value(**width)
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 
 
@@ -160,7 +161,7 @@ def actor(model: BaseAlgorithm) -> dict[str, nn.Module]:
     return {"rows": policy.features_extractor, "head": policy.action_net}
 
 
-COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_current_progress_remaining", "_n_calls", "exploration_rate")
+COUNTERS = ("num_timesteps", "exploration_rate", "_n_calls", "_n_updates", "_episode_num")
 KEPT = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
