@@ -217,7 +217,7 @@ def killed(out, moment, **arguments):
         patch.setattr(Run, "advance", dies)
         with pytest.raises(KilledError):
             run_in(out, **arguments)
-    torch.rand(7), np.random.rand(3)  # noqa: NPY002, B018 - another process has another global state
+    torch.rand(7), np.random.rand(3)  # noqa: NPY002 - another process has another global state
 
 
 def same_files(one, other):
