@@ -61,13 +61,13 @@ class _Whole:
     """A training that is cut into calls of ``learn`` and has schedules over all of them.
 
     Attributes:
-        whole: Steps of the whole training.
+        whole: Steps of the whole training; 0 if it is one call.
     """
 
-    whole: int
+    whole = 0
 
     def _update_current_progress_remaining(self: Any, num_timesteps: int, total_timesteps: int) -> None:
-        self._current_progress_remaining = 1.0 - num_timesteps / self.whole
+        self._current_progress_remaining = 1.0 - num_timesteps / (self.whole or total_timesteps)
 
 
 class MaskedDQN(_Masked, _Whole, DQN):
