@@ -12,15 +12,16 @@ endif
 
 AGENTS := train-lookahead train-ralis train-misical
 
-.PHONY: help .venv leaderboard $(AGENTS) test test-all lint clean
+.PHONY: help .venv leaderboard $(AGENTS) test test-all lint rllib clean
 
 help:
 	@echo "make leaderboard  train agents, run the quick suites and rank all policies (results/quick, results/mine_quick)"
 	@echo "make test         lint, types and the fast tests"
 	@echo "make test-all     the same with the slow tests"
 	@echo "make lint         ruff and mypy"
+	@echo "make rllib        train PPO of RLlib, in an environment of its own (.venv-rllib)"
 	@echo "make .venv        only the virtual environment"
-	@echo "make clean        remove the virtual environment and tool caches (results stay)"
+	@echo "make clean        remove the virtual environments and tool caches (results stay)"
 
 .venv: $(BIN)/.installed
 
@@ -57,5 +58,15 @@ test: lint
 test-all: lint
 	$(BIN)/python -m pytest -n 2
 
+# RLlib pins an older Gymnasium than the tests use; all else is the same.
+.venv-rllib/.installed: constraints.txt pyproject.toml
+	$(PYTHON) -m venv .venv-rllib
+	grep -v '^gymnasium' constraints.txt > .venv-rllib/constraints.txt
+	.venv-rllib/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-rllib/constraints.txt -e '.[rllib]'
+	@touch $@
+
+rllib: .venv-rllib/.installed
+	.venv-rllib/bin/python -m agents.examples.rllib_ppo
+
 clean:
-	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-rllib build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

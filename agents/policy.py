@@ -213,7 +213,7 @@ def channels(obs: Observation, policy: Policy) -> NDArray[np.float32]:
     return given[:, :wanted]
 
 
-AGENTS = ("lookahead", "misical", "ralis")
+AGENTS = ("lookahead", "misical", "ralis", "sb3")
 """Modules of this package with a function ``load_policy(path)``."""
 
 

@@ -1,4 +1,4 @@
-"""Wrappers of the environments."""
+"""Wrappers of the environments: whole rounds as steps, and observations as other libraries want them."""
 
 from __future__ import annotations
 
@@ -77,3 +77,45 @@ class JointPools(gym.Wrapper[Observation, NDArray[np.int64], Observation, np.int
         assert isinstance(space, spaces.Box)
         low, high = (np.tile(bound, (self._picks, *(1,) * bound.ndim)) for bound in (space.low, space.high))
         return spaces.Box(low, high, dtype=space.dtype.type)
+
+
+class TianshouObs(gym.ObservationWrapper[Any, Any, Any], gym.utils.RecordConstructorArgs):
+    """Observations for Tianshou, which masks by ``mask``, bool (A,), and gives ``obs`` to the network.
+
+    Args:
+        env: An environment with ``action_mask`` in its observations.
+    """
+
+    def __init__(self, env: Any) -> None:
+        gym.utils.RecordConstructorArgs.__init__(self)
+        gym.ObservationWrapper.__init__(self, env)
+        mask: spaces.Space[Any] = spaces.Box(0, 1, env.observation_space["action_mask"].shape, cast(Any, np.bool_))
+        self.observation_space = spaces.Dict({"obs": env.observation_space, "mask": mask})
+
+    def observation(self, observation: Observation) -> dict[str, Any]:
+        """Return the observation beside its mask."""
+        return {"obs": observation, "mask": observation["action_mask"].astype(bool)}
+
+
+class RllibObs(gym.ObservationWrapper[Any, Any, Any], gym.utils.RecordConstructorArgs):
+    """Observations for RLlib's masking modules: ``observations``, all else in one vector (D,), and ``action_mask``.
+
+    Both are float32, the mask because RLlib takes its logarithm.
+
+    Args:
+        env: An environment with ``action_mask`` in its observations.
+    """
+
+    def __init__(self, env: Any) -> None:
+        gym.utils.RecordConstructorArgs.__init__(self)
+        gym.ObservationWrapper.__init__(self, env)
+        parts = dict(env.observation_space.items())
+        mask = spaces.Box(0, 1, parts.pop("action_mask").shape, np.float32)
+        self._parts = spaces.Dict(parts)
+        self.observation_space = spaces.Dict({"observations": spaces.flatten_space(self._parts), "action_mask": mask})
+
+    def observation(self, observation: Observation) -> Observation:
+        """Return the vector and the mask."""
+        mask = observation["action_mask"].astype(np.float32)
+        parts = {name: observation[name] for name in self._parts}
+        return {"observations": cast(NDArray, spaces.flatten(self._parts, parts)), "action_mask": mask}

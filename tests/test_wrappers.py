@@ -1,4 +1,4 @@
-"""JointPools: a round as one step is the same episode."""
+"""JointPools: a round as one step is the same episode. The adapters: what other libraries expect."""
 
 import gymnasium as gym
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import alenv  # noqa: F401  registers the ids
-from alenv.wrappers import JointPools
+from alenv.wrappers import JointPools, RllibObs, TianshouObs
 
 SMALL = {"picks": 4, "budget": 10, "candidates": 5}
 
@@ -70,3 +70,33 @@ def test_bad_actions_are_errors(action):
 def test_one_pool_for_all_picks_is_refused():
     with pytest.raises(ValueError, match="use another pooling than 'global'"):
         JointPools(make(pooling="global"))
+
+
+@pytest.mark.filterwarnings("ignore:.*is different from the unwrapped version")
+@pytest.mark.parametrize("adapter", [TianshouObs, RllibObs])
+@pytest.mark.parametrize("kwargs", [{}, {"scores": ["entropy"]}, {"pooling": "global"}])
+def test_checker_accepts_the_adapters(adapter, kwargs):
+    env = adapter(make(**kwargs))
+    check_env(env, skip_render_check=True)
+    assert gym.make(env.spec).observation_space == env.observation_space
+
+
+def test_adapters_show_what_the_environment_shows():
+    plain, tianshou, rllib = (
+        make(pooling="global"),
+        TianshouObs(make(pooling="global")),
+        RllibObs(make(pooling="global")),
+    )
+    shown, for_tianshou, for_rllib = (env.reset(seed=2)[0] for env in (plain, tianshou, rllib))
+    for _ in range(3):
+        mask = shown["action_mask"]
+        assert for_tianshou["mask"].dtype == bool
+        np.testing.assert_array_equal(for_tianshou["mask"], mask == 1)
+        np.testing.assert_array_equal(for_rllib["action_mask"], mask)
+        assert for_rllib["action_mask"].dtype == for_rllib["observations"].dtype == np.float32
+        for name, array in shown.items():
+            np.testing.assert_array_equal(for_tianshou["obs"][name], array)
+        flat = np.concatenate([shown["candidates"].ravel(), shown["state"]])
+        np.testing.assert_array_equal(for_rllib["observations"], flat)
+        shown, for_tianshou, for_rllib = (env.step(int(mask.argmax()))[0] for env in (plain, tianshou, rllib))
+    assert (shown["action_mask"] == 0).sum() == 3

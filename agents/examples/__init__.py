@@ -1,0 +1,1 @@
+"""Short programs that use the environments from other libraries, and from none."""

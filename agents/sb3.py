@@ -1,0 +1,266 @@
+"""Agents of Stable-Baselines3 (Raffin et al., 2021) on both environments, and back as policies of the suites.
+
+DQN, QR-DQN, PPO and MaskablePPO with one network for all candidates, see ``agents.equivariant``, which never chooses
+what is masked nor looks at it. The best of its versions in validation episodes, on the images of training, is kept.
+
+    python -m agents.sb3 --config configs/agents/sb3_mixture_maskable_ppo.toml --out runs/sb3
+    python -m benchmarks.leaderboard --suite configs/suites/mine_quick.toml --policy sb3:runs/sb3/best.pt
+
+Training can be killed at any moment; the same command goes on, and on a CPU the result is the same bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import gymnasium as gym
+import numpy as np
+import torch
+import tyro
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecMonitor
+
+import alenv  # noqa: F401  registers the ids
+from agents import sb3_models
+from agents.checkpoints import read
+from agents.equivariant import Head, Rows, describe
+from agents.mining import play
+from agents.policy import Info, Observation, channels, mines
+from agents.training import command, read_args
+
+TRAINING, VALIDATION = 3_000_000, 4_000_000
+"""First seeds of training, by thousands for every ``seed``, and of validation."""
+
+
+@dataclass(frozen=True)
+class Args:
+    """Train an agent of Stable-Baselines3."""
+
+    out: Path = Path("runs/sb3")
+    """folder of checkpoint.pt, best.pt and TensorBoard events"""
+    config: Path | None = None
+    """TOML file of these arguments; flags override it"""
+    algorithm: Literal["dqn", "qrdqn", "ppo", "maskable_ppo"] = "maskable_ppo"
+    """which"""
+    env: str = "SingleClassMine-v0"
+    """id of the environment"""
+    kwargs: Annotated[dict[str, Any], tyro.conf.Fixed] = field(default_factory=dict)
+    """its arguments: the table [kwargs] of the file"""
+    num_envs: int = 1
+    """environments stepped together, each in a process of its own if there are several"""
+    seed: int = 0
+    """of episodes, weights, exploration and replay"""
+    iterations: int = 100
+    """each ``rollout`` steps in every environment, and what is learned from them"""
+    rollout: int = 1_000
+    """steps of every environment in an iteration; for ppo and maskable_ppo between two updates"""
+    gamma: float = 0.9
+    """discount; 0 learns the immediate reward"""
+    learning_rate: float = 1e-3
+    """of Adam, at the start; it falls linearly to a tenth"""
+    batch: int = 100
+    """transitions of a step of Adam"""
+    hidden: int = 64
+    """width of the layers"""
+    epochs: int = 5
+    """ppo: passes over the transitions of an iteration"""
+    entropy: float = 0.0
+    """ppo: weight of the entropy in the loss"""
+    replay: int = 20_000
+    """dqn: transitions remembered"""
+    warmup: int = 1_000
+    """dqn: random steps before the first update"""
+    update_every: int = 4
+    """dqn: steps of every environment between updates"""
+    target_rate: float = 0.01
+    """dqn: step of the target network towards the online one at every update"""
+    epsilon: float = 0.05
+    """dqn: share of random actions from half of the training on; it falls linearly from 1"""
+    quantiles: int = 25
+    """qrdqn: number of quantiles"""
+    validate_every: int = 5
+    """iterations between validations"""
+    validation_episodes: int = 50
+    """episodes of a validation, always the same"""
+    save_every: int = 5
+    """iterations between checkpoints"""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained."""
+        if self.rollout % self.update_every or self.rollout * self.num_envs % self.batch:
+            raise ValueError(
+                f"rollout={self.rollout} with num_envs={self.num_envs} is no whole number of updates; use a multiple "
+                f"of update_every={self.update_every} whose transitions are a multiple of batch={self.batch}"
+            )
+
+
+class Run:
+    """All that training changes; a checkpoint holds it whole.
+
+    SB3 draws from the global generators of NumPy and torch: during ``advance`` they are in this run's states.
+
+    Args:
+        args: How to train.
+        envs: Where to train.
+        validation: Where versions of the policy are compared.
+    """
+
+    def __init__(self, args: Args, envs: VecEnv, validation: gym.Env) -> None:
+        self.args, self.envs, self.iteration, self.best = args, VecMonitor(envs), 0, -np.inf
+        self._validation, self._rng = validation, _generators(args.seed)
+        outside = _swap(self._rng)
+        self.model = sb3_models.make_model(args, self.envs)
+        self._rng = _swap(outside)
+        self.envs.seed(TRAINING + 1000 * args.seed)
+        self.modules = {"policy": self.model.policy, "optimizer": self.model.policy.optimizer}
+
+    @property
+    def steps(self) -> int:
+        """Steps in all environments."""
+        return self.iteration * self.args.rollout * self.args.num_envs
+
+    def advance(self) -> dict[str, float]:
+        """Go on by one iteration, and return the scalars of TensorBoard."""
+        outside = _swap(self._rng)
+        try:
+            self.model.learn(self.args.rollout * self.args.num_envs, log_interval=None, reset_num_timesteps=False)
+        finally:
+            self._rng = _swap(outside)
+        self.iteration += 1
+        records, episodes = self.model.logger.name_to_value, self.model.ep_info_buffer
+        scalars = {name: float(value) for name, value in records.items()}
+        if episodes:
+            scalars["charts/episodic_return"] = float(np.mean([episode["r"] for episode in episodes]))
+        records.clear()
+        episodes.clear()
+        return scalars
+
+    def validate(self) -> float:
+        """Return the mean return of the greedy policy, on the same seeds each time."""
+        policy = SB3Policy({**self.policy(), "args": self.args.__dict__})
+        seeds = range(VALIDATION, VALIDATION + self.args.validation_episodes)
+        return float(np.mean([play(policy, self._validation, seed) for seed in seeds]))
+
+    def policy(self) -> dict[str, Any]:
+        """Return the weights of the policy, and the shapes of what it sees."""
+        parts = {name: part.state_dict() for name, part in sb3_models.actor(self.model).items()}
+        return {"weights": parts, "shapes": describe(self.envs.observation_space)}
+
+    def get_state(self) -> dict[str, Any]:
+        """Return all that ``advance`` changes besides the networks."""
+        running = {"returns": self.envs.episode_returns, "lengths": self.envs.episode_lengths}
+        state = {"rng": self._rng, "model": sb3_models.get_state(self.model), "running": running}
+        return {**state, "envs": self.envs.env_method("get_state")}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restore a snapshot."""
+        self._rng = state["rng"]
+        sb3_models.set_state(self.model, state["model"])
+        self.envs.reset()  # Gymnasium's wrappers ask for it
+        for index, env in enumerate(state["envs"]):
+            self.envs.env_method("set_state", env, indices=index)
+        self.envs.episode_returns = state["running"]["returns"]
+        self.envs.episode_lengths = state["running"]["lengths"]
+
+
+def _generators(seed: int) -> dict[str, Any]:
+    numpy = np.random.RandomState(seed).get_state(legacy=False)  # the kind that SB3 draws from
+    return {"numpy": numpy, "torch": torch.Generator().manual_seed(seed).get_state().numpy()}
+
+
+def _swap(state: dict[str, Any]) -> dict[str, Any]:
+    """Put the global generators into a state, and return the one they were in."""
+    before = {"numpy": np.random.get_state(legacy=False), "torch": torch.get_rng_state().numpy()}  # noqa: NPY002
+    np.random.set_state(state["numpy"])  # noqa: NPY002
+    torch.set_rng_state(torch.from_numpy(state["torch"]))
+    return before
+
+
+class SB3Policy:
+    """A trained agent as a policy, without Stable-Baselines3 and in double precision.
+
+    Args:
+        saved: Entries of ``best.pt``: weights, shapes and arguments.
+        digest: Tells trained agents apart, see ``benchmarks.runner.source``.
+    """
+
+    oracle = False
+
+    def __init__(self, saved: dict[str, Any], digest: str = "") -> None:
+        args, self._shapes, self.digest = saved["args"], saved["shapes"], digest
+        self.name = f"sb3_{args['algorithm']}"
+        self.scores: tuple[str, ...] = tuple(args["kwargs"].get("scores", ()))
+        self.observation: str = args["kwargs"].get("observation", "relational")
+        self._mines = mines(args["env"])
+        space = spaces.Dict({name: spaces.Box(0, 1, shape) for name, shape in self._shapes.items()})
+        quantiles = args["quantiles"] if args["algorithm"] == "qrdqn" else 1
+        with torch.random.fork_rng(devices=[]):  # the initial weights are drawn for nothing
+            self._rows, self._head = Rows(space, args["hidden"]), Head(args["hidden"], quantiles)
+        for name, part in (("rows", self._rows), ("head", self._head)):
+            part.load_state_dict(saved["weights"][name])
+            part.double()
+
+    def reset(self, seed: int) -> None:
+        """Nothing to forget: the features hold all."""
+
+    def act(self, obs: Observation, info: Info) -> int:
+        """Pick the legal arg-max; an agent that was trained without looks never looks."""
+        seen = {name: torch.from_numpy(array).double()[None] for name, array in self._see(obs).items()}
+        with torch.no_grad():
+            values = self._head(self._rows(seen)).view(-1, seen["action_mask"].shape[1]).mean(0)
+        return int(values.argmax())
+
+    def _see(self, obs: Observation) -> Observation:
+        """Return the columns and actions that the agent knows.
+
+        Raises:
+            ValueError: If some are missing.
+        """
+        columns, actions = self._shapes["candidates"][1], self._shapes["action_mask"][0]
+        shown = len(obs["candidates"])
+        looks = actions - self._shapes["candidates"][0]
+        mask = np.zeros(shown + looks, np.int8)
+        mask[: len(obs["action_mask"])] = obs["action_mask"][: len(mask)]
+        candidates = obs["candidates"][:, :columns] if self._mines else obs["candidates"]
+        if candidates.shape[1] != columns or list(obs["state"].shape) != self._shapes["state"]:
+            raise ValueError(
+                f"policy {self.name!r} was trained on {columns} features and a state of {self._shapes['state']}, not "
+                f"{candidates.shape[1]} and {list(obs['state'].shape)}; play it on the environment of its training"
+            )
+        seen = {"candidates": candidates, "state": obs["state"], "action_mask": mask}
+        return seen | ({"scores": channels(obs, self)} if self.scores else {})
+
+
+def load_policy(path: str | Path) -> SB3Policy:
+    """Load a policy that training kept.
+
+    Raises:
+        ValueError: If there is no such file, or it is damaged or something else.
+    """
+    saved = read(Path(path))
+    if not isinstance(saved, dict) or "shapes" not in saved:
+        raise ValueError(f"{path} holds no policy; give a best.pt of `python -m agents.sb3`")
+    return SB3Policy(saved, hashlib.sha256(Path(path).read_bytes()).hexdigest())
+
+
+def make_envs(args: Args) -> VecEnv:
+    """Make the environments of training: several are spawned, because a fork of a process that used torch hangs."""
+    make = partial(gym.make, "alenv:" + args.env.removeprefix("alenv:"), disable_env_checker=True, **args.kwargs)
+    if args.num_envs == 1:
+        return DummyVecEnv([make])
+    return SubprocVecEnv([make] * args.num_envs, start_method="spawn")
+
+
+def make_run(argv: list[str]) -> Run:
+    """Make the training that a command line asks for."""
+    args = read_args(Args, argv, __doc__)
+    return Run(args, make_envs(args), gym.make(args.env, disable_env_checker=True, **args.kwargs))
+
+
+if __name__ == "__main__":
+    sys.exit(command(lambda: make_run(sys.argv[1:])))
