@@ -1,0 +1,115 @@
+"""Trained agents against heuristics, over training seeds and evaluation seeds.
+
+    python -m benchmarks.leaderboard --suite configs/suites/agents_scenes.toml
+    python -m benchmarks.agents --suite configs/suites/agents_scenes.toml
+
+Policies that differ in a last ``_<number>`` alone are one agent that was trained several times. Its score for an
+evaluation seed is the mean over its trainings; differences are paired by evaluation seed, mean ± half the 95 %
+t-interval. The means of single trainings show how much training itself varies.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+
+from benchmarks.regions import read_finished
+from benchmarks.report import markdown_table, number
+from benchmarks.stats import area_under_curve, holm, paired_difference
+from benchmarks.suite import Suite, read_suite
+
+Scores = dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Args:
+    """Compare agents over their training seeds with the policies of a suite that has been run."""
+
+    suite: Path
+    """suite file"""
+    out: Path | None = None
+    """folder of its episodes (default: results/<name of the suite>)"""
+    against: tuple[str, ...] = ("random", "class_balanced_entropy", "bald")
+    """policies that all others are compared with"""
+
+
+def agent(policy: str) -> str:
+    """Return the name of what was trained: without the number of the training."""
+    return re.sub(r"_\d+(\.pt)?$", "", policy.rpartition("/")[2])
+
+
+def scores(suite: Suite, out: Path, split: str, final: bool) -> dict[str, Scores]:
+    """Return the AUBC, or the final mIoU, of every training of every agent: agent, policy, (seeds,).
+
+    Raises:
+        ValueError: If an episode is missing.
+    """
+    grouped: dict[str, Scores] = defaultdict(dict)
+    for policy, episodes in read_finished(suite, out).episodes.items():
+        absent = [seed for seed in suite.seeds if seed not in episodes]
+        if absent:
+            raise ValueError(f"{policy}: no episode of seeds {absent} in {out}; run benchmarks.leaderboard first")
+        curves = [episodes[seed].curve for seed in suite.seeds]
+        values = [(curve["regions"], curve["miou"][split]) for curve in curves]
+        row = [miou[-1] if final else float(area_under_curve(cost, miou)) for cost, miou in values]
+        grouped[agent(policy)][policy] = np.array(row)
+    return grouped
+
+
+def table(grouped: dict[str, Scores], against: tuple[str, ...]) -> list[list[str]]:
+    """Lay out agents, the best first: score, differences, p-value of the last one, and single trainings."""
+    means = {name: np.mean(list(trainings.values()), axis=0) for name, trainings in grouped.items()}
+    present = [name for name in against if name in means]
+    rivals = [name for name in means if name not in present]
+    p = {name: holm([_p(means[rival], means[name]) for rival in rivals]) for name in present}
+    rows = [["policy", "score", *(f"- {name}" for name in present), "single trainings"]]
+    for name in sorted(means, key=lambda name: -means[name].mean()):
+        cells = [_cell(means[name], means[other], name, other, rivals, p) for other in present]
+        trainings = [number(float(row.mean()), 2) for row in grouped[name].values()]
+        rows.append(
+            [name, number(float(means[name].mean()), 2), *cells, ", ".join(trainings[:9] if len(trainings) > 1 else [])]
+        )
+    return rows
+
+
+def _p(x: NDArray, y: NDArray) -> float:
+    p = paired_difference(x, y).p_t
+    return 1.0 if p is None else p
+
+
+def _cell(x: NDArray, y: NDArray, name: str, other: str, rivals: list[str], p: dict[str, list[float]]) -> str:
+    """Format a difference; bold where it is significant at 5 % after Holm's correction over the rivals."""
+    if name == other:
+        return ""
+    difference = paired_difference(x, y)
+    text = f"{difference.mean:+.2f} ± {difference.half_width:.2f}"
+    significant = name in rivals and p[other][rivals.index(name)] < 0.05
+    return f"**{text}**" if significant else text
+
+
+def main(args: Args) -> int:
+    """Print one table for each split and measure; return the exit status."""
+    try:
+        suite = read_suite(args.suite)
+        out = args.out or Path("results") / suite.name
+        print(f"{suite.env}, {len(suite.seeds)} evaluation seeds; bold: p < .05 after Holm's correction\n")
+        for split in suite.splits:
+            for final, measure in ((False, "AUBC"), (True, "final mIoU")):
+                print(
+                    f"{split}, {measure}\n\n{markdown_table(table(scores(suite, out, split, final), args.against))}\n"
+                )
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Args, description=__doc__)))

@@ -1,0 +1,73 @@
+"""Trainings of one agent are averaged, and paired with the others by evaluation seed."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agents.policy import Episode
+from benchmarks import agents
+from benchmarks.regions import episode_path
+from benchmarks.suite import read_suite
+
+POLICIES = ["random", "class_balanced_entropy_1.0", "misc:a/dqn_0.pt", "misc:a/dqn_1.pt"]
+AREAS = {"random": [10, 20, 30, 40, 50], "class_balanced_entropy_1.0": [11, 22, 32, 41, 52]}
+AREAS |= {"misc:a/dqn_0.pt": [12, 22, 33, 42, 53], "misc:a/dqn_1.pt": [14, 24, 33, 46, 53]}
+
+
+def episode(policy, seed, area):
+    points = {"regions": [0, 10, 20], "pixels": [], "clicks": [], "images": []}
+    points |= {"miou": {split: [area - 2, area, area + 2] for split in ("holdout", "test")}, "class_iou": {}}
+    return Episode(policy, False, "RegionSelect-v0", {}, seed, [], [], [], points, 0, {}, {})
+
+
+@pytest.fixture
+def suite(tmp_path, monkeypatch):
+    made = replace(read_suite(Path("configs/suites/quick.toml")), policies=tuple(POLICIES), seeds=tuple(range(5)))
+    monkeypatch.setattr(agents, "read_suite", lambda path: made)
+    monkeypatch.setattr("benchmarks.regions.source", lambda policy, env: "")
+    for policy in POLICIES:
+        for seed, area in enumerate(AREAS[policy]):
+            path = episode_path(made, policy, seed, tmp_path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(episode(policy, seed, area).to_json())
+    return made
+
+
+def test_names_of_trainings():
+    assert agents.agent("lookahead:agents/pretrained/lookahead_scenes_12.pt") == "lookahead_scenes"
+    assert agents.agent("class_balanced_entropy_1.0") == "class_balanced_entropy_1.0"
+    assert agents.agent("ralis:runs/ralis/best.pt") == "best.pt"
+
+
+def test_trainings_are_averaged_and_paired(suite, tmp_path):
+    grouped = agents.scores(suite, tmp_path, "holdout", final=False)
+    assert list(grouped["dqn"]) == POLICIES[2:]
+    header, best, second, last = agents.table(grouped, ("random",))
+    assert header == ["policy", "score", "- random", "single trainings"]
+    gain = np.array([3, 3, 3, 4, 3.0])
+    half = 2.776445 * gain.std(ddof=1) / 5**0.5
+    assert best == ["dqn", "33.20", f"**+3.20 ± {half:.2f}**", "32.40, 34.00"]
+    assert second[:2] == ["class_balanced_entropy_1.0", "31.60"]
+    assert last == ["random", "30.00", "", ""]
+
+
+def test_final_scores_are_the_last_points(suite, tmp_path):
+    assert agents.scores(suite, tmp_path, "test", final=True)["random"]["random"].tolist() == [12, 22, 32, 42, 52]
+
+
+def test_what_is_not_significant_is_not_bold(suite, tmp_path):
+    grouped = {"a": {"a": np.arange(5.0)}, "b": {"b": np.array([0.1, 0.9, 2.1, 2.9, 4.1])}}
+    assert all("**" not in cell for row in agents.table(grouped, ("a",)) for cell in row)
+
+
+def test_a_missing_episode_is_named(suite, tmp_path, capsys):
+    episode_path(suite, "random", 3, tmp_path).unlink()
+    assert agents.main(agents.Args(Path("x.toml"), tmp_path)) == 2
+    assert "random: no episode of seeds [3]" in capsys.readouterr().err
+
+
+def test_the_tables_are_printed(suite, tmp_path, capsys):
+    assert agents.main(agents.Args(Path("x.toml"), tmp_path)) == 0
+    assert capsys.readouterr().out.count("| dqn |") == 4
