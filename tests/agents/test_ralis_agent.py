@@ -386,10 +386,10 @@ def test_arguments_that_cannot_be_trained_are_refused():
         Args(n_step=0)
 
 
-@pytest.mark.parametrize("name", ["scenes", "scenes_pick", "camvid"])
+@pytest.mark.parametrize("name", ["scenes", "scenes_pick", "quick", "camvid"])
 def test_the_shipped_configs_are_read(name):
     args = read_args(Args, ["--config", f"configs/agents/ralis_{name}.toml"], "")
-    assert args.iterations == (2000 if name == "camvid" else 1000)
+    assert args.iterations == {"scenes": 1000, "scenes_pick": 400, "quick": 250, "camvid": 2000}[name]
 
 
 def test_greed_is_legal():
