@@ -228,6 +228,8 @@ def test_training_leaves_torch_as_it_was(tmp_path):
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_the_shipped_config_is_read():
-    args = read_args(Args, ["--config", "configs/agents/lookahead_scenes.toml"], "")
-    assert args.envs == ("RegionSelect-v0",)
+@pytest.mark.parametrize("name", ["scenes", "camvid", "quick"])
+def test_the_shipped_configs_are_read(name):
+    args = read_args(Args, ["--config", f"configs/agents/lookahead_{name}.toml"], "")
+    assert args.envs[1:] == (("RegionSelect-CamVid-v0",) if name == "camvid" else ())
+    assert args.scores == ("bald",)

@@ -272,5 +272,6 @@ def test_arguments_that_cannot_be_trained_are_refused():
         Args(replay=64)
 
 
-def test_the_shipped_config_is_read():
-    assert read_args(Args, ["--config", "configs/agents/misical_mixture.toml"], "").dataset == "mixture"
+@pytest.mark.parametrize(("name", "dataset"), [("mixture", "mixture"), ("quick", "mixture"), ("ccp", "ccp")])
+def test_the_shipped_configs_are_read(name, dataset):
+    assert read_args(Args, ["--config", f"configs/agents/misical_{name}.toml"], "").dataset == dataset
