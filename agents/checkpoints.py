@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+
+Policy = TypeVar("Policy")
 
 
 def write(path: Path, entries: dict[str, Any]) -> None:
@@ -34,6 +38,24 @@ def read(path: Path) -> dict[str, Any]:
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         cause = str(error).partition("\n")[0]
         raise ValueError(f"{path} cannot be read ({cause}); delete it and train again") from error
+
+
+def read_policy(path: str | Path, agent: str, make: Callable[[dict[str, Any], str], Policy]) -> Policy:
+    """Read a trained policy.
+
+    Args:
+        path: File that training kept as the best.
+        agent: Module that wrote it.
+        make: Makes the policy of the file's entries and its digest, which tells trained agents apart.
+
+    Raises:
+        ValueError: If there is no such file, or it is damaged or something else.
+    """
+    saved = read(Path(path))
+    try:
+        return make(saved, hashlib.sha256(Path(path).read_bytes()).hexdigest())
+    except (KeyError, TypeError, AttributeError, RuntimeError):
+        raise ValueError(f"{path} holds no policy; give a best.pt of `python -m agents.{agent}`") from None
 
 
 def tensors(tree: Any) -> Any:

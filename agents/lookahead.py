@@ -13,7 +13,6 @@ Training can be killed at any moment; the same command goes on, and on a CPU the
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,9 +26,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import alenv  # noqa: F401  registers the ids
-from agents.checkpoints import read
+from agents.checkpoints import read_policy
+from agents.equivariant import block
 from agents.policy import Info, Observation, channels
-from agents.training import command, read_args
+from agents.training import check_seed, command, read_args
 from alenv.observation import GLOBAL, PER_CANDIDATE
 
 TRAINING, VALIDATION = 1_000_000, 2_000_000
@@ -75,8 +75,12 @@ class Args:
     """iterations between validations"""
     validation_episodes: int = 8
     """episodes of a validation, always the same"""
-    save_every: int = 5
+    save_every: int = 1
     """iterations between checkpoints"""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained."""
+        check_seed(self.seed, 100)
 
 
 class Scorer(nn.Module):
@@ -92,10 +96,10 @@ class Scorer(nn.Module):
 
     def __init__(self, scores: int, hidden: int) -> None:
         super().__init__()
-        self.by_class = nn.Sequential(*_block(PER_CLASS, hidden // 2), *_block(hidden // 2, hidden // 2))
+        self.by_class = nn.Sequential(*block(PER_CLASS, hidden // 2), *block(hidden // 2, hidden // 2))
         inputs = hidden // 2 + 2 * PER_CANDIDATE + scores + GLOBAL
-        self.encode = nn.Sequential(*_block(inputs, hidden), *_block(hidden, hidden))
-        self.value = nn.Sequential(*_block(3 * hidden, hidden), nn.Linear(hidden, 1))
+        self.encode = nn.Sequential(*block(inputs, hidden), *block(hidden, hidden))
+        self.value = nn.Sequential(*block(3 * hidden, hidden), nn.Linear(hidden, 1))
         self.prior = nn.Parameter(torch.tensor(0.5))
         nn.init.zeros_(self.value[-1].weight)
         nn.init.zeros_(self.value[-1].bias)
@@ -120,10 +124,6 @@ class Scorer(nn.Module):
         mean = (rows * legal).sum(1) / legal.sum(1)
         context = torch.cat([mean, (rows * legal).amax(1)], 1)[:, None].expand(-1, rows.shape[1], -1)
         return self.value(torch.cat([rows, context], 2))[..., 0] + self.prior * standard[..., BALANCED]
-
-
-def _block(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
-    return nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.ReLU()
 
 
 def _per_class(probs: Tensor, state: Tensor, picked: Tensor, legal: Tensor) -> Tensor:
@@ -193,30 +193,29 @@ class LookAheadPolicy:
 
 
 def load_policy(path: str | Path) -> LookAheadPolicy:
-    """Load a policy that was trained.
+    """Load a policy that was trained, see ``read_policy``."""
+    return read_policy(path, "lookahead", _make_policy)
 
-    Raises:
-        ValueError: If there is no such file, or it is damaged or something else.
-    """
-    saved = read(Path(path))
-    if not isinstance(saved, dict) or "scores" not in saved.get("args", {}) or "weights" not in saved:
-        raise ValueError(f"{path} holds no policy; give a best.pt of `python -m agents.lookahead`")
+
+def _make_policy(saved: dict[str, Any], digest: str) -> LookAheadPolicy:
     args = saved["args"]
     scorer = Scorer(len(args["scores"]), args["hidden"])
     scorer.load_state_dict(saved["weights"])
-    return LookAheadPolicy(scorer, args["scores"], hashlib.sha256(Path(path).read_bytes()).hexdigest())
+    return LookAheadPolicy(scorer, args["scores"], digest)
 
 
 Pools = dict[str, NDArray]
 """Inputs of the scorer and ``target``, with a first axis of pools."""
 
 
-def look_ahead(policy: LookAheadPolicy, env: Any, seed: int, args: Args, rng: np.random.Generator) -> Pools:
-    """Play an episode, and write down what every candidate would have gained."""
+def look_ahead(
+    policy: LookAheadPolicy, env: Any, seed: int, args: Args, rng: np.random.Generator
+) -> tuple[Pools, float]:
+    """Play an episode, and write down what every candidate would have gained; also return its return."""
     obs, info = env.reset(seed=seed)
     policy.reset(seed)
     rounds: list[list[Observation]] = []
-    over = False
+    over, score = False, 0.0
     while not over:
         if info["pick"] == 0:
             rounds.append([])
@@ -226,9 +225,10 @@ def look_ahead(policy: LookAheadPolicy, env: Any, seed: int, args: Args, rng: np
         values = rng.random(len(gains)) if rng.random() < args.explore else policy.values(inputs)
         action = int(np.where(inputs["mask"] == 1, values, -np.inf).argmax())
         policy.remember(obs, action)
-        obs, _, over, _, info = env.step(action)
+        obs, reward, over, _, info = env.step(action)
+        score += float(reward)
     pools = [pool for pools in rounds for pool in _scaled(pools)]
-    return {name: np.stack([pool[name] for pool in pools]) for name in pools[0]}
+    return {name: np.stack([pool[name] for pool in pools]) for name in pools[0]}, score
 
 
 def _scaled(pools: list[Observation]) -> list[Observation]:
@@ -277,14 +277,15 @@ class Run:
         """Play one episode, learn from all so far, and return the scalars of TensorBoard."""
         turn = self.iteration % len(self.envs)
         seed = TRAINING + 10_000 * self.args.seed + self.iteration
-        new = look_ahead(self.player, self.envs[turn], seed, self.args, self.rng)
+        new, score = look_ahead(self.player, self.envs[turn], seed, self.args, self.rng)
         old = self.pools[turn]
         self.pools[turn] = {name: np.concatenate([old[name], new[name]]) if old else new[name] for name in new}
         self.iteration += 1
         for group in self.optimizer.param_groups:
             group["lr"] = self.args.learning_rate * (1 - 0.9 * self.iteration / self.args.iterations)
         losses = [self._update() for _ in range(self.args.updates)]
-        return {"losses/gain_loss": float(np.mean(losses)), "charts/chosen_gain": _chosen(self.player, new)}
+        scalars = {"losses/gain_loss": float(np.mean(losses)), "charts/chosen_gain": _chosen(self.player, new)}
+        return {**scalars, "charts/episodic_return": score}
 
     def validate(self) -> float:
         """Return the mean score on the reward split over the rounds of the validation episodes."""
@@ -343,7 +344,7 @@ def play(policy: LookAheadPolicy, env: gym.Env, seed: int) -> float:
 
 def make_env(env_id: str, args: Args) -> gym.Env:
     """Make an environment of training: generated data get a new pool in every episode."""
-    fresh = {"fresh_pool": True} if env_id == "RegionSelect-v0" else {}
+    fresh = {"fresh_pool": True} if env_id.removeprefix("alenv:") == "RegionSelect-v0" else {}
     return gym.make(env_id, pool="train", budget=args.budget, scores=list(args.scores), **fresh)
 
 

@@ -13,7 +13,6 @@ Training can be killed at any moment; the same command goes on, and on a CPU the
 from __future__ import annotations
 
 import copy
-import hashlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +26,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import alenv  # noqa: F401  registers the ids
-from agents.checkpoints import read
+from agents.checkpoints import read_policy
+from agents.equivariant import block
 from agents.policy import Info, Observation
-from agents.training import command, read_args
+from agents.training import check_seed, command, read_args
 from alenv.mining.features import RELATIONS
 
 ENV = "SingleClassMine-v0"
@@ -83,6 +83,7 @@ class Args:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
+        check_seed(self.seed, 1000)
         if self.warmup < 1 or self.replay < 2 * self.num_envs:
             raise ValueError(
                 f"warmup={self.warmup}, replay={self.replay}: an update needs two steps of all {self.num_envs} "
@@ -105,9 +106,9 @@ class Scorer(nn.Module):
 
     def __init__(self, features: int, state: int, hidden: int, looks: int) -> None:
         super().__init__()
-        self.encode = nn.Sequential(*_block(2 * features + state, hidden), *_block(hidden, hidden))
+        self.encode = nn.Sequential(*block(2 * features + state, hidden), *block(hidden, hidden))
         self.look = nn.Parameter(torch.zeros(looks, hidden))
-        self.value = nn.Sequential(*_block(3 * hidden, hidden), nn.Linear(hidden, 1))
+        self.value = nn.Sequential(*block(3 * hidden, hidden), nn.Linear(hidden, 1))
 
     def forward(self, candidates: Tensor, state: Tensor) -> Tensor:
         """Return the Q-values (E, K + looks) of candidates (E, K, F) in states (E, S)."""
@@ -118,10 +119,6 @@ class Scorer(nn.Module):
         context = torch.cat([rows.mean(1, keepdim=True), rows.amax(1, keepdim=True)], 2)
         rows = torch.cat([rows, self.look.expand(len(rows), -1, -1)], 1)
         return self.value(torch.cat([rows, context.expand(-1, rows.shape[1], -1)], 2))[..., 0]
-
-
-def _block(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
-    return nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.ReLU()
 
 
 class Replay:
@@ -326,16 +323,13 @@ class Misical:
 
 
 def load_policy(path: str | Path) -> Misical:
-    """Load a policy that ``train`` kept.
+    """Load a policy that was trained, see ``read_policy``."""
+    return read_policy(path, "misical", _make_policy)
 
-    Raises:
-        ValueError: If there is no such file, or it is damaged or something else.
-    """
-    saved = read(Path(path))
-    if not isinstance(saved, dict) or "weights" not in saved:
-        raise ValueError(f"{path} holds no policy; give a best.pt of `python -m agents.misical`")
-    weights = {name: tensor.double().numpy() for name, tensor in saved["weights"].items()}
-    return Misical(weights, hashlib.sha256(Path(path).read_bytes()).hexdigest())
+
+def _make_policy(saved: dict[str, Any], digest: str) -> Misical:
+    saved["args"]["skip"]  # other agents have no such argument
+    return Misical({name: tensor.double().numpy() for name, tensor in saved["weights"].items()}, digest)
 
 
 def make_run(argv: list[str]) -> Run:

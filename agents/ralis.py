@@ -1,8 +1,8 @@
 """RALIS: a double DQN over regions to label (Casanova et al., ICLR 2020), in one file, with options beyond the paper.
 
 One network rates the candidates of one pool; a round picks one from each of K pools (``alenv.wrappers.JointPools``),
-and every pool gives a transition of its own. The defaults are the paper's. It learns on the pool ``train``, and the
-best of its versions in validation episodes, on this pool too but with seeds it never trained on, is kept.
+and every pool gives a transition of its own. The defaults of the algorithm are the paper's. It learns on the pool
+``train``, and the best of its versions in validation episodes, there too but with other seeds, is kept.
 
     python -m agents.ralis --config configs/agents/ralis_scenes_pick.toml --out runs/ralis
     python -m benchmarks.leaderboard --suite configs/suites/quick.toml --policy ralis:runs/ralis/best.pt
@@ -13,25 +13,26 @@ Training can be killed at any moment; the same command goes on, and on a CPU the
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import gymnasium as gym
 import numpy as np
 import torch
 import torch.nn.functional as F
+import tyro
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import alenv  # noqa: F401  registers the ids
-from agents.checkpoints import read
+from agents.checkpoints import read_policy
 from agents.policy import Info, Observation, channels
-from agents.training import command, read_args
+from agents.training import check_seed, command, read_args
+from alenv.acquisition import SCORES
 from alenv.ralis import BINS
 from alenv.wrappers import JointPools
 
@@ -44,7 +45,7 @@ WIDTH = 128
 
 @dataclass(frozen=True)
 class Args:
-    """Train a RALIS agent for RegionSelect; the defaults are those of the paper on CamVid."""
+    """Train a RALIS agent for RegionSelect; the defaults of the algorithm are those of the paper on CamVid."""
 
     out: Path = Path("runs/ralis")
     """folder of checkpoint.pt, best.pt and TensorBoard events"""
@@ -52,6 +53,8 @@ class Args:
     """TOML file of these arguments; flags override it"""
     env: str = "RegionSelect-v0"
     """id of a RegionSelect environment"""
+    kwargs: Annotated[dict[str, Any], tyro.conf.Fixed] = field(default_factory=dict)
+    """more of its arguments: the table [kwargs] of the file"""
     budget: int = 240
     """regions bought in an episode"""
     picks: int = 24
@@ -109,6 +112,10 @@ class Args:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
+        check_seed(self.seed, 100)
+        for name in self.scores:
+            if name in SCORES and SCORES[name].live:
+                raise ValueError(f"score {name!r} changes within a round, which JointPools does not show; drop it")
         enough = (self.n_step + 1) * self.picks + self.batch
         if self.n_step < 1 or self.replay < enough:
             raise ValueError(
@@ -225,7 +232,7 @@ def joint(obs: Observation, observation: str) -> Observation:
 class Replay:
     """The last rounds: a state, K pools, and what became of a pick from each; a transition is a round and a pool.
 
-    The next row holds what followed, so that nothing is kept twice, and features, in [0, 1], are kept in half
+    The next row holds what followed, so that nothing is kept twice, and features are kept in half
     precision. After the end of an episode the next row is the start of another one, which is right because nothing
     after an end counts, and environments here never truncate.
     """
@@ -482,26 +489,22 @@ class Ralis:
 
 
 def load_policy(path: str | Path) -> Ralis:
-    """Load a policy that ``train`` kept.
+    """Load a policy that was trained, see ``read_policy``."""
+    return read_policy(path, "ralis", _make_policy)
 
-    Raises:
-        ValueError: If there is no such file, or it is damaged or something else.
-    """
-    saved = read(Path(path))
-    try:
-        args, sizes = Args(**saved["args"]), saved["sizes"]
-        network = make_network(sizes[0], sizes[1:], args)
-        network.load_state_dict(saved["weights"])
-    except (KeyError, TypeError, RuntimeError):
-        raise ValueError(f"{path} holds no policy; give a best.pt of `python -m agents.ralis`") from None
-    return Ralis(network, args, sizes, hashlib.sha256(Path(path).read_bytes()).hexdigest())
+
+def _make_policy(saved: dict[str, Any], digest: str) -> Ralis:
+    args, sizes = Args(**saved["args"]), saved["sizes"]
+    network = make_network(sizes[0], sizes[1:], args)
+    network.load_state_dict(saved["weights"])
+    return Ralis(network, args, sizes, digest)
 
 
 def make_run(argv: list[str]) -> Run:
     """Make the training that a command line asks for."""
     args = read_args(Args, argv, __doc__)
     kwargs: dict[str, Any] = {name: getattr(args, name) for name in ("budget", "picks", "candidates", "observation")}
-    kwargs |= {"scores": list(args.scores), "pool": "train", "fresh_pool": args.fresh_pool}
+    kwargs |= {"scores": list(args.scores), "pool": "train", "fresh_pool": args.fresh_pool, **args.kwargs}
     training = gym.make(args.env, **kwargs, pick_gains=args.credit == "pick")
     return Run(args, JointPools(training), JointPools(gym.make(args.env, **kwargs)))
 

@@ -11,7 +11,6 @@ Training can be killed at any moment; the same command goes on, and on a CPU the
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,11 +26,11 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv,
 
 import alenv  # noqa: F401  registers the ids
 from agents import sb3_models
-from agents.checkpoints import read
+from agents.checkpoints import read_policy
 from agents.equivariant import Head, Rows, describe
 from agents.mining import play
 from agents.policy import Info, Observation, channels, mines
-from agents.training import command, read_args
+from agents.training import check_seed, command, read_args
 
 TRAINING, VALIDATION = 3_000_000, 4_000_000
 """First seeds of training, by thousands for every ``seed``, and of validation."""
@@ -92,10 +91,13 @@ class Args:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
-        if self.rollout % self.update_every or self.rollout * self.num_envs % self.batch:
+        check_seed(self.seed, 1000)
+        if self.algorithm in sb3_models.OFF_POLICY and self.rollout % self.update_every:
+            raise ValueError(f"rollout={self.rollout} is no multiple of update_every={self.update_every}; use one")
+        if self.algorithm in sb3_models.ON_POLICY and self.rollout * self.num_envs % self.batch:
             raise ValueError(
-                f"rollout={self.rollout} with num_envs={self.num_envs} is no whole number of updates; use a multiple "
-                f"of update_every={self.update_every} whose transitions are a multiple of batch={self.batch}"
+                f"rollout={self.rollout} with num_envs={self.num_envs}: its transitions are no multiple of "
+                f"batch={self.batch}; use another batch"
             )
 
 
@@ -133,7 +135,7 @@ class Run:
             self._rng = _swap(outside)
         self.iteration += 1
         records, episodes = self.model.logger.name_to_value, self.model.ep_info_buffer
-        scalars = {name: float(value) for name, value in records.items()}
+        scalars = {name.replace("train/", "losses/"): float(value) for name, value in records.items()}
         if episodes:
             scalars["charts/episodic_return"] = float(np.mean([episode["r"] for episode in episodes]))
         records.clear()
@@ -195,8 +197,8 @@ class SB3Policy:
         args, self._shapes, self.digest = saved["args"], saved["shapes"], digest
         self.name = f"sb3_{args['algorithm']}"
         self.scores: tuple[str, ...] = tuple(args["kwargs"].get("scores", ()))
-        self.observation: str = args["kwargs"].get("observation", "relational")
         self._mines = mines(args["env"])
+        self.observation: str = args["kwargs"].get("observation", "relational" if self._mines else "compact")
         space = spaces.Dict({name: spaces.Box(0, 1, shape) for name, shape in self._shapes.items()})
         quantiles = args["quantiles"] if args["algorithm"] == "qrdqn" else 1
         with torch.random.fork_rng(devices=[]):  # the initial weights are drawn for nothing
@@ -237,15 +239,8 @@ class SB3Policy:
 
 
 def load_policy(path: str | Path) -> SB3Policy:
-    """Load a policy that training kept.
-
-    Raises:
-        ValueError: If there is no such file, or it is damaged or something else.
-    """
-    saved = read(Path(path))
-    if not isinstance(saved, dict) or "shapes" not in saved:
-        raise ValueError(f"{path} holds no policy; give a best.pt of `python -m agents.sb3`")
-    return SB3Policy(saved, hashlib.sha256(Path(path).read_bytes()).hexdigest())
+    """Load a policy that was trained, see ``read_policy``."""
+    return read_policy(path, "sb3", SB3Policy)
 
 
 def make_envs(args: Args) -> VecEnv:

@@ -125,6 +125,16 @@ def _keep_if_best(run: Run, score: float) -> None:
         write(run.args.out / "best.pt", {**run.policy(), **about})
 
 
+def check_seed(seed: int, below: int) -> None:
+    """Refuse a seed of training whose episodes could be those of validation.
+
+    Raises:
+        ValueError: If it is not in [0, below).
+    """
+    if not 0 <= seed < below:
+        raise ValueError(f"seed={seed}: its episodes could be those of validation; use one of 0..{below - 1}")
+
+
 def plain(args: Any) -> dict[str, Any]:
     """Return the arguments on which the result depends, as plain values."""
     return {name: value for name, value in asdict(args).items() if name not in ("out", "config")}
@@ -166,7 +176,7 @@ def command(make: Callable[[], Run], log_every: int = 1) -> int:
     console = Console(highlight=False)
     try:
         with torch_threads(1):
-            run = make()
+            run = _made(make)
             train(run, console, log_every)
     except (ValueError, FileNotFoundError, gym.error.Error) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -176,3 +186,10 @@ def command(make: Callable[[], Run], log_every: int = 1) -> int:
         return 130
     console.print(f"validation {run.best:.4f}: {run.args.out / 'best.pt'}")
     return 0
+
+
+def _made(make: Callable[[], Run]) -> Run:
+    try:
+        return make()
+    except TypeError as error:  # an argument that the environment does not have
+        raise ValueError(str(error)) from error

@@ -20,6 +20,7 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
+from agents.policy import mines
 from benchmarks.regions import read_finished
 from benchmarks.report import markdown_table, number
 from benchmarks.stats import area_under_curve, holm, paired_difference
@@ -42,7 +43,7 @@ class Args:
 
 def agent(policy: str) -> str:
     """Return the name of what was trained: without the number of the training."""
-    return re.sub(r"_\d+(\.pt)?$", "", policy.rpartition("/")[2])
+    return re.sub(r"_\d+(\.pt)?$", "", policy)
 
 
 def scores(suite: Suite, out: Path, split: str, final: bool) -> dict[str, Scores]:
@@ -64,7 +65,7 @@ def scores(suite: Suite, out: Path, split: str, final: bool) -> dict[str, Scores
 
 
 def table(grouped: dict[str, Scores], against: tuple[str, ...]) -> list[list[str]]:
-    """Lay out agents, the best first: score, differences, p-value of the last one, and single trainings."""
+    """Lay out agents, the best first: score, differences, and single trainings."""
     means = {name: np.mean(list(trainings.values()), axis=0) for name, trainings in grouped.items()}
     present = [name for name in against if name in means]
     rivals = [name for name in means if name not in present]
@@ -72,11 +73,17 @@ def table(grouped: dict[str, Scores], against: tuple[str, ...]) -> list[list[str
     rows = [["policy", "score", *(f"- {name}" for name in present), "single trainings"]]
     for name in sorted(means, key=lambda name: -means[name].mean()):
         cells = [_cell(means[name], means[other], name, other, rivals, p) for other in present]
-        trainings = [number(float(row.mean()), 2) for row in grouped[name].values()]
-        rows.append(
-            [name, number(float(means[name].mean()), 2), *cells, ", ".join(trainings[:9] if len(trainings) > 1 else [])]
-        )
+        rows.append([name.rpartition("/")[2], _mean(means[name]), *cells, _trainings(grouped[name])])
     return rows
+
+
+def _mean(values: NDArray) -> str:
+    return number(float(values.mean()), 2)
+
+
+def _trainings(rows: Scores) -> str:
+    """Format the mean of each training; nothing for what is not trained."""
+    return ", ".join(_mean(row) for row in rows.values()) if len(rows) > 1 else ""
 
 
 def _p(x: NDArray, y: NDArray) -> float:
@@ -98,6 +105,8 @@ def main(args: Args) -> int:
     """Print one table for each split and measure; return the exit status."""
     try:
         suite = read_suite(args.suite)
+        if mines(suite.env):
+            raise ValueError(f"{args.suite}: mining is compared by class; read the report of benchmarks.leaderboard")
         out = args.out or Path("results") / suite.name
         print(f"{suite.env}, {len(suite.seeds)} evaluation seeds; bold: p < .05 after Holm's correction\n")
         for split in suite.splits:

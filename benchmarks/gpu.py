@@ -66,7 +66,7 @@ def run(out: Path, device: str = "cuda", quick: bool = False) -> int:
         summary[part] = _run(command, out / f"{part}.txt", limit) if limit > 0 else "no time left"
         print(f"{part}: {summary[part]}", flush=True)
         write_atomically(out / "summary.json", json.dumps(summary, indent=1))
-    return int(any(summary.get(part) != "done" for part in ("tests", "speed", "episodes")))
+    return int(any(summary[part] != "done" for part in _commands(out, device, quick)))
 
 
 def episodes(out: Path, device: str = "cuda", quick: bool = False) -> None:
@@ -100,8 +100,8 @@ def _commands(out: Path, device: str, quick: bool) -> dict[str, list[str]]:
     if quick:
         commands["episodes"].append("--quick")
     elif importlib.util.find_spec("benchmarks.ladder"):
-        ladder = ["--rungs", "linear", "mlp", "squeezenet_fpn", "fpn_resnet50"]
-        commands["ladder"] = ["benchmarks.ladder", "--out", str(out / "ladder"), "--device", device, *ladder]
+        ladder = ["--suite", "configs/ladders/camvid.toml", "--jobs", "2", "--device", device]
+        commands["ladder"] = ["benchmarks.ladder", "--out", str(out / "ladder"), *ladder]
     return commands
 
 

@@ -12,7 +12,7 @@ from agents import lookahead
 from agents.heuristics import ClassBalancedEntropy
 from agents.lookahead import Args, LookAheadPolicy, Run, Scorer, load_policy, look_ahead, loss
 from agents.policy import evaluate, make_policy
-from agents.training import read_args, save, train
+from agents.training import read_args, train
 from alenv.observation import GLOBAL, PER_CANDIDATE
 from benchmarks.runner import source
 
@@ -116,14 +116,15 @@ def test_targets_count_from_the_pool_in_units_of_the_round():
 
 def test_look_ahead_writes_down_the_live_gains():
     env, args = make(), Args(**TINY, explore=0.5)
-    pools = look_ahead(LookAheadPolicy(Scorer(0, 8), ()), env, 3, args, np.random.default_rng(0))
+    pools, score = look_ahead(LookAheadPolicy(Scorer(0, 8), ()), env, 3, args, np.random.default_rng(0))
     assert pools["target"].shape == (12, 6)
+    assert score == pytest.approx(env.unwrapped._info()["miou"] - env.reset(seed=3)[1]["miou"])
     assert pools["picked"][4].sum() == 0
     env.reset(seed=3)
     gains = env.unwrapped.candidate_gains()
     assert np.corrcoef(gains, pools["target"][0])[0, 1] > 0.999
-    stale = look_ahead(LookAheadPolicy(Scorer(0, 8), ()), env, 3, Args(**TINY, live=False), np.random.default_rng(0))
-    live = look_ahead(LookAheadPolicy(Scorer(0, 8), ()), env, 3, Args(**TINY), np.random.default_rng(0))
+    stale, _ = look_ahead(LookAheadPolicy(Scorer(0, 8), ()), env, 3, Args(**TINY, live=False), np.random.default_rng(0))
+    live, _ = look_ahead(LookAheadPolicy(Scorer(0, 8), ()), env, 3, Args(**TINY), np.random.default_rng(0))
     assert (stale["candidates"][:4] == live["candidates"][:4]).all()
     assert np.abs(stale["target"][3] - live["target"][3]).max() > 0.01
 
@@ -209,10 +210,13 @@ def test_the_policy_is_kept_and_plays(tmp_path):
 
 
 def test_files_of_others_and_other_observations_are_refused(tmp_path):
-    run = run_in(tmp_path, iterations=1)
+    run_in(tmp_path, iterations=1)
     with pytest.raises(ValueError, match="holds no policy"):
         load_policy(tmp_path / "checkpoint.pt")
-    save(run)
+    with pytest.raises(ValueError, match="holds no policy"):
+        make_policy(f"misical:{tmp_path / 'best.pt'}", "SingleClassMine-v0")
+    with pytest.raises(ValueError, match="seed=100"):
+        Args(seed=100)
     obs = {"candidates": np.zeros((6, 268)), "state": np.zeros((240, 204)), "action_mask": np.ones(6)}
     policy = load_policy(tmp_path / "best.pt")
     policy.reset(0)

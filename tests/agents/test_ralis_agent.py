@@ -12,7 +12,7 @@ from rich.console import Console
 from agents import ralis
 from agents.policy import evaluate, make_policy
 from agents.ralis import Args, Replay, Run, exploration, joint, load_policy, make_network, make_run, td_target
-from agents.training import read_args, train
+from agents.training import command, read_args, train
 from alenv.wrappers import JointPools
 from benchmarks.runner import source
 
@@ -384,6 +384,23 @@ def test_arguments_that_cannot_be_trained_are_refused():
         Args(replay=63)
     with pytest.raises(ValueError, match="n_step=0"):
         Args(n_step=0)
+    with pytest.raises(ValueError, match="seed=100"):
+        Args(seed=100)
+    with pytest.raises(ValueError, match="'distance' changes within a round"):
+        Args(scores=("bald", "distance"))
+
+
+def test_the_environments_of_the_paper_can_be_trained_on(tmp_path):
+    file = tmp_path / "a.toml"
+    file.write_text(
+        'budget = 4\npicks = 2\n[kwargs]\nsegmenter = "lda"\ninitial = "state:1"\npooling = "image_clustered"'
+    )
+    run = make_run(["--config", str(file), "--out", str(tmp_path)])
+    assert run.env.spec.kwargs["pooling"] == "image_clustered"
+    file.write_text("[kwargs]\npoling = 3")
+    with pytest.raises(TypeError, match="poling"):
+        make_run(["--config", str(file)])
+    assert command(lambda: make_run(["--config", str(file)])) == 2
 
 
 @pytest.mark.parametrize("name", ["scenes", "scenes_pick", "quick", "camvid"])

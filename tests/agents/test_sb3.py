@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from agents import sb3
 from agents.equivariant import ILLEGAL, Head, Rows, Value
 from agents.mining import play
-from agents.policy import make_policy
+from agents.policy import evaluate, make_policy
 from agents.sb3 import Args, Run, SB3Policy, load_policy, make_envs
 from agents.sb3_models import OFF_POLICY, ON_POLICY, actor, uniform
 from agents.training import read_args, train
@@ -279,6 +279,12 @@ def test_files_load_without_running_code_and_the_policy_plays(tmp_path):
     assert run.best == torch.load(tmp_path / "best.pt", weights_only=True)["validation"]
 
 
+def test_a_region_selector_plays_in_the_loop_of_all_policies(tmp_path):
+    run_in(tmp_path, where=SELECT)
+    [episode] = evaluate(make_policy(f"sb3:{tmp_path / 'best.pt'}"), "RegionSelect-v0", SELECT["kwargs"], [0], [])
+    assert len(episode.actions) == 6
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_the_policy_acts_like_the_model(tmp_path, algorithm):
     kwargs = {**SELECT["kwargs"], "scores": ["entropy", "margin"]}
@@ -304,8 +310,12 @@ def test_missing_foreign_and_unfit_files_are_named(tmp_path):
 
 
 def test_arguments_that_cannot_be_trained_are_refused():
-    with pytest.raises(ValueError, match="multiple of batch=100"):
+    with pytest.raises(ValueError, match="no multiple of batch=100"):
         Args(rollout=1004)
+    with pytest.raises(ValueError, match="multiple of update_every=4"):
+        Args(algorithm="dqn", rollout=1002)
+    Args(algorithm="dqn", rollout=1004)
+    Args(rollout=50, num_envs=2)
     with pytest.raises(ValueError, match="use observation='compact'"):
         Rows(spaces.Dict({**SPACE, "state": spaces.Box(0, 1, (5, 3), np.float32)}), 8)
     assert Head(8).score[0].in_features == 24

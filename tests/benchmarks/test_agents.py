@@ -36,14 +36,15 @@ def suite(tmp_path, monkeypatch):
 
 
 def test_names_of_trainings():
-    assert agents.agent("lookahead:agents/pretrained/lookahead_scenes_12.pt") == "lookahead_scenes"
+    assert agents.agent("lookahead:a/scenes_12.pt") == agents.agent("lookahead:a/scenes_3.pt")
+    others = ("x:a/y_0.pt", "x:b/y_0.pt", "z:a/y_0.pt", "x:a/best.pt")
+    assert len({agents.agent(name) for name in others}) == 4
     assert agents.agent("class_balanced_entropy_1.0") == "class_balanced_entropy_1.0"
-    assert agents.agent("ralis:runs/ralis/best.pt") == "best.pt"
 
 
 def test_trainings_are_averaged_and_paired(suite, tmp_path):
     grouped = agents.scores(suite, tmp_path, "holdout", final=False)
-    assert list(grouped["dqn"]) == POLICIES[2:]
+    assert list(grouped["misc:a/dqn"]) == POLICIES[2:]
     header, best, second, last = agents.table(grouped, ("random",))
     assert header == ["policy", "score", "- random", "single trainings"]
     gain = np.array([3, 3, 3, 4, 3.0])
@@ -66,6 +67,11 @@ def test_a_missing_episode_is_named(suite, tmp_path, capsys):
     episode_path(suite, "random", 3, tmp_path).unlink()
     assert agents.main(agents.Args(Path("x.toml"), tmp_path)) == 2
     assert "random: no episode of seeds [3]" in capsys.readouterr().err
+
+
+def test_mining_is_refused(tmp_path, capsys):
+    assert agents.main(agents.Args(Path("configs/suites/mine_quick.toml"), tmp_path)) == 2
+    assert "by class" in capsys.readouterr().err
 
 
 def test_the_tables_are_printed(suite, tmp_path, capsys):
