@@ -420,8 +420,9 @@ class Run:
         return score
 
     def policy(self) -> dict[str, Any]:
-        """Return the weights of the policy and the sizes of what it sees."""
-        return {"weights": self.online.state_dict(), "sizes": self.sizes}
+        """Return the weights of the policy, in half precision to keep files small, and the sizes of what it sees."""
+        weights = {k: v.half() if v.is_floating_point() else v for k, v in self.online.state_dict().items()}
+        return {"weights": weights, "sizes": self.sizes}
 
     def get_state(self) -> dict[str, Any]:
         """Return all that ``advance`` changes besides the networks."""

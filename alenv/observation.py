@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alenv.acquisition import class_weights, entropy, margin, predicted_weight
+from alenv.arrays import Array, in_blocks, to_numpy
 
 PER_CANDIDATE = 11
 """Candidate features besides the class histogram."""
@@ -26,12 +27,12 @@ def state_size(classes: int) -> int:
 
 
 def candidate_features(
-    probs: NDArray[np.float32], class_pixels: NDArray[np.int64], nearest: Vector, typical: Vector
+    probs: Array, class_pixels: NDArray[np.int64], nearest: Vector, typical: Vector
 ) -> NDArray[np.float32]:
     """Describe candidate regions.
 
     Args:
-        probs: float32 (n, C, rows, columns), class probabilities.
+        probs: float32 (n, C, rows, columns), class probabilities; tensors are looked at on their device.
         class_pixels: (C,) labelled pixels of each class so far.
         nearest: (n,) cosine to the nearest labelled region.
         typical: (n,) mean cosine to the labelled regions.
@@ -42,24 +43,28 @@ def candidate_features(
         weight and class weight alone, means (class weight: labels' frequency^-1/2); similarity to the nearest and to
         the typical labelled region; and a place for the similarity to this round's picks.
     """
+    weights = class_weights(class_pixels)
+    seen = in_blocks(lambda block: _predicted(block, weights), probs)
+    distances = [similarity(nearest), similarity(typical), np.zeros(len(probs))]
+    return np.concatenate([seen, np.stack(distances, 1)], 1).clip(0, 1).astype(np.float32)
+
+
+def _predicted(probs: Array, weights: NDArray[np.float64]) -> NDArray:
+    """Features of the predictions alone, (n, C + 8)."""
     n, classes = probs.shape[:2]
-    uncertainty = (entropy(probs) / np.log(classes)).reshape(n, -1)
-    balanced = predicted_weight(probs, class_weights(class_pixels)).reshape(n, -1)
+    uncertainty = to_numpy(entropy(probs) / np.log(classes)).reshape(n, -1)
+    balanced = to_numpy(predicted_weight(probs, weights)).reshape(n, -1)
     columns = [
         uncertainty.mean(1),
         uncertainty.min(1),
         uncertainty.max(1),
         2 * uncertainty.std(1),
-        margin(probs).mean((1, 2)),
+        to_numpy(margin(probs)).mean((1, 2)),
         (uncertainty > 0.5).mean(1),
         (uncertainty * balanced).mean(1),
         balanced.mean(1),
-        similarity(nearest),
-        similarity(typical),
-        np.zeros(n),
     ]
-    features = np.concatenate([probs.mean((2, 3)), np.stack(columns, 1)], 1)
-    return features.clip(0, 1).astype(np.float32)
+    return np.concatenate([to_numpy(probs.mean((2, 3))), np.stack(columns, 1)], 1)
 
 
 def similarity(cosine: NDArray) -> NDArray:

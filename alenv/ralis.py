@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alenv.acquisition import entropy
+from alenv.arrays import Array, in_blocks, like, module_of, to_numpy
 
 POOLED = 8
 """Rows and columns of the pooled entropy."""
@@ -38,11 +39,11 @@ def candidate_size(classes: int) -> int:
     return region_size(classes) + 2 * BINS
 
 
-def region_features(probs: NDArray, unit: int) -> Matrix:
+def region_features(probs: Array, unit: int) -> Matrix:
     """Describe regions by what is predicted.
 
     Args:
-        probs: (n, C, rows, columns), class probabilities.
+        probs: (n, C, rows, columns), class probabilities; tensors are looked at on their device.
         unit: Pixels along the side of the square that one element stands for.
 
     Returns:
@@ -54,11 +55,11 @@ def region_features(probs: NDArray, unit: int) -> Matrix:
     return _describe(probs, unit, predicted_histogram(probs, unit))
 
 
-def candidate_features(probs: NDArray, unit: int, labelled: NDArray) -> Matrix:
+def candidate_features(probs: Array, unit: int, labelled: NDArray) -> Matrix:
     """Describe the candidates of a round.
 
     Args:
-        probs: (n, C, rows, columns), class probabilities.
+        probs: (n, C, rows, columns), class probabilities, as above.
         unit: Pixels along the side of the square that one element stands for.
         labelled: (m, C + 1), histograms of the labelled regions.
 
@@ -67,16 +68,16 @@ def candidate_features(probs: NDArray, unit: int, labelled: NDArray) -> Matrix:
         candidates, itself included.
     """
     counts = predicted_histogram(probs, unit)
-    divergences = (divergence_histograms(counts, others) for others in (labelled, counts))
+    divergences: list[Matrix] = [divergence_histograms(counts, others) for others in (labelled, counts)]
     return np.concatenate([_describe(probs, unit, counts), *divergences], 1)
 
 
-def predicted_histogram(probs: NDArray, unit: int) -> NDArray[np.float64]:
+def predicted_histogram(probs: Array, unit: int) -> NDArray[np.float64]:
     """Count the pixels of each predicted class, (n, C, rows, columns) -> (n, C + 1)."""
-    return histogram(_winners(probs), probs.shape[1], unit)
+    return in_blocks(lambda block: histogram(_winners(block), block.shape[1], unit), probs)
 
 
-def histogram(labels: NDArray, classes: int, unit: int = 1) -> NDArray[np.float64]:
+def histogram(labels: Array, classes: int, unit: int = 1) -> NDArray[np.float64]:
     """Count the pixels of each class.
 
     Args:
@@ -87,14 +88,14 @@ def histogram(labels: NDArray, classes: int, unit: int = 1) -> NDArray[np.float6
     Returns:
         (n, C + 1); absent classes count 1e-7.
     """
-    n, slots = len(labels), classes + 1
-    flat = np.where(labels < classes, labels, classes).reshape(n, -1) + slots * np.arange(n)[:, None]
-    counts = np.bincount(flat.ravel(), minlength=n * slots).reshape(n, slots).astype(np.float64)
+    xp, n, slots = module_of(labels), len(labels), classes + 1
+    flat = xp.where(labels < classes, labels, classes).reshape(n, -1) + like(slots * np.arange(n)[:, None], labels)
+    counts = to_numpy(xp.bincount(flat.ravel(), minlength=n * slots)).reshape(n, slots).astype(np.float64)
     counts[:, classes] = 0
     return np.maximum(counts * unit**2, ABSENT)
 
 
-def pool_entropy(maps: NDArray) -> Matrix:
+def pool_entropy(maps: Array) -> Array:
     """Pool entropy maps (n, h, w) to 8 x 8 by minimum, mean and maximum, (n, 192); rows and columns left over drop out.
 
     Raises:
@@ -105,7 +106,8 @@ def pool_entropy(maps: NDArray) -> Matrix:
         raise ValueError(f"regions of {h} x {w} pixels cannot be pooled to {POOLED} x {POOLED}; use larger ones")
     tiles = maps[:, : h // POOLED * POOLED, : w // POOLED * POOLED]
     tiles = tiles.reshape(n, POOLED, h // POOLED, POOLED, w // POOLED)
-    return np.concatenate([reduce(tiles, (2, 4)).reshape(n, -1) for reduce in (np.min, np.mean, np.max)], 1)
+    xp = module_of(maps)
+    return xp.concatenate([reduce(tiles, (2, 4)).reshape(n, -1) for reduce in (xp.amin, xp.mean, xp.amax)], 1)
 
 
 def divergence_histograms(own: NDArray, others: NDArray) -> Matrix:
@@ -156,20 +158,26 @@ def _bin_counts(values: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.stack([counts.sum(2), counts.sum(1)], 1).reshape(-1, BINS)
 
 
-def _describe(probs: NDArray, unit: int, counts: NDArray[np.float64]) -> Matrix:
+def _describe(probs: Array, unit: int, counts: NDArray[np.float64]) -> Matrix:
     """Features of regions whose predicted pixels are counted."""
     _, classes, rows, columns = probs.shape
-    maps = entropy(probs)
-    if rows % POOLED or columns % POOLED:  # else each tile is made of whole squares
-        maps = maps.repeat(unit, 1).repeat(unit, 2)
-    pooled = pool_entropy(maps) / np.log(classes)
+    pooled = in_blocks(lambda block: to_numpy(pool_entropy(_entropy_map(block, unit))), probs) / np.log(classes)
     return np.concatenate([counts / (rows * columns * unit**2), pooled], 1).clip(0, 1).astype(np.float32)
 
 
-def _winners(probs: NDArray) -> NDArray[np.uint8]:
+def _entropy_map(probs: Array, unit: int) -> Array:
+    """Entropies (n, h, w): of pixels if tiles cut through squares, else of the squares."""
+    maps, (rows, columns) = entropy(probs), probs.shape[2:]
+    if unit > 1 and (rows % POOLED or columns % POOLED):
+        return maps[:, np.arange(rows * unit) // unit][:, :, np.arange(columns * unit) // unit]
+    return maps
+
+
+def _winners(probs: Array) -> Array:
     """Arg-max over axis 1, the first of equal ones; many times as fast as NumPy's across memory."""
-    top, last = probs.max(1), probs.shape[1] - 1
-    ahead = np.zeros(top.shape, np.uint8)
+    xp, last = module_of(probs), probs.shape[1] - 1
+    top = xp.amax(probs, 1)
+    ahead = xp.zeros_like(top, dtype=xp.uint8)
     for label in range(last):
-        np.maximum(ahead, (probs[:, label] == top) * np.uint8(last - label), out=ahead)
+        ahead = xp.maximum(ahead, (probs[:, label] == top) * xp.asarray(last - label, dtype=xp.uint8))
     return last - ahead

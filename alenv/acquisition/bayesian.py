@@ -10,7 +10,8 @@ from typing import Any, Generic
 import numpy as np
 import scipy.special
 
-from alenv.acquisition.uncertainty import Array, _module, entropy
+from alenv.acquisition.uncertainty import entropy
+from alenv.arrays import Array, module_of
 
 
 class MonteCarloMoments(Generic[Array]):
@@ -40,7 +41,7 @@ class MonteCarloMoments(Generic[Array]):
         Raises:
             ValueError: If these are not probabilities, or their shape or kind is not that of the first pass.
         """
-        xp = _module(probs)
+        xp = module_of(probs)
         probs = xp.asarray(probs, dtype=xp.float64)
         passed = entropy(probs)
         if not self._count:
@@ -105,7 +106,7 @@ class MonteCarloMoments(Generic[Array]):
         if not beta > 0:
             raise ValueError(f"beta must be positive, got {beta}")
         score = self.bald()
-        xp = _module(score)
+        xp = module_of(score)
         noise = xp.asarray(rng.gumbel(0, 1 / beta, tuple(score.shape)))
         log = xp.log(score.clip(min=np.finfo(np.float64).tiny))
         return log + (noise if xp is np else noise.to(log.device))
@@ -129,12 +130,12 @@ class MonteCarloMoments(Generic[Array]):
         """BalEntAcq, (..., H, W): the reciprocal of BalEnt where BalEnt >= 0, else BalEnt; never within (0, 1]."""
         score = self.balanced_entropy()
         reciprocal = 1 / score.clip(min=np.finfo(np.float64).tiny)
-        return _module(score).where(score >= 0, reciprocal, score)
+        return module_of(score).where(score >= 0, reciprocal, score)
 
     def balent_rank(self) -> Array:
         """Key in (-1, 1] of the same order as ``balent`` but without its pole, (..., H, W)."""
         score = self.balanced_entropy()
-        return _module(score).where(score >= 0, 1 - score, score / (1 - score.clip(max=0)))
+        return module_of(score).where(score >= 0, 1 - score, score / (1 - score.clip(max=0)))
 
     def _require(self, least: int) -> None:
         if self._count < least:
@@ -189,7 +190,7 @@ def _posterior_entropy(mean: Any, variance: Any) -> Any:
     distribution. Here they have cancelled on paper, with ``_binet``:
     ``ln(2 pi x y / t^3) / 2 + g(x) + g(y) - g(t) + p(t)``, x = a + 1, y = b, t = x + y, g(x) = l(x) + (x - 1) p(x).
     """
-    xp = _module(mean)
+    xp = module_of(mean)
     spread = variance.clip(min=np.finfo(np.float64).tiny)  # no variance ends at the upper bound
     precision = (mean * (1 - mean) / spread - 1).clip(min=1e-3, max=1e9)
     x, y, t = mean * precision + 1, (1 - mean) * precision, precision + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from alenv.acquisition.uncertainty import Array, _module
+from alenv.arrays import Array, module_of
 
 
 def difficulty_score(difficulty: Array, uncertainty: Array | None = None) -> Array:
@@ -25,7 +25,7 @@ def difficulty_score(difficulty: Array, uncertainty: Array | None = None) -> Arr
         return difficulty.mean((-2, -1))
     if uncertainty.shape != difficulty.shape:
         raise ValueError(f"uncertainty is {tuple(uncertainty.shape)}, but difficulty is {tuple(difficulty.shape)}")
-    if _module(uncertainty).isnan(uncertainty).any():
+    if module_of(uncertainty).isnan(uncertainty).any():
         raise ValueError("uncertainty holds NaN")
     return (difficulty * uncertainty).mean((-2, -1))
 
@@ -48,7 +48,7 @@ def difficulty_levels(difficulty: Array, levels: int = 8) -> Array:
     if levels < 1:
         raise ValueError(f"levels must be at least 1, got {levels}")
     _check_difficulty(difficulty)
-    xp = _module(difficulty)
+    xp = module_of(difficulty)
     values = xp.asarray(difficulty, dtype=xp.float64)
     low, high = xp.amin(values, (-2, -1))[..., None, None], xp.amax(values, (-2, -1))[..., None, None]
     width = (high - low) / levels
@@ -73,7 +73,7 @@ def level_entropy(level_map: Array, levels: int) -> Array:
     Raises:
         ValueError: If a level is out of range.
     """
-    xp = _module(level_map)
+    xp = module_of(level_map)
     counts = xp.stack([xp.count_nonzero(level_map == level, (-2, -1)) for level in range(levels)], -1)
     pixels = level_map.shape[-2] * level_map.shape[-1]
     if not (counts.sum(-1) == pixels).all():

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.acquisition.uncertainty import Array, _check, _module, entropy, predicted_weight
+from alenv.acquisition.uncertainty import _check, entropy, predicted_weight
+from alenv.arrays import Array, like, module_of
 from alenv.errors import unknown
 
 WEIGHTS = {
@@ -34,7 +35,7 @@ def box_mean(maps: Array, radius: int) -> Array:
     """
     xp = _check_window(maps, radius)
     rows, columns = maps.shape[-2:]
-    sums = _box_sum(maps, radius, xp.float64) / _like(_window_sizes(rows, columns, radius), maps)
+    sums = _box_sum(maps, radius, xp.float64) / like(_window_sizes(rows, columns, radius), maps)
     floating = maps.dtype in (xp.float16, xp.float32, xp.float64)
     return xp.asarray(sums, dtype=maps.dtype) if floating else sums
 
@@ -146,8 +147,8 @@ def _impurity(probs: Any, radius: int) -> Any:
     classes, rows, columns = probs.shape[-3:]
     predicted = predicted_weight(probs, np.arange(classes))
     sizes = _window_sizes(rows, columns, radius)
-    logs = _like(np.log(np.arange(sizes.max(initial=0) + 1).clip(1)), probs)  # counts are small: look logarithms up
-    size = _like(sizes, probs)
+    logs = like(np.log(np.arange(sizes.max(initial=0) + 1).clip(1)), probs)  # counts are small: look logarithms up
+    size = like(sizes, probs)
     log_size, total = xp.take(logs, size), 0
     for c in range(classes):
         count = _box_sum(predicted == c, radius, xp.int32)
@@ -157,7 +158,7 @@ def _impurity(probs: Any, radius: int) -> Any:
 
 def _box_sum(maps: Any, radius: int, dtype: Any) -> Any:
     """Sum over each window, as differences of running sums along one axis after the other."""
-    xp = _module(maps)
+    xp = module_of(maps)
     for _ in range(2):
         maps = maps.swapaxes(-2, -1)
         length, sums = maps.shape[-1], xp.cumsum(maps, -1, dtype=dtype)
@@ -181,12 +182,7 @@ def _window_sizes(rows: int, columns: int, radius: int) -> NDArray[np.int64]:
 def _check_window(maps: Any, radius: int) -> Any:
     if radius < 0 or maps.ndim < 2:
         raise ValueError(f"expected a radius >= 0 and maps (..., height, width), got {radius} and {tuple(maps.shape)}")
-    return _module(maps)
-
-
-def _like(array: NDArray, other: Any) -> Any:
-    """Return the array in the kind of another one, on its device."""
-    return array if isinstance(other, np.ndarray) else _module(other).as_tensor(array, device=other.device)
+    return module_of(maps)
 
 
 def _log(classes: int) -> float:

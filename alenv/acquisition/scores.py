@@ -13,6 +13,7 @@ from alenv.acquisition.bayesian import MonteCarloMoments
 from alenv.acquisition.difficulty import difficulty_levels, level_entropy
 from alenv.acquisition.impurity import cbda, ripu
 from alenv.acquisition.uncertainty import class_balanced_entropy, entropy, least_confidence, margin
+from alenv.arrays import Array, module_of, to_numpy
 
 EXPONENTS = (0.25, 0.75, 1.0)
 """Of the class weights, besides the usual 1/2."""
@@ -20,9 +21,9 @@ LEVELS = 8
 """Levels of the difficulty entropy: those of DEAL on CamVid."""
 
 
-def _mean(maps: NDArray) -> NDArray[np.float64]:
+def _mean(maps: Array) -> Array:
     """Mean over each region: (n, rows, columns) -> (n,)."""
-    return maps.mean((1, 2), dtype=np.float64)
+    return maps.mean((1, 2), dtype=module_of(maps).float64)
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Score:
             values: What the function made, cut to the regions: (n, ..., rows, columns) or (n,).
             classes: Number of classes C.
         """
-        reduced = self.reduce(values) if values.ndim > 1 else values
+        reduced = to_numpy(self.reduce(values) if values.ndim > 1 else values)
         return reduced.astype(np.float32).clip(np.float32(self.low), np.float32(self.high(classes)))
 
 
@@ -63,7 +64,7 @@ def _log(classes: int) -> float:
     return float(np.log(classes))
 
 
-def _commonest(probs: NDArray) -> NDArray[np.int64]:
+def _commonest(probs: Array) -> Array:
     return probs.mean((2, 3)).argmax(1)
 
 
@@ -78,7 +79,7 @@ SCORES: dict[str, Score] = {
         )
         for exponent in EXPONENTS
     },
-    "predicted_class": Score(lambda probs: probs, ("probs",), lambda c: c - 1, reduce=_commonest),
+    "predicted_class": Score(_commonest, ("probs",), lambda c: c - 1),
     "bald": Score(MonteCarloMoments.bald, ("moments",), _log),
     "balent": Score(MonteCarloMoments.balent_rank, ("moments",), lambda c: 1, low=-1),
     "ripu": Score(ripu, ("image_probs",), lambda c: 1),

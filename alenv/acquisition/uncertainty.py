@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Array = TypeVar("Array", NDArray, "Tensor")
-"""A NumPy array or a torch tensor: what goes in comes out."""
+from alenv.arrays import Array, module_of
 
 
 def entropy(probs: Array) -> Array:
@@ -100,7 +95,7 @@ def predicted_weight(probs: Array, weights: NDArray[np.float64]) -> Array:
     Returns:
         (..., H, W), in the kind and type of ``probs``.
     """
-    xp = _module(probs)
+    xp = module_of(probs)
     best, value = probs[..., 0, :, :], 0 * probs[..., 0, :, :] + float(weights[0])
     for c in range(1, probs.shape[-3]):  # faster than an arg-max over few classes
         better = probs[..., c, :, :] > best
@@ -120,13 +115,4 @@ def _check(probs: Array) -> ModuleType:
                 f"probs are not probabilities over axis -3: sums differ from one by up to {error:.3g}, smallest "
                 f"value {least:.3g}; apply softmax over the class axis first"
             )
-    return _module(probs)
-
-
-def _module(probs: Array) -> ModuleType:
-    """Return ``numpy`` or ``torch``, whichever the array is of."""
-    if isinstance(probs, np.ndarray):
-        return np
-    import torch
-
-    return torch
+    return module_of(probs)

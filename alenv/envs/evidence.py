@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alenv.acquisition import MonteCarloMoments, Score
+from alenv.arrays import blocks, in_blocks, to_numpy
 from alenv.regions import Ids, RegionGrid
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 WHOLE = frozenset({"image_probs", "difficulty"})
 """What is known of whole images rather than of regions."""
-IMAGES = 16
-"""Whole images that a function is given at a time: a network's maps have millions of values."""
 
 
 class Evidence:
@@ -46,23 +45,24 @@ class Evidence:
         self._rng, self._passes = rng, passes
         self.class_counts = class_counts.copy()
         self.prediction = learner.predict(candidates)
-        self.probs = self.prediction.probs
+        self.probs: Any = self.prediction.probs
+        """(n, C, rows, columns), array or tensor."""
         self.picked = np.full(len(candidates), -1, np.float32)
         """(n,) cosine to the nearest region picked in this round; -1 while there is none."""
         self.image = candidates // grid.per_image
         self._images, self._regions = grid.group(candidates)
 
     @cached_property
-    def moments(self) -> MonteCarloMoments:
+    def moments(self) -> MonteCarloMoments[Any]:
         """Of the candidates' probabilities."""
-        moments = MonteCarloMoments()
+        moments: MonteCarloMoments[Any] = MonteCarloMoments()
         for probs in self._learner.passes(self._candidates, self._rng, self._passes):
             moments.add(probs)
         return moments
 
     @cached_property
-    def image_probs(self) -> NDArray[np.float32]:
-        """Of all cells of the images that hold candidates, (m, C, rows, columns)."""
+    def image_probs(self) -> Any:
+        """Of all cells of the images that hold candidates, (m, C, rows, columns), array or tensor."""
         return self._learner.maps(self._images)
 
     @cached_property
@@ -84,19 +84,26 @@ class Evidence:
 
     def values(self, score: Score) -> NDArray[np.float32]:
         """Return one channel of all candidates (n,)."""
-        if WHOLE.isdisjoint(score.needs):
-            values = score.function(*(getattr(self, need) for need in score.needs))
-            return score.regions(values, self.probs.shape[1])
-        out = np.empty(len(self._candidates), np.float32)
+        if not WHOLE.isdisjoint(score.needs):
+            return self._seen_whole(score)
+        classes = self.probs.shape[1]
+        if "probs" not in score.needs:
+            return score.regions(self._call(score, {}), classes)
+        return in_blocks(lambda probs: score.regions(self._call(score, {"probs": probs}), classes), self.probs)
+
+    def _seen_whole(self, score: Score) -> NDArray[np.float32]:
+        """Return a channel that looks beyond the borders of the regions."""
+        (need,) = WHOLE.intersection(score.needs)
+        known, out = getattr(self, need), np.empty(len(self._candidates), np.float32)
         position = self._regions // self._grid.per_image
-        for start in range(0, len(self._images), IMAGES):
-            inside = (position >= start) & (position < start + IMAGES)
-            maps = score.function(*(self._part(need, start) for need in score.needs))
-            regions = self._regions[inside] - start * self._grid.per_image
-            values = self._grid.cut(maps, regions, self._grid.size[0] // maps.shape[-2])
-            out[inside] = score.regions(values, self.probs.shape[1])
+        for at in blocks(known):
+            inside = (position >= at.start) & (position < at.stop)
+            maps = to_numpy(self._call(score, {need: known[at]}))
+            regions = self._regions[inside] - at.start * self._grid.per_image
+            cut = self._grid.cut(maps, regions, self._grid.size[0] // maps.shape[-2])
+            out[inside] = score.regions(cut, self.probs.shape[1])
         return out
 
-    def _part(self, need: str, start: int) -> NDArray:
-        values: NDArray = getattr(self, need)
-        return values[start : start + IMAGES] if need in WHOLE else values
+    def _call(self, score: Score, given: dict[str, Any]) -> Any:
+        """Call a score's function with what is given, and what is known besides."""
+        return score.function(*(given[need] if need in given else getattr(self, need) for need in score.needs))

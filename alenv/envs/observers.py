@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class Compact:
         if evidence is None:
             return np.empty((0, self.size), np.float32)
         seen = evidence.prediction
-        return observation.candidate_features(seen.probs, evidence.class_counts, seen.nearest, seen.typical)
+        return observation.candidate_features(evidence.probs, evidence.class_counts, seen.nearest, seen.typical)
 
     def state(self, progress: Progress, campaign: Campaign) -> NDArray[np.float32]:
         """Describe the episode."""
@@ -75,7 +75,7 @@ class Ralis:
     def describe(self, evidence: Evidence | None, campaign: Campaign) -> NDArray[np.float32]:
         """Describe the candidates, and the state regions with the same model."""
         grid = campaign.grid
-        probs = campaign.learner.predict(self._regions).probs
+        probs: Any = campaign.learner.predict(self._regions).probs
         unit = grid.region[0] // probs.shape[2]
         self._state = ralis.region_features(probs, unit)
         if evidence is None:

@@ -394,14 +394,13 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._show(self._campaign.pool.draw(self._round, turns, chosen["candidates"], chosen["pooling"]))
 
     def _show(self, candidates: Candidates) -> None:
-        campaign, evidence = self._campaign, None
-        if len(candidates.ids):
-            rng = keyed_rng(self._episode or 0, Stream.PASSES, self._round)
-            evidence = Evidence(
-                campaign.learner, campaign.grid, candidates.ids, campaign.class_pixels, rng, self._arguments["passes"]
-            )
-        features = self._observer.describe(evidence, campaign)
-        self._current = Round(candidates, evidence, features, self._observer.redundant, self._scores)
+        campaign, evidence, passes = self._campaign, None, self._arguments["passes"]
+        with campaign.learner.settings():
+            if len(candidates.ids):
+                rng = keyed_rng(self._episode or 0, Stream.PASSES, self._round)
+                evidence = Evidence(campaign.learner, campaign.grid, candidates.ids, campaign.class_pixels, rng, passes)
+            features = self._observer.describe(evidence, campaign)
+            self._current = Round(candidates, evidence, features, self._observer.redundant, self._scores)
         self._gains, self._live_gains = None, LiveGains(campaign.learner)
 
     def _close_round(self) -> tuple[float, NDArray[np.float64] | None]:

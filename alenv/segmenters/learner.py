@@ -39,13 +39,14 @@ class Prediction:
     """What the model says of n regions.
 
     Attributes:
-        probs: float32 (n, C, rows, columns), class probabilities of every cell.
+        probs: float32 (n, C, rows, columns), class probabilities of every cell; of a network's pixels, a tensor on its
+            device.
         embedding: float32 (n, D), unit vectors: the mean features of the region.
         nearest: float32 (n,), largest cosine of the embedding to a labelled region (-1 while nothing is labelled).
         typical: float32 (n,), mean cosine to the labelled regions.
     """
 
-    probs: NDArray[np.float32]
+    probs: NDArray[np.float32] | Tensor
     embedding: NDArray[np.float32]
     nearest: NDArray[np.float32]
     typical: NDArray[np.float32]
@@ -74,7 +75,7 @@ class Learner:
         self._grid = grid
         self._cell = cell
         self._segmenter = segmenter
-        with self._settings():
+        with self.settings():
             cells = cell_features(data, cell, features, weights)
         self._vectors, self._counts, self._map = cells.vectors, cells.counts, cells.map
         self._classes = len(data.classes)
@@ -88,6 +89,10 @@ class Learner:
         """What results depend on besides data and arguments, as JSON values."""
         self.reset()
 
+    def settings(self) -> AbstractContextManager[None]:
+        """Return a block in which results repeat, those computed from predictions too."""
+        return torch_threads(THREADS)
+
     def reset(self) -> None:
         """Forget all labels."""
         self._head = self._make_head()
@@ -97,13 +102,13 @@ class Learner:
 
     def fit(self, regions: Ids) -> None:
         """Label further regions and fit the head to all labels so far."""
-        with self._settings():
+        with self.settings():
             self._add(regions)
             self._head.fit()
 
     def predict(self, regions: Ids) -> Prediction:
         """Predict regions (n,)."""
-        with self._settings():
+        with self.settings():
             x = torch.from_numpy(self._grid.cut(self._vectors, regions, self._cell))
             embedding = _unit(x.mean((1, 2)))
             nearest, typical = self._compare(embedding)
@@ -120,18 +125,18 @@ class Learner:
         Yields:
             Class probabilities (n, C, rows, columns).
         """
-        with self._settings():
+        with self.settings():
             x = torch.from_numpy(self._grid.cut(self._vectors, regions, self._cell))
             hidden = self._head.body(x.flatten(0, 2)).T
             layers = list(self._head.samples(rng, count))
         for layer in layers:
-            with self._settings():
+            with self.settings():
                 probs = torch.addmm(layer[:, -1:], layer[:, :-1], hidden).softmax(0)
             yield _as_maps(probs, x.shape[:3]).numpy()
 
     def maps(self, images: Ids) -> NDArray[np.float32]:
         """Predict all cells of whole images: (m,) -> (m, C, rows, columns)."""
-        with self._settings():
+        with self.settings():
             return self._probs(torch.from_numpy(self._vectors[images]))
 
     def difficulty(self, images: Ids) -> NDArray[np.float32]:
@@ -142,7 +147,7 @@ class Learner:
         labelled, regions = self._grid.group(self.labelled)
         everything = np.union1d(images, labelled)
         probs = np.ascontiguousarray(np.moveaxis(self.maps(everything), 1, -1))
-        with self._settings():
+        with self.settings():
             flat = torch.from_numpy(probs).flatten(1, 2)
             attended = torch.cat([attend(one[None]) for one in flat]).view(probs.shape).numpy()
         where = np.searchsorted(everything, labelled)
@@ -165,7 +170,7 @@ class Learner:
         """
         if split not in self._data.splits:
             raise unknown("split", split, self._data.splits)
-        with self._settings():
+        with self.settings():
             total = torch.zeros(self._classes, self._classes, dtype=torch.float64)
             for x, counts in self._cells(split):
                 total += _winners(self._head.logits(x)) @ counts.T
@@ -185,7 +190,7 @@ class Learner:
         Raises:
             ValueError: For other segmenters.
         """
-        with self._settings():
+        with self.settings():
             x = torch.from_numpy(self._grid.cut(self._vectors, regions, self._cell)).flatten(1, 2)
             counts = torch.from_numpy(self._region_counts(regions))
             if isinstance(self._head, LdaHead):
@@ -198,7 +203,7 @@ class Learner:
     def replace(self, data: SegmentationData, images: Ids) -> None:
         """Go over to data in which some images are others, for pools that are made anew."""
         self._data = data
-        with self._settings():
+        with self.settings():
             if not self._vectors.flags.writeable:
                 self._vectors, self._counts = np.array(self._vectors), np.array(self._counts)
             self._vectors[images] = self._map(data.images[images])
@@ -206,7 +211,7 @@ class Learner:
 
     def label_map(self, image: int) -> NDArray[np.uint8]:
         """Return the predicted labels of one image, uint8 (h, w)."""
-        with self._settings():
+        with self.settings():
             vectors = torch.from_numpy(np.array(self._vectors[image]))
             labels = self._head.logits(vectors.flatten(0, 1)).argmax(0).view(vectors.shape[:2])
             return labels.to(torch.uint8).numpy().repeat(self._cell, 0).repeat(self._cell, 1)
@@ -218,7 +223,7 @@ class Learner:
     def set_state(self, state: dict[str, Any]) -> None:
         """Restore what ``get_state`` returned, in this or another process."""
         self.reset()
-        with self._settings():
+        with self.settings():
             self._add(state["labelled"])
             self._head.set_state(state["head"])
 
@@ -279,9 +284,6 @@ class Learner:
             return LdaHead(dimensions, self._classes)
         unit = 1 if self._grid.pixels else self._cell**2
         return (MlpHead if self._segmenter == "mlp" else LinearHead)(dimensions, self._classes, unit)
-
-    def _settings(self) -> AbstractContextManager[None]:
-        return torch_threads(THREADS)
 
 
 def _winners(logits: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -84,6 +85,10 @@ class NetworkLearner:
         """What results depend on besides data and arguments, as JSON values."""
         self.reset()
 
+    def settings(self) -> AbstractContextManager[None]:
+        """Return a block in which results repeat, those computed from predictions too."""
+        return self._model.settings()
+
     def reset(self) -> None:
         """Forget all labels; the weights are the initial ones again."""
         self._model.restart()
@@ -99,7 +104,7 @@ class NetworkLearner:
         """Label further regions and train on them."""
         if not len(regions):
             return
-        with self._model.settings():
+        with self.settings():
             if self._fits == 0 or self._recipe == "retrain":
                 self._take(regions)
                 self._train_long()
@@ -113,14 +118,14 @@ class NetworkLearner:
 
     def predict(self, regions: Ids) -> Prediction:
         """Predict regions (n,), pixel by pixel, with one pass of each image through the network."""
-        with self._model.settings():
+        with self.settings():
             probs, embedding, windows = self._model.look(regions)
             self._windows = regions.copy(), windows
             self._met.update(zip(regions.tolist(), embedding, strict=True))
             nearest, typical = self._compare(embedding)
             return Prediction(probs, embedding.numpy(), nearest, typical)
 
-    def passes(self, regions: Ids, rng: np.random.Generator, count: int) -> Iterator[NDArray[np.float32]]:
+    def passes(self, regions: Ids, rng: np.random.Generator, count: int) -> Iterator[Tensor]:
         """Predict regions again and again, each time with other channels dropped before the last layer.
 
         The channels are the same at all pixels and in all regions of a pass. The features are computed once and kept
@@ -132,30 +137,30 @@ class NetworkLearner:
             count: Number of passes.
 
         Yields:
-            Class probabilities (n, C, rows, columns).
+            Class probabilities (n, C, rows, columns), on the device.
         """
         if not np.array_equal(self._windows[0], regions):
             self.predict(regions)
         windows = self._windows[1]
         for _ in range(count):
-            with self._model.settings():
+            with self.settings():
                 probs = self._model.look_again(windows, regions, rng)
             yield probs
 
-    def maps(self, images: Ids) -> NDArray[np.float32]:
-        """Predict all pixels of whole images: (m,) -> (m, C, h, w)."""
-        maps = np.empty((len(images), self._classes, *self._grid.size), np.float32)
-        with self._model.settings():
+    def maps(self, images: Ids) -> Tensor:
+        """Predict all pixels of whole images, on the device: (m,) -> (m, C, h, w)."""
+        with self.settings():
+            maps = torch.empty(len(images), self._classes, *self._grid.size, device=self._model.device)
             for i, logits in enumerate(self._model.logits(images)):
-                maps[i] = self._model.full(logits).softmax(1).cpu().numpy()
-        return maps
+                maps[i] = self._model.full(logits).softmax(1)[0]
+            return maps
 
     def difficulty(self, images: Ids) -> NDArray[np.float32]:
         """Predict how wrong the model is at each pixel of whole images: (m,) -> (m, h, w), in [0, 1].
 
         The branch is fitted to the labelled regions on the way, see ``network_difficulty``.
         """
-        with self._model.settings():
+        with self.settings():
             return predict_difficulty(self._model, self._labels.maps, images)
 
     def evaluate(self, split: str) -> Confusion:
@@ -168,7 +173,7 @@ class NetworkLearner:
             raise unknown("split", split, self._data.splits)
         images = self._data.splits[split]
         total = torch.zeros(self._classes * 256, dtype=torch.int64, device=self._model.device)
-        with self._model.settings():
+        with self.settings():
             for image, logits in zip(images, self._model.logits(images), strict=True):
                 labels = torch.from_numpy(np.array(self._data.masks[image])).to(self._model.device)
                 pairs = self._model.winners(logits)[0].long() * 256 + labels
@@ -191,7 +196,7 @@ class NetworkLearner:
 
     def label_map(self, image: int) -> NDArray[np.uint8]:
         """Return the predicted labels of one image, uint8 (h, w)."""
-        with self._model.settings():
+        with self.settings():
             logits = next(self._model.logits(np.array([image])))
             return self._model.winners(logits)[0].cpu().numpy()
 

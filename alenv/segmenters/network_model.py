@@ -131,20 +131,20 @@ class NetworkModel:
         self._logits.clear()
 
     @torch.no_grad()
-    def look(self, regions: Ids) -> tuple[NDArray[np.float32], Tensor, Tensor]:
+    def look(self, regions: Ids) -> tuple[Tensor, Tensor, Tensor]:
         """Run the network once on each image that holds one of some regions (n,).
 
         Returns:
-            Class probabilities (n, C, rows, columns); embeddings (n, D), on the CPU; the features of windows around
-            the regions (n, D, ., .), in half precision, on the device.
+            Class probabilities (n, C, rows, columns), on the device; embeddings (n, D), on the CPU; the features of
+            windows around the regions (n, D, ., .), in half precision, on the device.
         """
         probs, embedding = self._empty(regions), torch.empty(len(regions), self.channels)
         shape = len(regions), self.channels, *self._windows.size
         windows = torch.empty(shape, dtype=torch.float16, device=self.device)
         for chosen, cut in self._cut(regions):
-            probs[chosen] = self._probs(cut, regions[chosen])
+            rows = torch.from_numpy(chosen).to(self.device)
+            probs[rows], windows[rows] = self._probs(cut, regions[chosen]), cut.half()
             embedding[chosen] = self._embedding(cut, regions[chosen])
-            windows[torch.from_numpy(chosen).to(self.device)] = cut.half()
         return probs, embedding, windows
 
     @torch.no_grad()
@@ -156,7 +156,7 @@ class NetworkModel:
         return embedding
 
     @torch.no_grad()
-    def look_again(self, windows: Tensor, regions: Ids, rng: np.random.Generator) -> NDArray[np.float32]:
+    def look_again(self, windows: Tensor, regions: Ids, rng: np.random.Generator) -> Tensor:
         """Return the probabilities of regions (n, C, rows, columns) with some of their features dropped."""
         probs, mask = self._empty(regions), self.mask(rng, 1)
         for start in range(0, len(regions), REGIONS):
@@ -213,11 +213,11 @@ class NetworkModel:
     def _embedding(self, windows: Tensor, regions: Ids) -> Tensor:
         return F.normalize(self._windows.mean(windows, regions), dim=1).cpu()
 
-    def _probs(self, windows: Tensor, regions: Ids) -> NDArray[np.float32]:
-        return self._windows.expand(self.network.head(windows), regions).softmax(1).cpu().numpy()
+    def _probs(self, windows: Tensor, regions: Ids) -> Tensor:
+        return self._windows.expand(self.network.head(windows), regions).softmax(1)
 
-    def _empty(self, regions: Ids) -> NDArray[np.float32]:
-        return np.empty((len(regions), self.network.head.out_channels, *self.grid.region), np.float32)
+    def _empty(self, regions: Ids) -> Tensor:
+        return torch.empty(len(regions), self.network.head.out_channels, *self.grid.region, device=self.device)
 
 
 def _fast_bfloat16(device: torch.device) -> bool:

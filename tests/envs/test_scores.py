@@ -4,7 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from alenv import acquisition
+from alenv import acquisition, arrays
 from alenv.acquisition import SCORES, MonteCarloMoments
 from alenv.rng import Stream, keyed_rng
 
@@ -134,11 +134,12 @@ def test_more_passes_are_less_noise():
     assert error[100] < 0.3 * error[2]
 
 
-def test_images_are_scored_a_few_at_a_time(monkeypatch):
-    scores = []
-    for images in (1, 7, 1000):
-        monkeypatch.setattr("alenv.envs.evidence.IMAGES", images)
-        env = gym.make("RegionSelect-v0", **SMALL, scores=["ripu", "cbda", "difficulty_score", "difficulty_entropy"])
+def test_images_and_regions_are_scored_a_few_at_a_time(monkeypatch):
+    """An image has 8,000 to 9,000 probabilities here, a region 576."""
+    scores, names = [], ["ripu", "cbda", "difficulty_score", "difficulty_entropy", "margin", "predicted_class"]
+    for elements in (1, 60_000, 10**9):
+        monkeypatch.setitem(arrays.BLOCK, "cpu", elements)
+        env = gym.make("RegionSelect-v0", **SMALL, scores=names)
         scores.append(env.reset(seed=0)[0]["scores"])
     np.testing.assert_array_equal(scores[0], scores[2])
     np.testing.assert_array_equal(scores[1], scores[2])

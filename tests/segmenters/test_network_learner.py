@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from alenv import data as datasets
+from alenv.arrays import to_numpy
 from alenv.data import IGNORE
 from alenv.metrics import Reward
 from alenv.regions import make_grid
@@ -82,14 +83,14 @@ def test_predictions_are_those_of_whole_images(case, fitted):
     assert prediction.probs.shape == (30, len(case.data.classes), *case.grid.region)
     np.testing.assert_allclose(prediction.probs.sum(1), 1, atol=1e-5)
     for name in PARTS:
-        values = getattr(prediction, name)
+        values = to_numpy(getattr(prediction, name))
         assert values.dtype == np.float32
-        np.testing.assert_allclose(values, getattr(backwards, name)[::-1], rtol=0, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(values, to_numpy(getattr(backwards, name))[::-1], rtol=0, atol=1e-5, err_msg=name)
     images, within = case.grid.group(ids)
-    maps = fitted.maps(images)
+    maps = fitted.maps(images).numpy()
     assert maps.shape == (len(images), len(case.data.classes), *case.grid.size)
     whole = case.grid.cut(np.moveaxis(maps, 1, -1), within)
-    np.testing.assert_allclose(np.moveaxis(prediction.probs, 1, -1), whole, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(np.moveaxis(prediction.probs.numpy(), 1, -1), whole, rtol=0, atol=1e-5)
     labels = np.stack([fitted.label_map(i) for i in images])
     np.testing.assert_array_equal(labels, maps.argmax(1))
 
@@ -244,7 +245,7 @@ def test_threads_and_random_numbers_of_the_caller_do_not_matter(case, fitted):
 
 def test_passes_scatter_about_the_prediction_and_repeat_by_seed(case, fitted):
     some = case.regions[60:80]
-    probs = fitted.predict(some).probs
+    probs = fitted.predict(some).probs.numpy()
     passes = np.array(list(fitted.passes(some, np.random.default_rng(1), 40)))
     fitted.predict(case.regions[:3])  # so the features have to be computed again
     again = np.array(list(fitted.passes(some, np.random.default_rng(1), 40)))
