@@ -32,14 +32,18 @@ from alenv.data import IGNORE
 from alenv.regions import Ids
 from alenv.segmenters.learner import THREADS
 from alenv.segmenters.network_training import TRAININGS, Optimizer, Training, crops
+from alenv.segmenters.networks import NETWORKS
 from benchmarks.stopwatch import PARTS, Stopwatch, elapsed, matrix_product_rate
 
 ROUND = {"observation": "ralis", "pooling": "image_clustered", "initial": "state:2"}
 CAMVID = "RegionSelect-CamVid-FPN-v0"
 CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "scenes, tiny": ("RegionSelect-v0", {**ROUND, "segmenter": "tiny"}),
-    "CamVid, squeezenet_fpn": (CAMVID, {**ROUND, "segmenter": "squeezenet_fpn", "weights": "random"}),
-    "CamVid, fpn_resnet50": (CAMVID, {**ROUND, "segmenter": "fpn_resnet50", "weights": "random"}),
+    **{
+        f"CamVid, {name}": (CAMVID, {**ROUND, "segmenter": name, "weights": "random"})
+        for name in NETWORKS
+        if name != "tiny"
+    },
 }
 
 

@@ -26,10 +26,9 @@ from benchmarks import acquisition_speed, network_speed, ralis_speed
 from benchmarks.stopwatch import PARTS, Stopwatch, matrix_product_rate
 
 CONFIGURATIONS = {
-    "scenes, lda": ("RegionSelect-v0", {"segmenter": "lda"}),
-    "scenes, linear": ("RegionSelect-v0", {"segmenter": "linear"}),
-    "CamVid, lda": ("RegionSelect-CamVid-v0", {"segmenter": "lda"}),
-    "CamVid, linear": ("RegionSelect-CamVid-v0", {"segmenter": "linear"}),
+    f"{data}, {segmenter}": (env_id, {"segmenter": segmenter})
+    for data, env_id in (("scenes", "RegionSelect-v0"), ("CamVid", "RegionSelect-CamVid-v0"))
+    for segmenter in ("lda", "linear", "mlp")
 }
 
 
@@ -85,17 +84,20 @@ def _operations(env: Any) -> dict[str, float]:
     learner = env._campaign.learner
     x, counts = learner._tensors("reward")
     classes, dimensions = len(counts), x.shape[1]
-    product = 2 * classes * dimensions / 1e9  # of one cell with the weights
+    head, segmenter = learner._head, env._arguments["segmenter"]
+    weights = classes * dimensions if segmenter != "mlp" else head.hidden * (dimensions + classes)
+    product = 2 * weights / 1e9  # of one cell with the weights
     cells = env._campaign.grid.region[0] * env._campaign.grid.region[1] // learner._cell**2
     new = env.picks * cells
     operations = {
         "candidates": env.picks * env._shown * cells * product,
         "evaluate": len(x) * (product + 2 * classes**2 / 1e9),
     }
-    if env._arguments["segmenter"] == "linear":
-        head = learner._head
+    if segmenter == "linear":
         hessian = new * classes * (classes + 1) * dimensions**2 / 1e9
         operations["fit"] = hessian + head.evaluations * len(head._counts) * 2 * product
+    elif segmenter == "mlp":
+        operations["fit"] = head.steps * head.batch * 3 * product
     else:
         operations["fit"] = (new * 2 * dimensions**2 + dimensions**3) / 1e9
     return operations

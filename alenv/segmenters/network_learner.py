@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm import tqdm
 
 from alenv.data import SegmentationData
 from alenv.data.store import key, open_store
@@ -231,6 +232,7 @@ class NetworkLearner:
             return
 
         def build(folder: Path) -> dict[str, Any]:
+            log.info("training %s on its first %d regions (once)", self._segmenter, len(self.labelled))
             self._train_from_start()
             np.save(folder / "weights.npy", self._model.get_weights().numpy())
             np.save(folder / "embedding.npy", self._embedding.numpy())
@@ -250,10 +252,9 @@ class NetworkLearner:
         optimizer = Optimizer(self._model.network, training)
         self._model.network.train()
         try:
-            for done, (crops, rate) in enumerate(zip(steps, rates, strict=True), start=1):
-                value = self._step(crops, optimizer, float(rate), rng)
-                if done % 20 == 0:
-                    log.info("%s: step %d of %d, loss %.3f", self._segmenter, done, training.long_steps, value)
+            with tqdm(rates, f"training {self._segmenter}", leave=False, disable=None) as bar:  # None: on terminals
+                for crops, rate in zip(steps, bar, strict=True):
+                    bar.set_postfix(loss=self._step(crops, optimizer, float(rate), rng), refresh=False)
         finally:
             self._model.network.eval()
         self._momentum = None
