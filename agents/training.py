@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import asdict, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -19,6 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 from agents.checkpoints import arrays, read, write
 from alenv.errors import unknown
 from alenv.segmenters.threads import torch_threads
+from alenv.state import code_digest
 
 Arguments = TypeVar("Arguments")
 
@@ -93,14 +96,15 @@ def save(run: Run) -> None:
     """Write the checkpoint."""
     modules = {name: module.state_dict() for name, module in run.modules.items()}
     state = {"iteration": run.iteration, "best": run.best, **run.get_state()}
-    write(run.args.out / "checkpoint.pt", {"args": plain(run.args), "modules": modules, "state": state})
+    facts = {"args": plain(run.args), "code": code()}
+    write(run.args.out / "checkpoint.pt", {**facts, "modules": modules, "state": state})
 
 
 def _load(run: Run) -> None:
     """Go on from the checkpoint, if there is one.
 
     Raises:
-        ValueError: If it was written with other arguments, or is damaged.
+        ValueError: If it was written with other arguments or other code, or is damaged.
     """
     path = run.args.out / "checkpoint.pt"
     if not path.exists():
@@ -110,6 +114,8 @@ def _load(run: Run) -> None:
         was = saved["args"].get(name)
         if was != value:
             raise ValueError(f"{path} has {name}={was!r}, not {value!r}; give another --out, or delete the folder")
+    if saved.get("code") != code():
+        raise ValueError(f"{path} was written by another version of the code; give another --out, or delete the folder")
     for name, module in run.modules.items():
         module.load_state_dict(saved["modules"][name])
     state = arrays(saved["state"])
@@ -121,8 +127,15 @@ def _keep_if_best(run: Run, score: float) -> None:
     """Write the policy if it validates better than all before."""
     if score > run.best:
         run.best = score
-        about = {"iteration": run.iteration, "validation": score, "args": plain(run.args)}
+        about = {"iteration": run.iteration, "validation": score, "args": plain(run.args), "code": code()}
         write(run.args.out / "best.pt", {**run.policy(), **about})
+
+
+@cache
+def code() -> str:
+    """Return a hash of the environments and the agents: a training that goes on must end as if it had not stopped."""
+    agents = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+    return f"{code_digest()}-{hashlib.sha256(b''.join(agents)).hexdigest()[:16]}"
 
 
 def check_seed(seed: int, below: int) -> None:
@@ -178,7 +191,7 @@ def command(make: Callable[[], Run], log_every: int = 1) -> int:
         with torch_threads(1):
             run = _made(make)
             train(run, console, log_every)
-    except (ValueError, FileNotFoundError, gym.error.Error) as error:
+    except (ValueError, FileNotFoundError, RuntimeError, gym.error.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -79,7 +79,7 @@ def _plan(args: Args, out: Path, console: Console) -> tuple[Suite, list[Call]]:
             raise ValueError(f"--jobs {args.jobs} runs nothing; use 1 or more")
         suite = with_policies(read_suite(args.suite), args.policy)
         return suite, (mining if mines(suite.env) else regions).missing(suite, out, console)
-    except (ValueError, TypeError, OSError, gymnasium.error.Error) as error:
+    except (ValueError, TypeError, OSError, RuntimeError, gymnasium.error.Error) as error:
         raise RefusedError(error) from error
 
 

@@ -49,6 +49,9 @@ class NetworkModel:
         device: ``cpu``, ``cuda`` or ``cuda:<n>``.
         precision: ``float32``, ``bfloat16`` (autocast), or ``auto``: bfloat16 where the device is fast at it.
         seed: Of weights that are not read.
+
+    Raises:
+        ValueError: If there is no such device.
     """
 
     def __init__(
@@ -63,8 +66,8 @@ class NetworkModel:
     ) -> None:
         self.grid, self._segmenter = grid, segmenter
         self.device = torch.device(device)
-        if self.device.type == "cuda" and not torch.cuda.is_available():
-            raise RuntimeError(f"device={device!r}, but torch sees no GPU here; use device='cpu'")
+        if self.device.type == "cuda" and (self.device.index or 0) >= torch.cuda.device_count():
+            raise ValueError(f"device={device!r}, but torch sees {torch.cuda.device_count()} GPUs here; use device='cpu'")
         self._bfloat16 = precision == "bfloat16" or (precision == "auto" and _fast_bfloat16(self.device))
         self._logits: dict[int, Tensor] = {}
         with self.settings():

@@ -75,7 +75,7 @@ def _plan(args: Args) -> Ladder:
 def _run(ladder: Ladder, out: Path, jobs: int, console: Console) -> bool:
     try:
         return play(ladder, out, jobs, console) and replay_all(ladder, out, jobs, console)
-    except (ValueError, TypeError, OSError, gymnasium.error.Error) as error:
+    except (ValueError, TypeError, OSError, RuntimeError, gymnasium.error.Error) as error:
         raise RefusedError(error) from error
 
 

@@ -74,7 +74,7 @@ def check(rung: Suite) -> None:
         if any(policy.oracle for policy in policies):
             env.unwrapped.candidate_gains()  # type: ignore[attr-defined]
         env.close()
-    except (ValueError, OSError, gymnasium.error.Error) as error:
+    except (ValueError, OSError, RuntimeError, gymnasium.error.Error) as error:
         raise ValueError(f"rung {rung.name!r}: {error}") from error
 
 

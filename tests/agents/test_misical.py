@@ -215,6 +215,15 @@ def test_other_arguments_do_not_continue_a_run(tmp_path):
         run_in(tmp_path, iterations=10, gamma=0.5)
 
 
+def test_other_code_does_not_continue_a_run(tmp_path, monkeypatch):
+    run_in(tmp_path, iterations=10)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    monkeypatch.setattr("agents.training.code", lambda: "changed")
+    with pytest.raises(ValueError, match=r"was written by another version of the code; give another --out, or delete"):
+        run_in(tmp_path, iterations=10)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
 def test_files_load_without_running_code_and_the_policy_plays(tmp_path):
     run = run_in(tmp_path)
     for name in ("checkpoint.pt", "best.pt"):

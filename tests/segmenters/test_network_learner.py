@@ -296,7 +296,7 @@ def test_errors_that_help(case, fitted):
     with pytest.raises(ValueError, match="unknown split 'rewards'; did you mean 'reward'"):
         fitted.evaluate("rewards")
     if not torch.cuda.is_available():
-        with pytest.raises(RuntimeError, match="use device='cpu'"):
+        with pytest.raises(ValueError, match="use device='cpu'"):
             case.learner(device="cuda")
 
 
