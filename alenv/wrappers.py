@@ -59,7 +59,7 @@ class JointPools(gym.Wrapper[Observation, NDArray[np.int64], Observation, np.int
         there, invalid = self.action_masks().any(1), False
         if not there.any():
             raise gym.error.ResetNeeded("the episode is over; call reset()")
-        for choice in np.asarray(action)[there]:
+        for choice in np.asarray(action)[there]:  # empty pools come last, so the others keep their places
             _, reward, terminated, truncated, info = self.env.step(choice)
             invalid |= info["invalid_action"]
         return self._observe(), reward, terminated, truncated, {**info, "invalid_action": invalid}
