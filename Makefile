@@ -55,8 +55,13 @@ lint: .venv
 test: lint
 	$(BIN)/python -m pytest -m "not slow" -n 2
 
-test-all: lint
+test-all: lint $(BIN)/.examples
 	$(BIN)/python -m pytest -n 2
+
+# TorchRL and Tianshou, which two of the examples use.
+$(BIN)/.examples: $(BIN)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[agents,benchmarks,dev,examples]'
+	@touch $@
 
 # RLlib pins an older Gymnasium than the tests use; all else is the same.
 .venv-rllib/.installed: constraints.txt pyproject.toml

@@ -40,7 +40,7 @@ QUICK: tuple[str, dict[str, Any]] = (
 )
 
 
-def pack(folder: Path) -> None:
+def pack(folder: tyro.conf.Positional[Path]) -> None:
     """Write CamVid into ``folder/camvid``: frames as JPEG of quality 95, masks as they are."""
     root = find_root("camvid", None)
     for part in ("train", "val", "test"):

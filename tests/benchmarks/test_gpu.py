@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import sys
 
 import pytest
 from PIL import Image
@@ -49,7 +50,7 @@ def test_packed_frames_keep_their_names_and_masks(tmp_path, monkeypatch):
             (tmp_path / "in" / "camvid" / folder).mkdir(parents=True)
             Image.new(mode, (8, 6), 3).save(tmp_path / "in" / "camvid" / folder / "a.png")
     monkeypatch.setenv("ALENV_DATA", str(tmp_path / "in"))
-    gpu.pack(tmp_path / "out")
+    subprocess.run([sys.executable, "-m", "benchmarks.gpu", "pack", str(tmp_path / "out")], check=True)
     packed = tmp_path / "out" / "camvid"
     assert sorted(str(p.relative_to(packed)) for p in packed.glob("t*/*")) == [
         "test/a.jpg", "testannot/a.png", "train/a.jpg", "trainannot/a.png",
