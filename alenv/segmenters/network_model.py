@@ -66,8 +66,8 @@ class NetworkModel:
     ) -> None:
         self.grid, self._segmenter = grid, segmenter
         self.device = torch.device(device)
-        if self.device.type == "cuda" and (self.device.index or 0) >= torch.cuda.device_count():
-            raise ValueError(f"device={device!r}, but torch sees {torch.cuda.device_count()} GPUs here; use device='cpu'")
+        if self.device.type == "cuda" and (self.device.index or 0) >= (there := torch.cuda.device_count()):
+            raise ValueError(f"device={device!r}, but torch sees {there} GPUs here; use device='cpu'")
         self._bfloat16 = precision == "bfloat16" or (precision == "auto" and _fast_bfloat16(self.device))
         self._logits: dict[int, Tensor] = {}
         with self.settings():

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from alenv import data as datasets
+from alenv.acquisition import SCORES, entropy
 from alenv.arrays import to_numpy
 from alenv.data import IGNORE
 from alenv.metrics import Reward
@@ -375,6 +376,31 @@ def test_spawned_workers_step_like_a_single_environment(monkeypatch):
         assert rewards[1] == reward
     finally:
         vector.close()
+
+
+@pytest.mark.usefixtures("_places")
+@pytest.mark.parametrize("observation", ["compact", "ralis"])
+def test_features_and_scores_have_the_threads_of_the_model(observation, monkeypatch):
+    """Their sums too are split by thread."""
+    seen, before = [], torch.get_num_threads()
+
+    def spied(probs):
+        seen.append((type(probs), torch.get_num_threads()))
+        return entropy(probs)
+
+    for place in ("observation", "ralis"):
+        monkeypatch.setattr(f"alenv.{place}.entropy", spied)
+    monkeypatch.setitem(SCORES, "entropy", replace(SCORES["entropy"], function=spied))
+    few = {"picks": 2, "candidates": 3, "budget": 4, "initial": "state:1", "scores": ["entropy"]}
+    env = gym.make("RegionSelect-v0", segmenter="tiny", observation=observation, **few)
+    torch.set_num_threads(2)
+    try:
+        env.reset(seed=0)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert len(seen) >= 2
+    assert set(seen) == {(torch.Tensor, 1)}
 
 
 @pytest.mark.usefixtures("_places")
