@@ -48,7 +48,7 @@ class Args:
     device: str = "cpu"
     """where networks compute"""
     only: tuple[str, ...] = ()
-    """configurations to measure, by a part of their name (default: all)"""
+    """configurations to measure, by a part of their name (default: all; large networks take up to an hour on a CPU)"""
 
 
 def measure(env_id: str, kwargs: dict[str, Any], rounds: int) -> dict[str, Any]:
