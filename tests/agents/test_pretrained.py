@@ -1,5 +1,6 @@
 """The checkpoints that the README cites load, play, and are small."""
 
+import re
 from pathlib import Path
 
 import gymnasium as gym
@@ -12,10 +13,11 @@ FOLDER = Path(__file__).resolve().parents[2] / "agents" / "pretrained"
 FILES = sorted(path.name for path in FOLDER.glob("*.pt"))
 
 
-def test_there_are_three_trainings_of_each_but_one():
+def test_all_that_the_suites_name_are_there():
+    suites = (FOLDER.parents[1] / "configs" / "suites").glob("agents_*.toml")
+    named = {name for suite in suites for name in re.findall(r"pretrained/(\w+\.pt)", suite.read_text())}
     assert FILES
-    names = {name.rpartition("_")[0] for name in FILES} - {"lookahead_compact"}
-    assert FILES == sorted([f"{name}_{seed}.pt" for name in names for seed in range(3)] + ["lookahead_compact_0.pt"])
+    assert set(FILES) == named
 
 
 @pytest.mark.parametrize("name", FILES)
