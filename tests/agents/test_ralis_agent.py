@@ -403,10 +403,12 @@ def test_the_environments_of_the_paper_can_be_trained_on(tmp_path):
     assert command(lambda: make_run(["--config", str(file)])) == 2
 
 
-@pytest.mark.parametrize("name", ["scenes", "scenes_pick", "quick", "camvid"])
-def test_the_shipped_configs_are_read(name):
+@pytest.mark.parametrize(
+    ("name", "rounds"), [("scenes", 1000), ("scenes_pick", 400), ("quick", 200), ("camvid", 2000), ("camvid_pick", 400)]
+)
+def test_the_shipped_configs_are_read(name, rounds):
     args = read_args(Args, ["--config", f"configs/agents/ralis_{name}.toml"], "")
-    assert args.iterations == {"scenes": 1000, "scenes_pick": 400, "quick": 250, "camvid": 2000}[name]
+    assert args.iterations == rounds
 
 
 def test_greed_is_legal():
