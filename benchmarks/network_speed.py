@@ -9,7 +9,7 @@ the same device, in the same precision.
 *outside the model* is the share of a round that is not spent in the network's forward and backward passes and its
 optimiser, taken in a round of its own because waiting for the GPU after each of them costs time. *plain* is the same
 round in float32, with torch's own settings and without any of our shortcuts: image by image, one pass for labels,
-another for entropies, and no features.
+another for entropies, and no features. It is not compiled, in no row.
 """
 
 from __future__ import annotations
@@ -39,11 +39,16 @@ ROUND = {"observation": "ralis", "pooling": "image_clustered", "initial": "state
 CAMVID = "RegionSelect-CamVid-FPN-v0"
 CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "scenes, tiny": ("RegionSelect-v0", {**ROUND, "segmenter": "tiny"}),
+    "scenes, tiny, compiled": ("RegionSelect-v0", {**ROUND, "segmenter": "tiny", "compile": True}),
     **{
         f"CamVid, {name}": (CAMVID, {**ROUND, "segmenter": name, "weights": "random"})
         for name in NETWORKS
         if name != "tiny"
     },
+    "CamVid, fpn_resnet50, compiled": (
+        CAMVID,
+        {**ROUND, "segmenter": "fpn_resnet50", "weights": "random", "compile": True},
+    ),
 }
 
 
@@ -63,8 +68,9 @@ def measure(env_id: str, kwargs: dict[str, Any], rounds: int, device: str) -> di
     gflop, peak = _operations(env), _peak_mib(device)
     outside = _outside_model(env, watch, rng, device)
     plain_round = _plain_round(env)
-    plain_round()  # as ours had a round to warm up
-    plain = elapsed(plain_round, device) * 1000
+    with torch.compiler.set_stance("force_eager"):
+        plain_round()  # as ours had a round to warm up
+        plain = elapsed(plain_round, device) * 1000
     ours = float(np.median([row["candidates"] + row["fit"] + row["evaluate"] for row in times]))
     precision = env._campaign.learner.facts["precision"]
     rate = matrix_product_rate(device, getattr(torch, precision))
@@ -112,7 +118,8 @@ def _operations(env: Any) -> dict[str, float]:
 def _count(env: Any, height: int, width: int) -> float:
     """Operations (1e9) of one forward pass."""
     model = env._campaign.learner._model
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    eager = torch.compiler.set_stance("force_eager")
+    with eager, FlopCounterMode(display=False) as counter, torch.no_grad():
         model.network(torch.zeros(1, 3, height, width, device=model.device))
     return counter.get_total_flops() / 1e9
 
@@ -120,14 +127,16 @@ def _count(env: Any, height: int, width: int) -> float:
 def _outside_model(env: Any, watch: Stopwatch, rng: np.random.Generator, device: str) -> float:
     """Play a round and return the share of it that is not spent in the model."""
     inside, network = Stopwatch(device), env._campaign.learner._model.network
-    step = Optimizer.step
-    for owner, name in ((network.body, "forward"), (network.head, "forward"), (Optimizer, "step")):
+    body = "_compiled_call_impl" if env._arguments["compile"] else "forward"
+    model: list[tuple[Any, str]] = [(network.body, body), (network.head, "forward"), (Optimizer, "step")]
+    functions = [getattr(owner, name) for owner, name in model]
+    for owner, name in model:
         inside.wrap(owner, name, "model")
     try:
         total = sum(_play(env, watch, rng).values()) / 1000
     finally:
-        Optimizer.step = step  # type: ignore[method-assign]
-        del network.body.forward, network.head.forward
+        for (owner, name), function in zip(model, functions, strict=True):
+            setattr(owner, name, function)
     return 1 - inside.seconds["model"] / total
 
 

@@ -28,6 +28,7 @@ CHOICES = {
     "recipe": ("incremental", "retrain"),
     "observation": ("compact", "ralis"),
     "precision": ("auto", "float32", "bfloat16"),
+    "compile": (False, True),
     "render_mode": (None, "rgb_array", "ansi"),
 }
 INITIAL = ("none", "state:n", "random:n", "train")
@@ -59,7 +60,8 @@ def check(arguments: Mapping[str, Any], module: Dataset) -> None:
     if arguments["pick_gains"] and arguments["segmenter"] not in ("linear", "lda"):
         name = arguments["segmenter"]
         raise ValueError(f"pick_gains=True needs segmenter='linear' or 'lda'; for {name!r} single gains are not known")
-    _check_segmenter(**{name: arguments[name] for name in ("segmenter", "features", "recipe", "device", "precision")})
+    about_model = ("segmenter", "features", "recipe", "device", "precision", "compile")
+    _check_segmenter(**{name: arguments[name] for name in about_model})
     _check_region(arguments["region"])
     _check_scores(arguments["scores"], arguments["passes"], arguments["region"])
     if arguments["region"] == "pixel" and arguments["observation"] == "ralis":
@@ -91,7 +93,7 @@ def _positive(name: str, value: object) -> None:
         raise ValueError(f"{name}={value!r}: expected an integer of at least 1")
 
 
-def _check_segmenter(segmenter: str, features: str, recipe: str, device: object, precision: str) -> None:
+def _check_segmenter(segmenter: str, features: str, recipe: str, device: object, precision: str, compile: bool) -> None:
     """Check what holds for probes alone, or for networks alone."""
     if not re.fullmatch(r"cpu|cuda(:\d+)?", str(device)):
         raise ValueError(f"device={device!r}: expected 'cpu', 'cuda' or 'cuda:<number>'")
@@ -101,10 +103,10 @@ def _check_segmenter(segmenter: str, features: str, recipe: str, device: object,
                 f"features={features!r} has no effect with segmenter={segmenter!r}, which learns its own; "
                 "pass features='filterbank', the default"
             )
-    elif device != "cpu" or precision == "bfloat16":
+    elif device != "cpu" or precision == "bfloat16" or compile:
         raise ValueError(
             f"segmenter={segmenter!r} computes on the CPU in float32, not with device={device!r}, "
-            f"precision={precision!r}; those are for networks: {', '.join(NETWORKS)}"
+            f"precision={precision!r}, compile={compile!r}; those are for networks: {', '.join(NETWORKS)}"
         )
     elif recipe != "incremental":
         raise ValueError(

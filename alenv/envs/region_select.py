@@ -114,6 +114,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     | `pick_gains` | `False` | report each pick's own gain |
     | `device` | `"cpu"` | where a network computes: `cpu`, `cuda` or `cuda:<n>` |
     | `precision` | `"auto"` | `float32`, `bfloat16`, or the latter where the device is fast at it |
+    | `compile` | `False` | run a network through torch.compile: minutes at first, then faster on most GPUs |
     | `render_mode` | `None` | `rgb_array` (image, bought labels, prediction) or `ansi` |
 
     ## Registered Configurations
@@ -170,6 +171,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         pick_gains: bool = False,
         device: str = "cpu",
         precision: str = "auto",
+        compile: bool = False,
         render_mode: str | None = None,
     ) -> None:
         self._arguments = {name: value for name, value in locals().items() if name != "self"}
@@ -469,7 +471,7 @@ def _make_learner(data: SegmentationData, grid: RegionGrid, cell: int, chosen: d
     if segmenter in arguments.NETWORKS:
         from alenv.segmenters.network_learner import NetworkLearner
 
-        how = (chosen[name] for name in ("device", "precision", "recipe"))
+        how = (chosen[name] for name in ("device", "precision", "recipe", "compile"))
         return NetworkLearner(data, grid, segmenter, weights, *how)
     from alenv.segmenters.learner import Learner
 

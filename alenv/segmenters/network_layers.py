@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, cast
 
 import torch
@@ -56,20 +55,18 @@ class _Resize(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (h, w), (rows, columns) = ctx.sizes
         gradient = gradients[0]
-        return bilinear(h, rows).to(gradient).T @ gradient @ bilinear(w, columns).to(gradient), None
+        down, across = bilinear(h, rows, gradient.device), bilinear(w, columns, gradient.device)
+        return down.to(gradient).T @ gradient @ across.to(gradient), None
 
 
-@cache
-def bilinear(source: int, target: int) -> Tensor:
+def bilinear(source: int, target: int, device: torch.device | None = None) -> Tensor:
     """Return the matrix (target, source) that resizes a vector as ``resize`` does; rows sum to one."""
-    position = ((torch.arange(target, dtype=torch.float64) + 0.5) * source / target - 0.5).clamp_min(0)
-    low = position.long().clamp_max(source - 1)
-    share = (position - low).float()
-    matrix = torch.zeros(target, source)
-    rows = torch.arange(target)
-    matrix[rows, low] = 1 - share
-    matrix[rows, (low + 1).clamp_max(source - 1)] += share
-    return matrix
+    position = ((torch.arange(target, dtype=torch.float64, device=device) + 0.5) * source / target - 0.5).clamp_min(0)
+    low = position.long().clamp_max(source - 1)[:, None]
+    high = (low + 1).clamp_max(source - 1)
+    share = (position[:, None] - low).float()
+    columns = torch.arange(source, device=device)
+    return (columns == low) * (1 - share) + (columns == high) * share
 
 
 class Mean(nn.Module):

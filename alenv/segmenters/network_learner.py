@@ -59,10 +59,12 @@ class NetworkLearner:
         device: ``cpu``, ``cuda`` or ``cuda:<n>``.
         precision: ``float32``, ``bfloat16`` (autocast), or ``auto``: bfloat16 where the device is fast at it.
         recipe: ``incremental`` or ``retrain``: what a round trains on.
+        compile: Whether torch.compile makes the code of all but the last layer. Bits then depend on the compiler.
 
     Raises:
         ValueError: If a name is unknown.
         FileNotFoundError: If weights are missing.
+        RuntimeError: If the network cannot be compiled.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class NetworkLearner:
         device: str = "cpu",
         precision: str = "auto",
         recipe: str = "incremental",
+        compile: bool = False,
     ) -> None:
         if recipe not in ("incremental", "retrain"):
             raise unknown("recipe", recipe, ["incremental", "retrain"])
@@ -81,7 +84,7 @@ class NetworkLearner:
         self._segmenter, self._recipe = segmenter, recipe
         self._classes = len(data.classes)
         self._training = TRAININGS.get(segmenter, Training())
-        self._model = NetworkModel(data, grid, segmenter, weights, device, precision, SEED)
+        self._model = NetworkModel(data, grid, segmenter, weights, device, precision, SEED, compile)
         self.facts = {**self._model.facts, "training": asdict(self._training), "recipe": recipe}
         """What results depend on besides data and arguments, as JSON values."""
         self.reset()

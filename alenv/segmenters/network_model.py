@@ -49,9 +49,11 @@ class NetworkModel:
         device: ``cpu``, ``cuda`` or ``cuda:<n>``.
         precision: ``float32``, ``bfloat16`` (autocast), or ``auto``: bfloat16 where the device is fast at it.
         seed: Of weights that are not read.
+        compile: Whether torch.compile makes the code of the body.
 
     Raises:
         ValueError: If there is no such device.
+        RuntimeError: If the body cannot be compiled.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class NetworkModel:
         device: str,
         precision: str,
         seed: int,
+        compile: bool = False,
     ) -> None:
         self.grid, self._segmenter = grid, segmenter
         self.device = torch.device(device)
@@ -75,12 +78,14 @@ class NetworkModel:
             self._start = get_weights(network)
             self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             self.frames = Frames(data, self.device)
-            with torch.no_grad():
-                height, width = self.network.body(self.frames.whole(np.zeros(1, np.int64))).shape[-2:]
-        self._windows = Windows(grid, (height, width), network.reach, self.device)
+            if compile:
+                self._compile()
+            size = self._feature_size()
+        self._windows = Windows(grid, size, network.reach, self.device)
         self.facts: dict[str, Any] = {
             "weights": hashlib.sha256(self._start.numpy().tobytes()).hexdigest()[:16],
             "precision": "bfloat16" if self._bfloat16 else "float32",
+            "compile": compile,
             "threads": THREADS,
             "cpu": torch.backends.cpu.get_cpu_capability(),
             "mkldnn": torch.backends.mkldnn.enabled,
@@ -192,6 +197,25 @@ class NetworkModel:
         """Draw dropout masks (count, D)."""
         kept = rng.random((count, self.channels)) >= DROPOUT
         return torch.from_numpy(kept / (1 - DROPOUT)).float().to(self.device)
+
+    @torch.no_grad()
+    def _feature_size(self) -> tuple[int, int]:
+        features = self.network.body(self.frames.whole(np.zeros(1, np.int64)))
+        return features.shape[2], features.shape[3]
+
+    def _compile(self) -> None:
+        from torch._dynamo.exc import TorchDynamoException  # takes seconds
+
+        self.network.body.compile()
+        try:
+            self._feature_size()
+        except TorchDynamoException as error:
+            cause = str(error).partition("\n")[0]
+            raise RuntimeError(
+                f"compile=True: segmenter={self._segmenter!r} could not be compiled for device={str(self.device)!r} "
+                f"({cause}). It takes a C++ compiler, on a GPU Triton, and a whole cache (delete torch's if a run was "
+                "killed while it compiled, see $TORCHINDUCTOR_CACHE_DIR); or use compile=False"
+            ) from error
 
     def _cut(self, regions: Ids) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
         """Yield, for each batch of images, which of some regions lie in them, and the features around these."""

@@ -1,5 +1,6 @@
 """NetworkLearner: the contract of Learner, kept by a network."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -317,6 +318,8 @@ def test_out_of_memory_says_what_to_lower(fitted):
         ({"segmenter": "tiny", "device": "gpu"}, "expected 'cpu', 'cuda' or 'cuda:<number>'"),
         ({"device": "cuda"}, "computes on the CPU"),
         ({"precision": "bfloat16"}, "computes on the CPU"),
+        ({"compile": True}, "compile=True; those are for networks"),
+        ({"segmenter": "tiny", "compile": "yes"}, "unknown compile 'yes'; known: False, True"),
         ({"recipe": "retrain"}, "recipe='retrain' has no effect with segmenter='linear', which is always fitted"),
         ({"segmenter": "tiny", "recipe": "retrian"}, "unknown recipe 'retrian'; did you mean 'retrain'"),
         ({"segmenter": "fpn_resnet"}, "did you mean 'fpn_resnet50'"),
@@ -413,6 +416,34 @@ def test_nothing_of_torch_is_touched_before_the_first_reset(observation):
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_compiled_networks_do_the_same(case, fitted, tmp_path, monkeypatch):
+    """Up to rounding: probabilities and a round of training; and bit for bit from the same snapshot."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    compiled, eager = case.learner(compile=True), case.learner()
+    assert compiled.facts != eager.facts
+    images = np.arange(3)
+    np.testing.assert_allclose(compiled.maps(images), eager.maps(images), rtol=0, atol=1e-5)
+    ends = []
+    for learner in (compiled, eager, compiled):
+        learner.set_state(fitted.get_state())
+        learner.fit(case.regions[12:24])
+        ends.append(learner.maps(images))
+    np.testing.assert_allclose(ends[0], ends[1], rtol=0, atol=1e-3)
+    assert not torch.equal(ends[0], ends[1]), "it was not compiled"
+    assert torch.equal(ends[0], ends[2])
+
+
+@pytest.mark.slow
+def test_a_missing_compiler_is_named():
+    """In a process of its own: torch looks for the compiler once."""
+    code = "import gymnasium as gym, alenv; gym.make('RegionSelect-v0', segmenter='tiny', compile=True).reset()"
+    missing = {**os.environ, "CXX": "no-such-compiler", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=missing, capture_output=True, text=True, check=False)
+    assert "RuntimeError: compile=True: segmenter='tiny' could not be compiled for device='cpu'" in done.stderr
+    assert "no-such-compiler" in done.stderr
 
 
 @pytest.mark.slow
