@@ -157,7 +157,10 @@ def _impurity(probs: Any, radius: int) -> Any:
 
 
 def _box_sum(maps: Any, radius: int, dtype: Any) -> Any:
-    """Sum over each window, as differences of running sums along one axis after the other."""
+    """Sum over each window, as differences of running sums along one axis after the other.
+
+    On CUDA, torch's running sums of several rows have a fixed order; those of a single one need not.
+    """
     xp = module_of(maps)
     for _ in range(2):
         maps = maps.swapaxes(-2, -1)

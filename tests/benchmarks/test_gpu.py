@@ -9,16 +9,28 @@ import pytest
 from PIL import Image
 
 from benchmarks import gpu
+from benchmarks.ladder.rungs import read_ladder
 
 
 @pytest.mark.slow
 def test_quick_run_on_the_cpu(tmp_path):
     assert gpu.run(tmp_path, device="cpu", quick=True) == 0, (tmp_path / "summary.json").read_text()
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert [summary[part] for part in ("tests", "speed", "episodes")] == ["done"] * 3
+    assert [summary[part] for part in ("tests", "speed", "episodes", "ladder")] == ["done"] * 4
     assert "scenes, tiny" in (tmp_path / "speed.txt").read_text()
     for policy in ("random", "entropy", "class_balanced_entropy"):
         assert len(json.loads((tmp_path / f"{policy}.json").read_text())["actions"]) == 6
+    assert "tiny" in (tmp_path / "ladder" / "ladder.md").read_text()
+
+
+def test_the_ladder_starts_from_weights_that_are_there(tmp_path, monkeypatch):
+    """And what starts from random ones says so: in the file, the report and nowhere but in its last rung."""
+    monkeypatch.setenv("ALENV_WEIGHTS", str(tmp_path))
+    rungs = read_ladder(gpu._ladder(tmp_path)).rungs
+    assert [rung.kwargs.get("weights") for rung in rungs] == [None, None, None, "random"]
+    assert rungs[-1].kwargs["segmenter"] == "fpn_resnet50"
+    (tmp_path / "resnet50_imagenet.pth").touch()
+    assert all("weights" not in rung.kwargs for rung in read_ladder(gpu._ladder(tmp_path)).rungs)
 
 
 def test_an_interrupted_part_is_stopped(tmp_path, monkeypatch):
