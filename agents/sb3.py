@@ -32,6 +32,12 @@ from agents.mining import play
 from agents.policy import Info, Observation, channels, mines
 from agents.training import check_seed, command, read_args
 
+SCALARS = {
+    "train/loss": "losses/td_loss",
+    "train/learning_rate": "charts/learning_rate",
+    "rollout/exploration_rate": "charts/epsilon",
+}
+"""What the other agents call otherwise than SB3, the first for dqn and qrdqn; ``train/`` else becomes ``losses/``."""
 TRAINING, VALIDATION = 3_000_000, 4_000_000
 """First seeds of training, by thousands for every ``seed``, and of validation."""
 
@@ -135,12 +141,17 @@ class Run:
             self._rng = _swap(outside)
         self.iteration += 1
         records, episodes = self.model.logger.name_to_value, self.model.ep_info_buffer
-        scalars = {name.replace("train/", "losses/"): float(value) for name, value in records.items()}
+        scalars = {self._usual(name): float(value) for name, value in records.items()}
         if episodes:
             scalars["charts/episodic_return"] = float(np.mean([episode["r"] for episode in episodes]))
         records.clear()
         episodes.clear()
         return scalars
+
+    def _usual(self, name: str) -> str:
+        if name == "train/loss" and self.args.algorithm in sb3_models.ON_POLICY:
+            return "losses/loss"  # a sum of several
+        return SCALARS.get(name, name.replace("train/", "losses/"))
 
     def validate(self) -> float:
         """Return the mean return of the greedy policy, on the same seeds each time."""

@@ -1,7 +1,9 @@
 """Everything that a GPU is for, in one call of less than nine minutes.
 
-    python -m benchmarks.gpu pack DIR         # CamVid as JPEG, small enough to travel: then ALENV_DATA=DIR
-    python -m benchmarks.gpu run --out DIR    # tests on CUDA, speed of the networks, episodes, the ladder
+    python -m benchmarks.gpu pack DIR         # CamVid as JPEG, SqueezeNet's weights: small enough to travel
+    ALENV_DATA=DIR ALENV_WEIGHTS=DIR/weights python -m benchmarks.gpu run --out OUT
+
+The second one runs tests on CUDA, the speed of networks, episodes, the ladder, and a compiled network.
 
 Each part is a process with a time limit; what it prints lies in ``DIR/<part>.txt``, what became of it in
 ``DIR/summary.json``, episodes in ``DIR/<policy>.json`` as soon as they are over.
@@ -29,7 +31,7 @@ from benchmarks.files import write_atomically
 
 SECONDS = 530
 """Of all parts together."""
-LIMITS = {"tests": 80, "speed": 120, "episodes": 300, "ladder": SECONDS}
+LIMITS = {"tests": 80, "speed": 120, "episodes": 300, "ladder": SECONDS, "compiled": SECONDS}
 """Of each part, in seconds; the last one takes what is left."""
 POLICIES = ("random", "entropy", "class_balanced_entropy")
 EPISODE: tuple[str, dict[str, Any]] = ("RegionSelect-CamVid-FPN-v0", {})
@@ -40,7 +42,7 @@ QUICK: tuple[str, dict[str, Any]] = (
 
 
 def pack(folder: tyro.conf.Positional[Path]) -> None:
-    """Write CamVid into ``folder/camvid``: frames as JPEG of quality 95, masks as they are."""
+    """Write CamVid into ``folder/camvid``, frames as JPEG of quality 95, and SqueezeNet's weights beside it."""
     root = find_root("camvid", None)
     for part in ("train", "val", "test"):
         frames, masks = folder / "camvid" / part, folder / "camvid" / f"{part}annot"
@@ -48,6 +50,12 @@ def pack(folder: tyro.conf.Positional[Path]) -> None:
         for path in sorted((root / part).glob("*.png")):
             Image.open(path).convert("RGB").save(frames / f"{path.stem}.jpg", quality=95)
         shutil.copytree(root / masks.name, masks, dirs_exist_ok=True)
+    squeezenet = Path(os.environ.get("ALENV_WEIGHTS", "")) / "squeezenet1_0_imagenet.pth"
+    if squeezenet.is_file():
+        (folder / "weights").mkdir(exist_ok=True)
+        shutil.copy(squeezenet, folder / "weights")
+    else:
+        print("$ALENV_WEIGHTS has no squeezenet1_0_imagenet.pth: without it there is no ladder", file=sys.stderr)
 
 
 def run(out: Path, device: str = "cuda", quick: bool = False) -> int:
@@ -58,6 +66,9 @@ def run(out: Path, device: str = "cuda", quick: bool = False) -> int:
         device: Where networks compute.
         quick: A few rounds of a small network on generated scenes, to try the script.
     """
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        print(f"error: --device {device}, but torch sees no GPU here; try --device cpu --quick", file=sys.stderr)
+        return 2
     out.mkdir(parents=True, exist_ok=True)
     deadline, summary = time.monotonic() + SECONDS, {"device": _name(device), "weights": weights() or "found"}
     commands = _commands(out, device, quick)
@@ -91,17 +102,19 @@ def weights() -> str | None:
 
 
 def _commands(out: Path, device: str, quick: bool) -> dict[str, list[str]]:
-    rungs = ["scenes, tiny"] if quick else ["scenes, tiny", "squeezenet_fpn", "fpn_resnet50"]
+    rungs = ["scenes, tiny"] if quick else ["scenes, tiny", "CamVid, squeezenet_fpn", "CamVid, fpn_resnet50"]
+    speed = ["benchmarks.speed", "--device", device, "--rounds", "1" if quick else "3", "--only"]
     commands = {
         "tests": ["pytest", "-q", "-rs", "tests/segmenters/test_networks_cuda.py"],
-        "speed": ["benchmarks.speed", "--device", device, "--rounds", "1" if quick else "3", "--only", *rungs],
+        "speed": [*speed, *rungs],
         "episodes": ["benchmarks.gpu", "episodes", "--out", str(out), "--device", device],
     }
     if quick:
         commands["episodes"].append("--quick")
     suite = Path("configs/ladders/quick.toml") if quick else _ladder(out)
     ladder = ["benchmarks.ladder", "--suite", str(suite), "--jobs", "4", "--device", device]
-    return {**commands, "ladder": [*ladder, "--out", str(out / "ladder")]}
+    commands["ladder"] = [*ladder, "--out", str(out / "ladder")]
+    return {**commands, "compiled": [*speed, f"{rungs[-1]}, compiled"]}
 
 
 def _ladder(out: Path) -> Path:

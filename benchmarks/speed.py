@@ -48,7 +48,7 @@ class Args:
     device: str = "cpu"
     """where networks compute"""
     only: tuple[str, ...] = ()
-    """configurations to measure, by a part of their name (default: all; large networks take up to an hour on a CPU)"""
+    """configurations to measure, by name or a part of it (default: all; large networks take up to an hour on a CPU)"""
 
 
 def measure(env_id: str, kwargs: dict[str, Any], rounds: int) -> dict[str, Any]:
@@ -107,14 +107,15 @@ def table(name: str, result: dict[str, Any]) -> Table:
     """Lay out one configuration."""
     title = f"{name}: a round at {result['regions']} regions, {result['peak_mib']:.0f} MiB peak, yardstick "
     out = Table(title=f"{title}{result['gflops']:.0f} GFLOP/s")
-    for column in ("part", "median ms", "min", "max", "GFLOP", "x bound"):
+    for column in ("part", "median ms", "min", "max", "GFLOP", "GFLOP/s", "x bound"):
         out.add_column(column, justify="left" if column == "part" else "right")
     for part in PARTS:
         times = [row[part] for row in result["rounds"]]
         gflop = result["gflop"].get(part)
-        bound = f"{np.median(times) * result['gflops'] / gflop / 1000:.1f}" if gflop else "-"
-        out.add_row(part, *_summary(times), f"{gflop:.2f}" if gflop else "-", bound)
-    out.add_row("round", *_summary([sum(row.values()) for row in result["rounds"]]), "", "", style="bold")
+        rate = 1000 * gflop / float(np.median(times)) if gflop else 0.0
+        cells = (f"{gflop:.2f}", f"{rate:.0f}", f"{result['gflops'] / rate:.1f}") if gflop else ("-",) * 3
+        out.add_row(part, *_summary(times), *cells)
+    out.add_row("round", *_summary([sum(row.values()) for row in result["rounds"]]), "", "", "", style="bold")
     return out
 
 
@@ -126,7 +127,7 @@ def main(args: Args) -> int:
     """Measure each configuration in a process of its own, so that peak memory is its own."""
     console = Console()
     names = [*CONFIGURATIONS, *network_speed.CONFIGURATIONS, *OTHERS]
-    chosen = [name for name in names if not args.only or any(part in name for part in args.only)]
+    chosen = [name for name in names if not args.only or any(_means(part, name, names) for part in args.only)]
     if not chosen:
         print(f"error: --only {' '.join(args.only)} matches none of: {', '.join(names)}", file=sys.stderr)
         return 2
@@ -134,12 +135,16 @@ def main(args: Args) -> int:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             try:
                 tables = pool.apply(_tables, (name, args))
-            except FileNotFoundError as error:
+            except (FileNotFoundError, ValueError, RuntimeError) as error:  # no weights, GPU or compiler
                 console.print(f"{name}: skipped, {error}", soft_wrap=True)
                 continue
         for one in tables:
             console.print(one)
     return 0
+
+
+def _means(part: str, name: str, names: list[str]) -> bool:
+    return part == name or (part not in names and part in name)
 
 
 def _tables(name: str, args: Args) -> list[Table]:

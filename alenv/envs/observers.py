@@ -29,6 +29,9 @@ class Observer(Protocol):
     state_shape: tuple[int, ...]
     redundant: bool
 
+    def look(self, campaign: Campaign) -> None:
+        """See what the state is made of with the model of a new round, before the candidates are predicted."""
+
     def describe(self, evidence: Evidence | None, campaign: Campaign) -> NDArray[np.float32]:
         """Return the features (n, size) of a new round's candidates; None stands for none."""
 
@@ -44,6 +47,9 @@ class Compact:
     def __init__(self, classes: int) -> None:
         self.size = observation.candidate_size(classes)
         self.state_shape: tuple[int, ...] = (observation.state_size(classes),)
+
+    def look(self, campaign: Campaign) -> None:
+        """Nothing to see: the campaign knows all."""
 
     def describe(self, evidence: Evidence | None, campaign: Campaign) -> NDArray[np.float32]:
         """Describe the candidates."""
@@ -72,14 +78,17 @@ class Ralis:
         self.size = ralis.candidate_size(classes)
         self.state_shape: tuple[int, ...] = (len(regions), ralis.region_size(classes))
 
-    def describe(self, evidence: Evidence | None, campaign: Campaign) -> NDArray[np.float32]:
-        """Describe the candidates, and the state regions with the same model."""
-        grid = campaign.grid
+    def look(self, campaign: Campaign) -> None:
+        """Describe the state regions."""
         probs: Any = campaign.learner.predict(self._regions).probs
-        unit = grid.region[0] // probs.shape[2]
-        self._state = ralis.region_features(probs, unit)
+        self._state = ralis.region_features(probs, campaign.grid.region[0] // probs.shape[2])
+
+    def describe(self, evidence: Evidence | None, campaign: Campaign) -> NDArray[np.float32]:
+        """Describe the candidates."""
         if evidence is None:
             return np.empty((0, self.size), np.float32)
+        grid = campaign.grid
+        unit = grid.region[0] // evidence.probs.shape[2]
         labelled = ralis.histogram(grid.cut(campaign.data.masks, campaign.learner.labelled), self._classes)
         return ralis.candidate_features(evidence.probs, unit, labelled)
 

@@ -114,7 +114,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     | `pick_gains` | `False` | report each pick's own gain |
     | `device` | `"cpu"` | where a network computes: `cpu`, `cuda` or `cuda:<n>` |
     | `precision` | `"auto"` | `float32`, `bfloat16`, or the latter where the device is fast at it |
-    | `compile` | `False` | run a network through torch.compile: minutes at first, then faster on most GPUs |
+    | `compile` | `False` | run a network through torch.compile; that takes minutes at first |
     | `render_mode` | `None` | `rgb_array` (image, bought labels, prediction) or `ansi` |
 
     ## Registered Configurations
@@ -398,6 +398,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     def _show(self, candidates: Candidates) -> None:
         campaign, evidence, passes = self._campaign, None, self._arguments["passes"]
         with campaign.learner.settings():
+            self._observer.look(campaign)
             if len(candidates.ids):
                 rng = keyed_rng(self._episode or 0, Stream.PASSES, self._round)
                 evidence = Evidence(campaign.learner, campaign.grid, candidates.ids, campaign.class_pixels, rng, passes)

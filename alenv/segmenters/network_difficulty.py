@@ -51,7 +51,8 @@ def _squares(model: NetworkModel, images: Ids) -> tuple[NDArray[np.float32], NDA
     for i, logits in enumerate(model.logits(images)):
         flat = F.interpolate(model.full(logits).softmax(1), (rows, columns), mode="area").flatten(2).mT.contiguous()
         probs[i] = flat.view(rows, columns, -1).cpu().numpy()
-        attended[i] = attend(flat).view(rows, columns, -1).cpu().numpy()
+        with torch.autocast(model.device.type, enabled=False):
+            attended[i] = attend(flat).view(rows, columns, -1).cpu().numpy()
     return probs, attended
 
 

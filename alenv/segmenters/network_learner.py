@@ -19,7 +19,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from alenv.data import SegmentationData
-from alenv.data.store import key, open_store
+from alenv.data.store import open_store
 from alenv.errors import unknown
 from alenv.metrics import Confusion, Reward
 from alenv.regions import Ids, RegionGrid
@@ -41,6 +40,7 @@ from alenv.segmenters.network_layers import resize
 from alenv.segmenters.network_model import NetworkModel
 from alenv.segmenters.network_training import TRAININGS, Crops, Optimizer, Training, endless, epoch, loss
 from alenv.segmenters.networks import dropout
+from alenv.state import fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -241,8 +241,8 @@ class NetworkLearner:
             np.save(folder / "embedding.npy", self._embedding.numpy())
             return {}
 
-        source = key(self.facts, _code(), self._content())
-        store = open_store(f"network-{self._segmenter}-{source}", source, build)
+        source = fingerprint(learner=self.facts, region=self._grid.region, labels=self._content())["sha256"]
+        store = open_store(f"network-{self._segmenter}-{source[:16]}", source, build)
         self._model.set_weights(torch.tensor(store.arrays["weights"]))
         self._embedding = torch.tensor(store.arrays["embedding"])
         self._momentum = None
@@ -313,10 +313,3 @@ class NetworkLearner:
 
 
 AnyLearner = Learner | NetworkLearner
-
-
-@cache
-def _code() -> str:
-    """Hash of the code that trains."""
-    folder = Path(__file__).parent
-    return key([path.read_text() for path in sorted(folder.glob("network*.py"))])

@@ -152,7 +152,8 @@ class LinearHead:
     def influence(self, x: Tensor, counts: Tensor, gradient: Tensor) -> Tensor:
         """Estimate how much adding groups of cells would lower a function of the weights.
 
-        The first-order effect ``g' H^-1 g_i`` of one more term in the sum (influence function).
+        The first-order effect ``g' H^-1 g_i`` of one more term in the sum (influence function). H is the Hessian that
+        the fit used: exact, but with the curvature of labels as of when they were added or it was last renewed.
 
         Args:
             x: Features (groups, cells, D).

@@ -14,7 +14,7 @@ from alenv.envs.arguments import NETWORKS
 from alenv.errors import unknown
 from benchmarks.suite import Suite, parse, read
 
-MODEL = ("segmenter", "features", "weights", "precision", "recipe")
+MODEL = ("segmenter", "features", "weights", "precision", "recipe", "compile")
 """Arguments that a rung may set; all others decide what is labelled, and one trace could not run on two rungs."""
 
 

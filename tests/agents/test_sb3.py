@@ -258,10 +258,14 @@ def test_schedules_span_the_whole_training(algorithm):
     run = Run(Args(**TINY | MINE, algorithm=algorithm), make_envs(Args(**TINY | MINE)), gym.make(MINE["env"]))
     rates = []
     for _ in range(4):
-        run.advance()
+        scalars = run.advance()
         rates.append(run.modules["optimizer"].param_groups[0]["lr"])
     np.testing.assert_allclose(rates[1::2], [5.5e-4, 1e-4])
+    assert scalars["charts/learning_rate"] == pytest.approx(1e-4)
+    assert not [name for name in scalars if not name.startswith(("charts/", "losses/"))]
     if algorithm in OFF_POLICY:
+        assert scalars["charts/epsilon"] == 0.05
+        assert "losses/td_loss" in scalars
         assert run.model.exploration_rate == 0.05
 
 

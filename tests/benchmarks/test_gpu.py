@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from PIL import Image
 
 from benchmarks import gpu
@@ -16,7 +17,7 @@ from benchmarks.ladder.rungs import read_ladder
 def test_quick_run_on_the_cpu(tmp_path):
     assert gpu.run(tmp_path, device="cpu", quick=True) == 0, (tmp_path / "summary.json").read_text()
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert [summary[part] for part in ("tests", "speed", "episodes", "ladder")] == ["done"] * 4
+    assert [summary[part] for part in ("tests", "speed", "episodes", "ladder", "compiled")] == ["done"] * 5
     assert "scenes, tiny" in (tmp_path / "speed.txt").read_text()
     for policy in ("random", "entropy", "class_balanced_entropy"):
         assert len(json.loads((tmp_path / f"{policy}.json").read_text())["actions"]) == 6
@@ -31,6 +32,14 @@ def test_the_ladder_starts_from_weights_that_are_there(tmp_path, monkeypatch):
     assert rungs[-1].kwargs["segmenter"] == "fpn_resnet50"
     (tmp_path / "resnet50_imagenet.pth").touch()
     assert all("weights" not in rung.kwargs for rung in read_ladder(gpu._ladder(tmp_path)).rungs)
+
+
+def test_without_a_gpu_it_says_so(tmp_path, capsys):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert gpu.run(tmp_path / "out") == 2
+    assert "torch sees no GPU here; try --device cpu --quick" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_interrupted_part_is_stopped(tmp_path, monkeypatch):
@@ -61,10 +70,13 @@ def test_packed_frames_keep_their_names_and_masks(tmp_path, monkeypatch):
         for folder, mode in ((part, "RGB"), (f"{part}annot", "L")):
             (tmp_path / "in" / "camvid" / folder).mkdir(parents=True)
             Image.new(mode, (8, 6), 3).save(tmp_path / "in" / "camvid" / folder / "a.png")
+    (tmp_path / "squeezenet1_0_imagenet.pth").write_bytes(b"weights")
     monkeypatch.setenv("ALENV_DATA", str(tmp_path / "in"))
+    monkeypatch.setenv("ALENV_WEIGHTS", str(tmp_path))
     subprocess.run([sys.executable, "-m", "benchmarks.gpu", "pack", str(tmp_path / "out")], check=True)
     packed = tmp_path / "out" / "camvid"
     assert sorted(str(p.relative_to(packed)) for p in packed.glob("t*/*")) == [
         "test/a.jpg", "testannot/a.png", "train/a.jpg", "trainannot/a.png",
     ]  # fmt: skip
+    assert (tmp_path / "out" / "weights" / "squeezenet1_0_imagenet.pth").read_bytes() == b"weights"
     assert (packed / "valannot" / "a.png").read_bytes() == (tmp_path / "in/camvid/valannot/a.png").read_bytes()

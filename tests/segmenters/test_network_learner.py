@@ -23,6 +23,8 @@ from alenv.segmenters.network_learner import NetworkLearner
 from alenv.segmenters.probes import DROPOUT
 
 TINY = network_training.TRAININGS["tiny"]
+LARGER = ("squeezenet_fpn", "deeplabv3_mobilenet_v3_large")
+"""Networks of the tests that are about running statistics, too."""
 PARTS = ("probs", "embedding", "nearest", "typical")
 
 
@@ -39,8 +41,8 @@ class Case:
         self.first = self.grid.of_images(data.splits["state"][:2])
         self.regions = rng.permutation(self.grid.of_images(data.splits["train"][:20]))
 
-    def learner(self, *batches, data=None, **kwargs):
-        learner = NetworkLearner(data or self.data, self.grid, "tiny", **kwargs)
+    def learner(self, *batches, data=None, name="tiny", **kwargs):
+        learner = NetworkLearner(data or self.data, self.grid, name, **kwargs)
         for regions in batches:
             learner.fit(regions)
         return learner
@@ -51,6 +53,8 @@ def case(_places):
     short = replace(network_training.TRAININGS["tiny"], long_steps=12, crop=48)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(network_training.TRAININGS, "tiny", short)
+        for name in LARGER:
+            patch.setitem(network_training.TRAININGS, name, replace(short, long_steps=2, rate=1e-3))
         yield Case()
 
 
@@ -138,6 +142,17 @@ def test_first_training_depends_on_pixels_and_labels(case):
     assert (other.get_state()["weights"] != learner.get_state()["weights"]).any()
 
 
+def test_first_training_depends_on_the_shape_of_regions(case):
+    """Regions of other shapes can have the same ids, images and labels, but other crops and embeddings."""
+    other = make_grid(case.grid.size, (48, 16), 8)
+    learners = [NetworkLearner(case.data, grid, "tiny") for grid in (case.grid, other)]
+    for learner in learners:
+        learner.fit(case.first)
+    one, two = (learner.get_state() for learner in learners)
+    np.testing.assert_array_equal(one["labelled"], two["labelled"])
+    assert (one["weights"] != two["weights"]).any()
+
+
 def test_reset_forgets_all(case, fitted):
     learner = case.learner(case.first, case.regions[40:60])
     learner.reset()
@@ -147,12 +162,15 @@ def test_reset_forgets_all(case, fitted):
     assert_same(learner.predict(case.regions[:9]), fitted.predict(case.regions[:9]))
 
 
-@pytest.mark.parametrize("recipe", ["incremental", "retrain"])
-def test_a_snapshot_goes_on_bit_for_bit(case, recipe):
+@pytest.mark.parametrize(
+    "kwargs",
+    [{"recipe": "incremental"}, {"recipe": "retrain"}, *({"name": name, "weights": "random"} for name in LARGER)],
+)
+def test_a_snapshot_goes_on_bit_for_bit(case, kwargs):
     """In another learner and through bytes; one of them has predicted what it labels next, the other has not."""
-    learner = case.learner(case.first, case.regions[:12], recipe=recipe)
+    learner = case.learner(case.first, case.regions[:12], **kwargs)
     state = pickle.loads(pickle.dumps(learner.get_state()))
-    other = case.learner(recipe=recipe)
+    other = case.learner(**kwargs)
     other.set_state(state)
     learner.predict(case.regions[10:40])
     for x in (other, learner):
@@ -264,12 +282,14 @@ def test_masks_drop_the_same_channels_everywhere(fitted):
     assert (masks == 0).float().mean().item() == pytest.approx(DROPOUT, abs=0.01)
 
 
-def test_without_dropout_passes_are_the_prediction(case, fitted, monkeypatch):
+@pytest.mark.parametrize("name", ["tiny", *LARGER])
+def test_without_dropout_passes_are_the_prediction(case, name, monkeypatch):
     """Up to the rounding of features that are kept in half precision."""
-    monkeypatch.setattr(type(fitted._model), "mask", lambda self, rng, count: torch.ones(count, 1))
+    learner = case.learner(case.first, name=name, weights=None if name == "tiny" else "random")
+    monkeypatch.setattr(type(learner._model), "mask", lambda self, rng, count: torch.ones(count, 1))
     some = case.regions[60:70]
-    for probs in fitted.passes(some, np.random.default_rng(0), 1):
-        np.testing.assert_allclose(probs, fitted.predict(some).probs, rtol=0, atol=2e-3)
+    for probs in learner.passes(some, np.random.default_rng(0), 1):
+        np.testing.assert_allclose(probs, learner.predict(some).probs, rtol=0, atol=2e-3)
 
 
 def test_difficulty_tells_wrong_from_right(case, fitted):
@@ -330,10 +350,12 @@ def test_bad_arguments(kwargs, message):
         gym.make("RegionSelect-v0", **kwargs)
 
 
-def test_an_episode_with_every_kind_of_evidence(case):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_an_episode_with_every_kind_of_evidence(case, precision):
     """And a snapshot in the middle of a round."""
     scores = ["entropy", "bald", "ripu", "difficulty_entropy", "distance"]
     kwargs = {"segmenter": "tiny", "picks": 3, "candidates": 4, "budget": 6, "scores": scores, "passes": 4}
+    kwargs["precision"] = precision
     env, other = (gym.make("RegionSelect-v0", **kwargs).unwrapped for _ in range(2))
     env.reset(seed=1)
     for _ in range(4):
@@ -346,6 +368,21 @@ def test_an_episode_with_every_kind_of_evidence(case):
             np.testing.assert_array_equal(value, results[1][0][name], err_msg=name)
         assert results[0][1] == results[1][1]
     assert results[0][2]
+
+
+@pytest.mark.parametrize("observation", ["compact", "ralis"])
+def test_every_image_is_seen_once_a_round(case, observation):
+    """For features, entropy and Monte-Carlo passes together."""
+    kwargs = {"segmenter": "tiny", "observation": observation, "scores": ["entropy", "bald"], "passes": 2}
+    env = gym.make("RegionSelect-v0", picks=2, candidates=3, budget=6, **kwargs).unwrapped
+    env.reset(seed=1)
+    seen, model = [], env._campaign.learner._model
+    whole = model.frames.whole
+    model.frames.whole = lambda images: seen.extend(images.tolist()) or whole(images)
+    env.step(0)
+    env.step(0)
+    assert len(seen) == len(set(seen))
+    assert set(env._current.candidates // env._campaign.grid.per_image) <= set(seen)
 
 
 @pytest.mark.parametrize("recipe", ["incremental", "retrain"])
