@@ -20,7 +20,12 @@ def test_all_that_the_suites_name_are_there():
     assert set(FILES) == named
 
 
-@pytest.mark.parametrize("name", FILES)
+def marked(name):
+    """Features of CamVid take minutes."""
+    return pytest.param(name, marks=[pytest.mark.slow] if "camvid" in name else [])
+
+
+@pytest.mark.parametrize("name", map(marked, FILES))
 def test_it_plays(name, request):
     usual = "SingleClassMine-v0" if name.startswith("misical") else "RegionSelect-v0"
     env_id = read(FOLDER / name)["args"].get("env", usual)

@@ -83,7 +83,9 @@ def learn(**changes):
     return run.validate()
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(
+    "algorithm", ["dqn", "maskable_ppo", *(pytest.param(name, marks=pytest.mark.slow) for name in ("qrdqn", "ppo"))]
+)
 def test_it_finds_the_optimum_of_the_control(algorithm):
     assert learn(algorithm=algorithm) == 2
 

@@ -24,7 +24,12 @@ HEADINGS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("env_id", ENVS)
+def marked(env_id):
+    """Features of CamVid take minutes."""
+    return pytest.param(env_id, marks=[pytest.mark.slow] if env_id == "RegionSelect-CamVid-v0" else [])
+
+
+@pytest.mark.parametrize("env_id", map(marked, ENVS))
 def test_checkers_find_nothing(env_id, available, recwarn):
     env = gym.make(env_id, **available(env_id))
     check_env(env.unwrapped, skip_render_check=False)
