@@ -22,7 +22,7 @@ from alenv.segmenters import network_training
 from alenv.segmenters.network_learner import NetworkLearner
 from alenv.segmenters.probes import DROPOUT
 
-TINY = network_training.TRAININGS["tiny"]
+USUAL = dict(network_training.TRAININGS)
 LARGER = ("squeezenet_fpn", "deeplabv3_mobilenet_v3_large")
 """Networks of the tests that are about running statistics, too."""
 PARTS = ("probs", "embedding", "nearest", "typical")
@@ -406,7 +406,7 @@ def test_a_recipe_trains_on_what_it_says(case, recipe, monkeypatch):
 
 @pytest.mark.usefixtures("_places")
 def test_spawned_workers_step_like_a_single_environment(monkeypatch):
-    monkeypatch.setitem(network_training.TRAININGS, "tiny", TINY)  # workers know nothing of the shorter one
+    monkeypatch.setitem(network_training.TRAININGS, "tiny", USUAL["tiny"])  # workers know nothing of the shorter one
     kwargs = {"segmenter": "tiny", "initial": "state:1", "picks": 2, "candidates": 3, "budget": 4}
     vector = gym.make_vec("RegionSelect-v0", 2, "async", {"context": "spawn"}, **kwargs)
     single = gym.make("RegionSelect-v0", **kwargs)
@@ -489,8 +489,9 @@ def test_a_missing_compiler_is_named():
 
 
 @pytest.mark.slow
-def test_camvid_episode_with_a_pretrained_network(camvid_root, squeezenet_weights):
+def test_camvid_episode_with_a_pretrained_network(camvid_root, squeezenet_weights, monkeypatch):
     """Minutes on a CPU; later episodes find the first training on disk."""
+    monkeypatch.setitem(network_training.TRAININGS, "squeezenet_fpn", USUAL["squeezenet_fpn"])
     kwargs = {"segmenter": "squeezenet_fpn", "features": "filterbank", "budget": 48, "initial": "state:10"}
     env = gym.make("RegionSelect-CamVid-v0", **kwargs, weights=str(squeezenet_weights))
     _, info = env.reset(seed=0)
