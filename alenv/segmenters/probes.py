@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.sparse.linalg import LinearOperator, cg
 from torch import Tensor
 
 State = dict[str, NDArray]
@@ -64,6 +65,9 @@ class LinearHead:
 
     patience = 25
     """Evaluations after which the Hessian is taken anew, at the minimum that was found, to polish it."""
+
+    accuracy = 1e-3
+    """Relative residual of the equations behind ``influence``."""
 
     def __init__(self, dimensions: int, classes: int, unit: int) -> None:
         self._unit = unit
@@ -152,8 +156,8 @@ class LinearHead:
     def influence(self, x: Tensor, counts: Tensor, gradient: Tensor) -> Tensor:
         """Estimate how much adding groups of cells would lower a function of the weights.
 
-        The first-order effect ``g' H^-1 g_i`` of one more term in the sum (influence function). H is the Hessian that
-        the fit used: exact, but with the curvature of labels as of when they were added or it was last renewed.
+        The first-order effect ``g' H^-1 g_i`` of one more term in the sum (influence function; Koh and Liang, 2017),
+        with the exact Hessian H at the current weights.
 
         Args:
             x: Features (groups, cells, D).
@@ -163,13 +167,32 @@ class LinearHead:
         Returns:
             The decrease for each group, (groups,).
         """
-        factor = torch.linalg.cholesky(self._hessian)
-        direction = torch.cholesky_solve(gradient.reshape(-1, 1), factor).view_as(self._weights)
+        direction = self._solve(gradient)
         flat = x.flatten(0, 1)
         targets = (counts.flatten(0, 1) * class_weights(self._counts, self._unit)).T
         residual = self.logits(flat).softmax(0) * targets.sum(0) - targets
         slope = torch.addmm(direction[:, -1:], direction[:, :-1], flat.T)
         return (residual * slope).sum(0).view(x.shape[:2]).sum(1)
+
+    def _solve(self, gradient: Tensor) -> Tensor:
+        """Return ``H^-1 g`` (C, D + 1) by conjugate gradients, in which the Hessian of the fit is the preconditioner."""
+        factor = torch.linalg.cholesky(self._hessian)
+        mass = self._targets().sum(0)
+        p = (self._weights @ self._x).softmax(0)
+
+        def product(flat: NDArray) -> NDArray:
+            direction = _column(flat).view_as(self._weights)
+            logits = direction @ self._x
+            bend = (logits - (p * logits).sum(0)).mul_(p).mul_(mass)
+            return (bend @ self._x.T + self.l2 * direction).double().numpy().ravel()
+
+        def precondition(flat: NDArray) -> NDArray:
+            return torch.cholesky_solve(_column(flat), factor).double().numpy().ravel()
+
+        square = (len(factor), len(factor))
+        hessian, inverse = (LinearOperator(square, call, dtype=np.float64) for call in (product, precondition))
+        direction, _ = cg(hessian, gradient.double().numpy().ravel(), rtol=self.accuracy, M=inverse)
+        return _column(direction).view_as(self._weights)
 
     def _targets(self) -> Tensor:
         """Weighted label shares (C, n)."""
