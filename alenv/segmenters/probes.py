@@ -175,7 +175,7 @@ class LinearHead:
         return (residual * slope).sum(0).view(x.shape[:2]).sum(1)
 
     def _solve(self, gradient: Tensor) -> Tensor:
-        """Return ``H^-1 g`` (C, D + 1) by conjugate gradients, in which the Hessian of the fit is the preconditioner."""
+        """Return ``H^-1 g`` (C, D + 1), by conjugate gradients: the fit's Hessian lags behind, but preconditions."""
         factor = torch.linalg.cholesky(self._hessian)
         mass = self._targets().sum(0)
         p = (self._weights @ self._x).softmax(0)
