@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -28,13 +30,21 @@ def draw_curves(summary: Summary) -> Figure:
         axis.axhline(0, color="black", linewidth=1)
         _draw(axis, summary, policy, "difference")
         oracle = " (oracle)" if summary["policies"][policy]["oracle"] else ""
-        axis.set_title(f"{policy}{oracle} - {baseline}")
+        axis.set_title(f"{_short(policy)}{oracle}")
     for axis in axes[1 + len(rivals) :]:
         axis.set_visible(False)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
-    figure.supxlabel("labelled regions; bands: 95 % of the mean", fontsize="medium")
+    figure.supxlabel(
+        f"labelled regions; policies as differences to {baseline}; bands: 95 % of the mean", fontsize="medium"
+    )
     return figure
+
+
+def _short(policy: str) -> str:
+    """Leave the name of a policy, and of a file the end that tells it from others, so that titles fit their panels."""
+    kind, colon, path = policy.partition(":")
+    return f"{kind}:\n{'/'.join(PurePath(path).parts[-2:])}" if colon else policy
 
 
 def _draw(axis: Axes, summary: Summary, policy: str, kind: str) -> None:

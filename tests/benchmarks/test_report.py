@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from agents.policy import Episode
-from benchmarks.plot import draw_curves
+from benchmarks.plot import COLUMNS, draw_curves
 from benchmarks.report import print_ranking, ranking_table, to_markdown, write_report
 from benchmarks.suite import Suite
 from benchmarks.summary import summarize
@@ -195,10 +195,21 @@ def test_terminal_table_fits_80_columns():
 def test_figure_has_a_panel_for_every_policy_and_a_line_for_every_split(summary):
     baseline, *rivals = (axis for axis in draw_curves(summary).axes if axis.get_visible())
     assert baseline.get_title() == "random: mIoU"
-    assert [axis.get_title() for axis in rivals] == ["entropy - random", "look_ahead (oracle) - random"]
+    assert [axis.get_title() for axis in rivals] == ["entropy", "look_ahead (oracle)"]
     for axis, policy in ((baseline, "random"), (rivals[0], "entropy")):
         lines = {line.get_label(): line.get_ydata() for line in axis.lines}
         for split in summary["suite"]["splits"]:
             figures = summary["splits"][split][policy]
             curve = figures["curve"] if policy == "random" else figures["difference"]["curve"]
             np.testing.assert_allclose(lines[split], [point["mean"] for point in curve])
+
+
+def test_titles_of_trained_policies_stay_within_their_panels():
+    episodes = make_episodes(3)
+    for i in range(4):
+        episodes[f"lookahead:agents/pretrained/lookahead_scenes_{i}.pt"] = episodes["entropy"]
+    figure = draw_curves(summarize(make_suite(episodes, 3), episodes))
+    figure.draw_without_rendering()
+    titles = [axis.title for axis in figure.axes if axis.get_visible()]
+    assert sum("lookahead_scenes" in title.get_text() for title in titles) == 4
+    assert max(title.get_window_extent().width for title in titles) < figure.bbox.width / COLUMNS
