@@ -47,7 +47,7 @@ class Rows(nn.Module):
         candidates, mask = _columns(obs), obs["action_mask"].to(obs["state"].dtype)
         there = mask[:, : candidates.shape[1], None]
         count = there.sum(1, keepdim=True).clamp(min=1)
-        standard = _standardise(candidates, there, count)
+        standard = standardise(candidates, there, count)
         shared = obs["state"][:, None].expand(-1, candidates.shape[1], -1)
         rows = self.encode(torch.cat([4 * candidates - 2, standard, shared], 2)) * there
         context = torch.cat([rows.sum(1, keepdim=True) / count, rows.amax(1, keepdim=True)], 2)
@@ -104,6 +104,7 @@ def _columns(obs: dict[str, Tensor]) -> Tensor:
     return torch.cat([obs["candidates"], obs["scores"]], 2) if "scores" in obs else obs["candidates"]
 
 
-def _standardise(x: Tensor, there: Tensor, count: Tensor) -> Tensor:
+def standardise(x: Tensor, there: Tensor, count: Tensor) -> Tensor:
+    """Give features (E, K, F) mean 0 and deviation 1 over those there are (E, K, 1), of a number (E, 1, 1)."""
     centred = (x - (x * there).sum(1, keepdim=True) / count) * there
     return centred / ((centred.square().sum(1, keepdim=True) / count).sqrt() + 1e-6)

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import gymnasium as gym
 import numpy as np
 import torch
+import tyro
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -53,6 +54,10 @@ class Args:
     """acquisition channels that the policy sees besides the observation"""
     budget: int = 240
     """regions bought in an episode"""
+    kwargs: Annotated[dict[str, Any], tyro.conf.Fixed] = field(default_factory=dict)
+    """more of their arguments: the table [kwargs] of the file"""
+    splits: tuple[str, ...] = ("reward",)
+    """on the images of which a gain is measured; ("reward", "train") are all that have labels in training"""
     live: bool = True
     """whether a gain counts what this round's picks will have taught; otherwise all are taken at its start"""
     seed: int = 0
@@ -220,7 +225,7 @@ def look_ahead(
         if info["pick"] == 0:
             rounds.append([])
         inputs = policy.see(obs)
-        gains = env.unwrapped.candidate_gains(live=args.live)
+        gains = env.unwrapped.candidate_gains(live=args.live, splits=args.splits)
         rounds[-1].append({**inputs, "target": gains.astype(np.float32)})
         values = rng.random(len(gains)) if rng.random() < args.explore else policy.values(inputs)
         action = int(np.where(inputs["mask"] == 1, values, -np.inf).argmax())
@@ -345,7 +350,7 @@ def play(policy: LookAheadPolicy, env: gym.Env, seed: int) -> float:
 def make_env(env_id: str, args: Args) -> gym.Env:
     """Make an environment of training: generated data get a new pool in every episode."""
     fresh = {"fresh_pool": True} if env_id.removeprefix("alenv:") == "RegionSelect-v0" else {}
-    return gym.make(env_id, pool="train", budget=args.budget, scores=list(args.scores), **fresh)
+    return gym.make(env_id, pool="train", budget=args.budget, scores=list(args.scores), **fresh, **args.kwargs)
 
 
 def make_run(argv: list[str]) -> Run:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 import alenv  # noqa: F401  registers the ids
 from agents.checkpoints import read_policy
-from agents.equivariant import block
+from agents.equivariant import block, standardise
 from agents.policy import Info, Observation
 from agents.training import check_seed, command, read_args
 from alenv.mining.features import RELATIONS
@@ -94,8 +94,8 @@ class Args:
 class Scorer(nn.Module):
     """Q-values of candidates: one network for every row, and what all rows have in common as context.
 
-    The output permutes with the candidates, of which there can be any number. Features enter as they are and
-    standardised over the candidates.
+    The output permutes with the candidates, of which there can be any number, and masked ones count for nothing.
+    Features enter as they are and standardised over the legal candidates.
 
     Args:
         features: Columns of a candidate.
@@ -110,13 +110,14 @@ class Scorer(nn.Module):
         self.look = nn.Parameter(torch.zeros(looks, hidden))
         self.value = nn.Sequential(*block(3 * hidden, hidden), nn.Linear(hidden, 1))
 
-    def forward(self, candidates: Tensor, state: Tensor) -> Tensor:
-        """Return the Q-values (E, K + looks) of candidates (E, K, F) in states (E, S)."""
-        centred = candidates - candidates.mean(1, keepdim=True)
-        standard = centred / (centred.square().mean(1, keepdim=True).sqrt() + 1e-6)
+    def forward(self, candidates: Tensor, state: Tensor, mask: Tensor) -> Tensor:
+        """Return the Q-values (E, K + looks) of candidates (E, K, F) in states (E, S) with masks (E, K + looks)."""
+        there = mask[:, : candidates.shape[1], None].to(candidates.dtype)
+        count = there.sum(1, keepdim=True).clamp(min=1)
+        standard = standardise(candidates, there, count)
         shared = state[:, None].expand(-1, candidates.shape[1], -1)
-        rows = self.encode(torch.cat([4 * candidates - 2, standard, shared], 2))
-        context = torch.cat([rows.mean(1, keepdim=True), rows.amax(1, keepdim=True)], 2)
+        rows = self.encode(torch.cat([4 * candidates - 2, standard, shared], 2)) * there
+        context = torch.cat([rows.sum(1, keepdim=True) / count, rows.amax(1, keepdim=True)], 2)
         rows = torch.cat([rows, self.look.expand(len(rows), -1, -1)], 1)
         return self.value(torch.cat([rows, context.expand(-1, rows.shape[1], -1)], 2))[..., 0]
 
@@ -170,7 +171,7 @@ def legal(q: Tensor, mask: Tensor) -> Tensor:
 def td_target(online: Scorer, target: Scorer, batch: dict[str, Tensor], gamma: float) -> Tensor:
     """Return what Q should be: the online network picks the next action among the legal ones, the target rates it."""
     with torch.no_grad():
-        following = batch["next_candidates"], batch["next_state"]
+        following = tuple(batch[f"next_{name}"] for name in OBSERVED)
         best = legal(online(*following), batch["next_action_mask"]).argmax(1, keepdim=True)
         value = target(*following).gather(1, best)[:, 0]
         return batch["reward"] + gamma * (1 - batch["over"]) * value
@@ -180,7 +181,7 @@ def pick(network: Scorer, obs: Observation, epsilon: float, rng: np.random.Gener
     """Return the best legal action of every environment, or with probability epsilon any legal one."""
     candidates, state, mask = (torch.from_numpy(obs[name]) for name in OBSERVED)
     with torch.no_grad():
-        greedy = legal(network(candidates, state), mask).argmax(1).numpy()
+        greedy = legal(network(candidates, state, mask), mask).argmax(1).numpy()
     uniform = np.where(obs["action_mask"] == 1, rng.random(mask.shape), -1).argmax(1)
     return np.where(rng.random(len(greedy)) < epsilon, uniform, greedy)
 
@@ -243,7 +244,7 @@ class Run:
         """Take one step of Adam, and let the target follow."""
         batch = self.replay.sample(self.args.batch, self.rng)
         goal = td_target(self.online, self.target, batch, self.args.gamma)
-        q = self.online(batch["candidates"], batch["state"]).gather(1, batch["action"][:, None])[:, 0]
+        q = self.online(*(batch[name] for name in OBSERVED)).gather(1, batch["action"][:, None])[:, 0]
         loss = F.huber_loss(q, goal)
         self.optimizer.param_groups[0]["lr"] = lr = self.args.learning_rate * rate
         self.optimizer.zero_grad()
@@ -295,19 +296,21 @@ class Misical:
 
     def act(self, obs: Observation, info: Info) -> int:
         """Pick the legal arg-max; an agent that was trained without looks never looks."""
-        q = self.q_values(obs["candidates"], obs["state"])
+        q = self.q_values(obs["candidates"], obs["state"], obs["action_mask"])
         mask = obs["action_mask"][: len(q)]
         return int(np.where(mask == 1, q[: len(mask)], -np.inf).argmax())
 
-    def q_values(self, candidates: NDArray, state: NDArray) -> NDArray[np.float64]:
+    def q_values(self, candidates: NDArray, state: NDArray, mask: NDArray) -> NDArray[np.float64]:
         """Return what ``Scorer`` returns, for one state."""
         x = candidates[:, : len(RELATIONS)].astype(np.float64)
         if 2 * x.shape[1] + len(state) != self._weights["encode.0.weight"].shape[1]:
             raise ValueError(f"policy 'misical' plays {ENV} with observation='relational' or 'embedding' only")
-        standard = (x - x.mean(0)) / (x.std(0) + 1e-6)
+        there = mask[: len(x)] == 1
+        there |= not there.any()  # then only a look is legal
+        standard = (x - x[there].mean(0)) / (x[there].std(0) + 1e-6)
         rows = np.concatenate([4 * x - 2, standard, np.tile(state, (len(x), 1))], 1)
         rows = self._layer(self._layer(rows, "encode", 0), "encode", 3)
-        context = np.concatenate([rows.mean(0), rows.max(0)])
+        context = np.concatenate([rows[there].mean(0), rows[there].max(0)])
         rows = np.concatenate([rows, self._weights["look"]])
         rows = self._layer(np.concatenate([rows, np.tile(context, (len(rows), 1))], 1), "value", 0)
         return rows @ self._weights["value.3.weight"][0] + self._weights["value.3.bias"]

@@ -71,6 +71,8 @@ def train(run: Run, console: Console, log_every: int = 1) -> None:
     """
     args = run.args
     _load(run)
+    if run.iteration >= args.iterations:
+        return
     args.out.mkdir(parents=True, exist_ok=True)
     with (
         SummaryWriter(str(args.out), purge_step=run.steps + 1) as writer,
@@ -101,10 +103,10 @@ def save(run: Run) -> None:
 
 
 def _load(run: Run) -> None:
-    """Go on from the checkpoint, if there is one.
+    """Go on from the checkpoint, if there is one; of a training that is done, only note that it is.
 
     Raises:
-        ValueError: If it was written with other arguments or other code, or is damaged.
+        ValueError: If it was written with other arguments, or by other code and is not done, or is damaged.
     """
     path = run.args.out / "checkpoint.pt"
     if not path.exists():
@@ -114,12 +116,14 @@ def _load(run: Run) -> None:
         was = saved["args"].get(name)
         if was != value:
             raise ValueError(f"{path} has {name}={was!r}, not {value!r}; give another --out, or delete the folder")
+    state = arrays(saved["state"])
+    run.iteration, run.best = state.pop("iteration"), state.pop("best")
+    if run.iteration >= run.args.iterations:
+        return
     if saved.get("code") != code():
         raise ValueError(f"{path} was written by another version of the code; give another --out, or delete the folder")
     for name, module in run.modules.items():
         module.load_state_dict(saved["modules"][name])
-    state = arrays(saved["state"])
-    run.iteration, run.best = state.pop("iteration"), state.pop("best")
     run.set_state(state)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,13 +27,14 @@ class LiveGains:
         self._ahead: dict[str, Any] | None = None
         self._fitted = 0
 
-    def __call__(self, candidates: Ids, picked: Ids, reward: Reward) -> NDArray[np.float64]:
+    def __call__(self, candidates: Ids, picked: Ids, reward: Reward, splits: Sequence[str]) -> NDArray[np.float64]:
         """Return the gains (n,) of candidates, see ``Learner.gains``.
 
         Args:
             candidates: (n,) ids.
             picked: Ids picked in this round, in order; no fewer than in the call before.
             reward: The score.
+            splits: On the images of which it is taken.
         """
         learner = self._learner
         now = learner.get_state()
@@ -42,6 +44,6 @@ class LiveGains:
             if len(picked) > self._fitted:
                 learner.fit(picked[self._fitted :])
                 self._ahead, self._fitted = learner.get_state(), len(picked)
-            return learner.gains(candidates, reward)
+            return learner.gains(candidates, reward, splits=splits)
         finally:
             learner.set_state(now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -194,7 +195,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self.observation_space = self._make_observation_space()
         self._episode: int | None = None
         self._snapshot: dict[str, Any] | None = None
-        self._gains: NDArray[np.float64] | None = None
+        self._gains: dict[tuple[str, ...], NDArray[np.float64]] = {}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
         """Start an episode.
@@ -268,22 +269,24 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._resume()
         return self._campaign.learner.evaluate(split)
 
-    def candidate_gains(self, live: bool = False) -> NDArray[np.float64]:
+    def candidate_gains(self, live: bool = False, splits: Sequence[str] = ("reward",)) -> NDArray[np.float64]:
         """Return what each candidate of the current pool would gain, (N,); NaN where masked.
 
         For oracles only: it reads labels that were not bought.
 
         Args:
             live: As if the picks of this round were labelled already; otherwise as at its start.
+            splits: On the images of which the score is taken.
         """
         self._resume()
         current = self._current
         if live:
-            values = self._live_gains(current.candidates[current.current], current.picked, self._reward)
+            values = self._live_gains(current.candidates[current.current], current.picked, self._reward, splits)
         else:
-            if self._gains is None:
-                self._gains = self._campaign.learner.gains(current.candidates, self._reward)
-            values = self._gains[current.current]
+            key = tuple(splits)
+            if key not in self._gains:
+                self._gains[key] = self._campaign.learner.gains(current.candidates, self._reward, splits=splits)
+            values = self._gains[key][current.current]
         gains = np.full(self._shown, np.nan)
         gains[: len(values)] = values
         return np.where(self.action_masks(), gains, np.nan)
@@ -404,7 +407,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
                 evidence = Evidence(campaign.learner, campaign.grid, candidates.ids, campaign.class_pixels, rng, passes)
             features = self._observer.describe(evidence, campaign)
             self._current = Round(candidates, evidence, features, self._observer.redundant, self._scores)
-        self._gains, self._live_gains = None, LiveGains(campaign.learner)
+        self._gains, self._live_gains = {}, LiveGains(campaign.learner)
 
     def _close_round(self) -> tuple[float, NDArray[np.float64] | None]:
         """Label what was picked and refit; return the reward and each pick's own gain."""

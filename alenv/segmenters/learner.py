@@ -5,7 +5,7 @@ It is the only owner of torch's threads, devices and precision, and leaves all o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -79,7 +79,7 @@ class Learner:
             cells = cell_features(data, cell, features, weights)
         self._vectors, self._counts, self._map = cells.vectors, cells.counts, cells.map
         self._classes = len(data.classes)
-        self._resident: dict[str, tuple[Tensor, Tensor]] = {}
+        self._resident: dict[tuple[str, ...], tuple[Tensor, Tensor]] = {}
         self.facts = {
             "features": cells.digest,
             "threads": THREADS,
@@ -168,41 +168,41 @@ class Learner:
         Raises:
             ValueError: If the data have no such split.
         """
-        if split not in self._data.splits:
-            raise unknown("split", split, self._data.splits)
         with self.settings():
-            total = torch.zeros(self._classes, self._classes, dtype=torch.float64)
-            for x, counts in self._cells(split):
-                total += _winners(self._head.logits(x)) @ counts.T
-            return total.to(torch.int64).numpy()
+            return self._confusion(self._cells(split))
 
-    def gains(self, regions: Ids, reward: Reward, remove: bool = False) -> NDArray[np.float64]:
-        """Measure what single regions are worth on the reward split: this reads labels that were not bought.
+    def gains(
+        self, regions: Ids, reward: Reward, remove: bool = False, splits: Sequence[str] = ("reward",)
+    ) -> NDArray[np.float64]:
+        """Measure what single regions are worth for a score: this reads labels that were not bought.
 
         Args:
             regions: (n,) ids.
             reward: The score.
             remove: False: what labelling each of them would add. True: what each labelled one has added.
+            splits: On the images of which the score is taken.
 
         Returns:
             Points of the score (n,); exact for ``lda``, the influence on a soft score for ``linear``.
 
         Raises:
-            ValueError: For other segmenters.
+            ValueError: For other segmenters, or if the data have no such split.
         """
         with self.settings():
             x = torch.from_numpy(self._grid.cut(self._vectors, regions, self._cell)).flatten(1, 2)
             counts = torch.from_numpy(self._region_counts(regions))
+            scored = self._tensors(*splits)
             if isinstance(self._head, LdaHead):
-                return gains.exact(self._head, x, counts, lambda: reward(self.evaluate("reward")), remove)
+                return gains.exact(self._head, x, counts, lambda: reward(self._confusion(_chunks(*scored))), remove)
             if not isinstance(self._head, LinearHead):
                 raise ValueError(f"single gains are not known for segmenter={self._segmenter!r}; use 'linear' or 'lda'")
-            weights = torch.from_numpy(reward.weights(self.evaluate("reward"))).float()
-            return gains.influence(self._head, x, counts, *self._tensors("reward"), weights)
+            weights = torch.from_numpy(reward.weights(self._confusion(_chunks(*scored)))).float()
+            return gains.influence(self._head, x, counts, *scored, weights)
 
     def replace(self, data: SegmentationData, images: Ids) -> None:
         """Go over to data in which some images are others, for pools that are made anew."""
         self._data = data
+        self._resident.clear()
         with self.settings():
             if not self._vectors.flags.writeable:
                 self._vectors, self._counts = np.array(self._vectors), np.array(self._counts)
@@ -257,20 +257,31 @@ class Learner:
     def _cells(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the cells of a split in chunks; those of the reward split, read every round, stay in memory."""
         if split == "reward":
-            x, counts = self._tensors(split)
-            for start in range(0, len(x), CHUNK):
-                yield x[start : start + CHUNK], counts[:, start : start + CHUNK]
+            yield from _chunks(*self._tensors(split))
         else:
-            for image in self._data.splits[split]:
+            for image in self._images(split):
                 yield self._flat(np.array([image]))
 
-    def _tensors(self, split: str) -> tuple[Tensor, Tensor]:
-        if split not in self._resident:
-            x, counts = self._flat(self._data.splits[split])
+    def _images(self, split: str) -> Ids:
+        if split not in self._data.splits:
+            raise unknown("split", split, self._data.splits)
+        return self._data.splits[split]
+
+    def _tensors(self, *splits: str) -> tuple[Tensor, Tensor]:
+        """Return features (n, D) and label counts (C, n) of the labelled cells of splits; they stay in memory."""
+        if splits not in self._resident:
+            x, counts = self._flat(np.concatenate([self._images(split) for split in splits]))
             labelled = counts.sum(0) > 0
             # feature by feature in memory: the product with few classes is then a third faster
-            self._resident[split] = x[labelled].T.contiguous().T, counts[:, labelled]
-        return self._resident[split]
+            self._resident[splits] = x[labelled].T.contiguous().T, counts[:, labelled]
+        return self._resident[splits]
+
+    def _confusion(self, cells: Iterable[tuple[Tensor, Tensor]]) -> Confusion:
+        """Return the confusion matrix (C, C) over chunks of cells."""
+        total = torch.zeros(self._classes, self._classes, dtype=torch.float64)
+        for x, counts in cells:
+            total += _winners(self._head.logits(x)) @ counts.T
+        return total.to(torch.int64).numpy()
 
     def _flat(self, images: Ids) -> tuple[Tensor, Tensor]:
         """Return features (n, D) and label counts (C, n) of all cells of some images."""
@@ -284,6 +295,12 @@ class Learner:
             return LdaHead(dimensions, self._classes)
         unit = 1 if self._grid.pixels else self._cell**2
         return (MlpHead if self._segmenter == "mlp" else LinearHead)(dimensions, self._classes, unit)
+
+
+def _chunks(x: Tensor, counts: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield features (n, D) and counts (C, n) of no more than ``CHUNK`` cells each."""
+    for start in range(0, len(x), CHUNK):
+        yield x[start : start + CHUNK], counts[:, start : start + CHUNK]
 
 
 def _winners(logits: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
@@ -184,7 +184,9 @@ class NetworkLearner:
                 total += torch.bincount(pairs.flatten(), minlength=len(total))
         return total.view(-1, 256)[:, : self._classes].cpu().numpy()  # without the column of IGNORE
 
-    def gains(self, regions: Ids, reward: Reward, remove: bool = False) -> NDArray[np.float64]:
+    def gains(
+        self, regions: Ids, reward: Reward, remove: bool = False, splits: Sequence[str] = ("reward",)
+    ) -> NDArray[np.float64]:
         """Networks have no such thing: see ``Learner.gains``.
 
         Raises:

@@ -191,7 +191,9 @@ class LinearHead:
 
         square = (len(factor), len(factor))
         hessian, inverse = (LinearOperator(square, call, dtype=np.float64) for call in (product, precondition))
-        direction, _ = cg(hessian, gradient.double().numpy().ravel(), rtol=self.accuracy, M=inverse)
+        direction, failed = cg(hessian, gradient.double().numpy().ravel(), rtol=self.accuracy, M=inverse)
+        if failed:
+            raise RuntimeError(f"conjugate gradients did not reach accuracy={self.accuracy}: are features finite?")
         return _column(direction).view_as(self._weights)
 
     def _targets(self) -> Tensor:

@@ -106,15 +106,25 @@ def scorer(seed=0, looks=1):
 
 def scores(network, obs):
     with torch.no_grad():
-        return network(torch.from_numpy(obs["candidates"]), torch.from_numpy(obs["state"])).numpy()
+        return network(*(torch.from_numpy(obs[name]) for name in misical.OBSERVED)).numpy()
 
 
 def test_scores_permute_with_the_candidates():
     obs, network, order = batch_of(), scorer(), np.array([3, 1, 5, 0, 2, 4])
-    before, after = scores(network, obs), scores(network, obs | {"candidates": obs["candidates"][:, order]})
+    moved = {"candidates": obs["candidates"][:, order], "action_mask": obs["action_mask"][:, [*order, 6]]}
+    before, after = scores(network, obs), scores(network, obs | moved)
     np.testing.assert_allclose(after[:, :-1], before[:, order], atol=1e-5)
     np.testing.assert_allclose(after[:, -1], before[:, -1], atol=1e-5)
     assert np.ptp(before, axis=1).min() > 0.01
+
+
+def test_masked_candidates_change_no_other_score():
+    obs, network = batch_of(), scorer()
+    there = obs["action_mask"] == 1
+    other = np.where(there[:, :6, None], obs["candidates"], 9).astype(np.float32)
+    before, after = scores(network, obs), scores(network, obs | {"candidates": other})
+    np.testing.assert_array_equal(after[there], before[there])
+    assert (~there[:, :6]).sum() > 5
 
 
 def test_exploration_is_uniform_over_legal_actions_and_greed_is_legal():
@@ -165,21 +175,25 @@ class KilledError(Exception):
     pass
 
 
+def kill(monkeypatch, out, moment):
+    advance = Run.advance
+
+    def dies(run):
+        if run.iteration == moment:
+            raise KilledError
+        return advance(run)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "advance", dies)
+        with pytest.raises(KilledError):
+            run_in(out)
+
+
 @pytest.mark.parametrize("moments", [[3], [17, 31], [20]])
 def test_a_killed_run_ends_like_one_that_was_not(tmp_path, monkeypatch, moments):
     run_in(tmp_path / "whole")
-    advance = Run.advance
     for moment in moments:
-
-        def dies(run, moment=moment):
-            if run.iteration == moment:
-                raise KilledError
-            return advance(run)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Run, "advance", dies)
-            with pytest.raises(KilledError):
-                run_in(tmp_path / "killed")
+        kill(monkeypatch, tmp_path / "killed", moment)
         torch.rand(7)  # another process has another global state
     run_in(tmp_path / "killed")
     for name in ("checkpoint.pt", "best.pt"):
@@ -216,12 +230,20 @@ def test_other_arguments_do_not_continue_a_run(tmp_path):
 
 
 def test_other_code_does_not_continue_a_run(tmp_path, monkeypatch):
-    run_in(tmp_path, iterations=10)
+    kill(monkeypatch, tmp_path, 31)
     before = (tmp_path / "checkpoint.pt").read_bytes()
     monkeypatch.setattr("agents.training.code", lambda: "changed")
     with pytest.raises(ValueError, match=r"was written by another version of the code; give another --out, or delete"):
-        run_in(tmp_path, iterations=10)
+        run_in(tmp_path)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+def test_a_run_that_is_done_is_left_alone_whatever_the_code(tmp_path, monkeypatch):
+    best = run_in(tmp_path).best
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    monkeypatch.setattr("agents.training.code", lambda: "changed")
+    assert run_in(tmp_path).best == best
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
 def test_files_load_without_running_code_and_the_policy_plays(tmp_path):
@@ -246,7 +268,9 @@ def test_the_policy_scores_like_the_network(looks):
     policy = misical.Misical({name: tensor.double().numpy() for name, tensor in network.state_dict().items()})
     for env, row in enumerate(scores(network, obs)):
         one = {name: array[env] for name, array in obs.items()}
-        np.testing.assert_allclose(policy.q_values(one["candidates"], one["state"]), row, rtol=1e-3, atol=1e-4)
+        q = policy.q_values(*(one[name] for name in misical.OBSERVED))
+        there = one["action_mask"] == 1
+        np.testing.assert_allclose(q[there], row[there], rtol=1e-3, atol=1e-4)
         assert policy.act(one, {}) == np.where(one["action_mask"] == 1, row, -np.inf).argmax()
 
 

@@ -61,3 +61,29 @@ def test_a_new_round_starts_from_its_own_model():
         env.candidate_gains(live=True)
         env.step(0)
     np.testing.assert_array_equal(env.candidate_gains(live=True), env.candidate_gains())
+
+
+@pytest.mark.parametrize("segmenter", ["lda", "linear"])
+@pytest.mark.parametrize("live", [False, True])
+def test_gains_are_measured_on_the_images_of_the_splits(segmenter, live):
+    env = make(segmenter=segmenter, pool="train", fresh_pool=True)
+    for seed in (4, 5):  # the second pool is another
+        env.reset(seed=seed)
+        env.step(0)
+        learner = env._campaign.learner
+        reward, both = env.candidate_gains(live), env.candidate_gains(live, splits=("reward", "train"))
+        images = np.concatenate([learner._data.splits[split] for split in ("reward", "train")])
+        learner._data.splits["reward"], kept = images, learner._data.splits["reward"]
+        del learner._resident["reward",]
+        env._gains.clear()
+        np.testing.assert_array_equal(env.candidate_gains(live), both)
+        assert np.nanmax(np.abs(both - reward)) > 0.01
+        learner._data.splits["reward"] = kept
+        del learner._resident["reward",]
+
+
+def test_an_unknown_split_is_named():
+    env = make()
+    env.reset(seed=1)
+    with pytest.raises(ValueError, match="did you mean 'reward'"):
+        env.candidate_gains(splits=["rewards"])
