@@ -5,7 +5,7 @@
 
 Policies that differ in a last ``_<number>`` alone are one agent that was trained several times. Its score for an
 evaluation seed is the mean over its trainings; differences are paired by evaluation seed, mean ± half the 95 %
-t-interval. The means of single trainings show how much training itself varies.
+t-interval over evaluation seeds, in brackets that over trainings.
 """
 
 from __future__ import annotations
@@ -68,13 +68,27 @@ def table(grouped: dict[str, Scores], against: tuple[str, ...]) -> list[list[str
     """Lay out agents, the best first: score, differences, and single trainings."""
     means = {name: np.mean(list(trainings.values()), axis=0) for name, trainings in grouped.items()}
     present = [name for name in against if name in means]
-    rivals = [name for name in means if name not in present]
-    p = {name: holm([_p(means[rival], means[name]) for rival in rivals]) for name in present}
+    columns = {name: _differences(grouped, means, name) for name in present}
     rows = [["policy", "score", *(f"- {name}" for name in present), "single trainings"]]
     for name in sorted(means, key=lambda name: -means[name].mean()):
-        cells = [_cell(means[name], means[other], name, other, rivals, p) for other in present]
+        cells = [columns[other].get(name, "") for other in present]
         rows.append([name.rpartition("/")[2], _mean(means[name]), *cells, _trainings(grouped[name])])
     return rows
+
+
+def _differences(grouped: dict[str, Scores], means: Scores, other: str) -> dict[str, str]:
+    """Format the difference of every agent to another; bold where no interval holds 0 and p is small after Holm."""
+    rivals = {name: paired_difference(means[name], means[other]) for name in means if name != other}
+    p = holm([1.0 if rival.p_t is None else rival.p_t for rival in rivals.values()])
+    cells = {}
+    for (name, rival), corrected in zip(rivals.items(), p, strict=True):
+        text, significant = f"{rival.mean:+.2f} ± {rival.half_width:.2f}", corrected < 0.05
+        if len(grouped[name]) > 1:
+            trained = np.array([row.mean() for row in grouped[name].values()])
+            half_width = paired_difference(trained, np.full(len(trained), means[other].mean())).half_width
+            text, significant = f"{text} ({half_width:.2f})", significant and half_width < abs(rival.mean)
+        cells[name] = f"**{text}**" if significant else text
+    return cells
 
 
 def _mean(values: NDArray) -> str:
@@ -86,21 +100,6 @@ def _trainings(rows: Scores) -> str:
     return ", ".join(_mean(row) for row in rows.values()) if len(rows) > 1 else ""
 
 
-def _p(x: NDArray, y: NDArray) -> float:
-    p = paired_difference(x, y).p_t
-    return 1.0 if p is None else p
-
-
-def _cell(x: NDArray, y: NDArray, name: str, other: str, rivals: list[str], p: dict[str, list[float]]) -> str:
-    """Format a difference; bold where it is significant at 5 % after Holm's correction over the rivals."""
-    if name == other:
-        return ""
-    difference = paired_difference(x, y)
-    text = f"{difference.mean:+.2f} ± {difference.half_width:.2f}"
-    significant = name in rivals and p[other][rivals.index(name)] < 0.05
-    return f"**{text}**" if significant else text
-
-
 def main(args: Args) -> int:
     """Print one table for each split and measure; return the exit status."""
     try:
@@ -108,7 +107,8 @@ def main(args: Args) -> int:
         if mines(suite.env):
             raise ValueError(f"{args.suite}: mining is compared by class; read the report of benchmarks.leaderboard")
         out = args.out or Path("results") / suite.name
-        print(f"{suite.env}, {len(suite.seeds)} evaluation seeds; bold: p < .05 after Holm's correction\n")
+        print(f"{suite.env}, {len(suite.seeds)} evaluation seeds; ± half the 95 % interval over them (over trainings);")
+        print("bold: p < .05 after Holm's correction over a column, and the interval over trainings is without 0\n")
         for split in suite.splits:
             for final, measure in ((False, "AUBC"), (True, "final mIoU")):
                 print(

@@ -49,9 +49,32 @@ def test_trainings_are_averaged_and_paired(suite, tmp_path):
     assert header == ["policy", "score", "- random", "single trainings"]
     gain = np.array([3, 3, 3, 4, 3.0])
     half = 2.776445 * gain.std(ddof=1) / 5**0.5
-    assert best == ["dqn", "33.20", f"**+3.20 ± {half:.2f}**", "32.40, 34.00"]
-    assert second[:2] == ["class_balanced_entropy_1.0", "31.60"]
+    over_trainings = 12.706205 * np.std([2.4, 4.0], ddof=1) / 2**0.5
+    assert best == ["dqn", "33.20", f"+3.20 ± {half:.2f} ({over_trainings:.2f})", "32.40, 34.00"]
+    gain = np.array([1, 2, 2, 1, 2.0])
+    assert second[:3] == [
+        "class_balanced_entropy_1.0",
+        "31.60",
+        f"**+1.60 ± {2.776445 * gain.std(ddof=1) / 5**0.5:.2f}**",
+    ]
     assert last == ["random", "30.00", "", ""]
+
+
+def test_an_agent_is_bold_if_its_trainings_agree(suite):
+    seeds = np.arange(5.0)
+    grouped = {"random": {"random": seeds}, "dqn": {f"dqn_{i}": seeds + 2 + np.sin(seeds + i) / 9 for i in range(3)}}
+    grouped["loose"] = {"loose_0": seeds + 2, "loose_1": seeds + 1, "loose_2": seeds + 4 + np.sin(seeds) / 9}
+    rows = {row[0]: row[2] for row in agents.table(grouped, ("random",))}
+    assert rows["dqn"].startswith("**")
+    assert rows["loose"].startswith("+2.3")
+
+
+def test_those_compared_with_are_compared_with_each_other(suite, tmp_path):
+    grouped = agents.scores(suite, tmp_path, "holdout", final=False)
+    _, _, second, last = agents.table(grouped, ("random", "class_balanced_entropy_1.0"))
+    assert second[2].startswith("**+1.60")
+    assert last[3].startswith("**-1.60")
+    assert second[3] == last[2] == ""
 
 
 def test_final_scores_are_the_last_points(suite, tmp_path):
