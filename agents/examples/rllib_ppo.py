@@ -1,6 +1,8 @@
 """PPO of RLlib with its masking module. RLlib pins an older Gymnasium, so it lives in an environment of its own.
 
-make rllib
+Seen with ray 2.60.0, which asks for gymnasium 1.2.2.
+
+    make rllib
 """
 
 from typing import Any
