@@ -179,6 +179,13 @@ def test_influence_solves_with_the_hessian_at_the_minimum(seed):
     assert (head._solve(gradient) - expected).norm() < 0.002 * expected.norm()
 
 
+def test_equations_that_are_not_solved_are_an_error():
+    head = lagging(*problem(0, n=400))
+    head.accuracy = 0.0
+    with pytest.raises(RuntimeError, match="did not reach accuracy=0"):
+        head._solve(torch.ones(C, D + 1))
+
+
 def test_influence_before_any_label_is_finite():
     """With nothing labelled there are no class frequencies to weight by."""
     head = LinearHead(D, C, CELL_PIXELS)
