@@ -173,24 +173,10 @@ def run_in(out, **changes):
     return run
 
 
-class KilledError(Exception):
-    pass
-
-
-def test_a_killed_run_ends_like_one_that_was_not(tmp_path, monkeypatch):
+def test_a_killed_run_ends_like_one_that_was_not(tmp_path, kill):
     run_in(tmp_path / "whole")
-    advance = Run.advance
     for moment in (1, 3):
-
-        def dies(run, moment=moment):
-            if run.iteration == moment:
-                raise KilledError
-            return advance(run)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Run, "advance", dies)
-            with pytest.raises(KilledError):
-                run_in(tmp_path / "killed")
+        kill(Run, moment, lambda: run_in(tmp_path / "killed"))
         torch.rand(7)  # another process has another global state
     run_in(tmp_path / "killed")
     for name in ("checkpoint.pt", "best.pt"):

@@ -175,25 +175,11 @@ class KilledError(Exception):
     pass
 
 
-def kill(monkeypatch, out, moment):
-    advance = Run.advance
-
-    def dies(run):
-        if run.iteration == moment:
-            raise KilledError
-        return advance(run)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Run, "advance", dies)
-        with pytest.raises(KilledError):
-            run_in(out)
-
-
 @pytest.mark.parametrize("moments", [[3], [17, 31], [20]])
-def test_a_killed_run_ends_like_one_that_was_not(tmp_path, monkeypatch, moments):
+def test_a_killed_run_ends_like_one_that_was_not(tmp_path, kill, moments):
     run_in(tmp_path / "whole")
     for moment in moments:
-        kill(monkeypatch, tmp_path / "killed", moment)
+        kill(Run, moment, lambda: run_in(tmp_path / "killed"))
         torch.rand(7)  # another process has another global state
     run_in(tmp_path / "killed")
     for name in ("checkpoint.pt", "best.pt"):
@@ -229,8 +215,8 @@ def test_other_arguments_do_not_continue_a_run(tmp_path):
         run_in(tmp_path, iterations=10, gamma=0.5)
 
 
-def test_other_code_does_not_continue_a_run(tmp_path, monkeypatch):
-    kill(monkeypatch, tmp_path, 31)
+def test_other_code_does_not_continue_a_run(tmp_path, monkeypatch, kill):
+    kill(Run, 31, lambda: run_in(tmp_path))
     before = (tmp_path / "checkpoint.pt").read_bytes()
     monkeypatch.setattr("agents.training.code", lambda: "changed")
     with pytest.raises(ValueError, match=r"was written by another version of the code; give another --out, or delete"):

@@ -282,30 +282,16 @@ def run_in(out, **changes):
     return run
 
 
-class KilledError(Exception):
-    pass
-
-
 CASES = [({}, [5]), (PICK, [1, 4, 6])]
 SLOW = pytest.param(PICK | {"fresh_pool": True}, [4], marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize(("options", "moments"), [*CASES, SLOW])
-def test_a_killed_run_ends_like_one_that_was_not(tmp_path, monkeypatch, options, moments):
+def test_a_killed_run_ends_like_one_that_was_not(tmp_path, kill, options, moments):
     """An episode has three rounds and a checkpoint comes every two: most are in the middle of one."""
     run_in(tmp_path / "whole", **options)
-    advance = Run.advance
     for moment in moments:
-
-        def dies(run, moment=moment):
-            if run.iteration == moment:
-                raise KilledError
-            return advance(run)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Run, "advance", dies)
-            with pytest.raises(KilledError):
-                run_in(tmp_path / "killed", **options)
+        kill(Run, moment, lambda: run_in(tmp_path / "killed", **options))
         torch.rand(7)  # another process has another global state
     run_in(tmp_path / "killed", **options)
     for name in ("checkpoint.pt", "best.pt"):
