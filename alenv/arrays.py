@@ -39,6 +39,32 @@ def to_numpy(array: Any) -> NDArray:
     return array if isinstance(array, np.ndarray) else array.cpu().numpy()
 
 
+def rounding(array: Any) -> float:
+    """Return the distance from one to the next number of an array's type, zero where that is not floating.
+
+    Raises:
+        ValueError: If the array does not hold real numbers.
+    """
+    if isinstance(array, np.ndarray):
+        real, floating = array.dtype.kind in "fiub", array.dtype.kind == "f"
+    else:
+        real, floating = not array.is_complex(), array.is_floating_point()
+    if not real:
+        raise ValueError(f"expected real numbers, got an array of {array.dtype}; convert it to float32 first")
+    return float(module_of(array).finfo(array.dtype).eps) if floating else 0.0
+
+
+def to_floats(array: Array) -> Array:
+    """Return an array in float32 at least: half precision, integers and booleans are converted, others returned as is.
+
+    Raises:
+        ValueError: If the array does not hold real numbers.
+    """
+    if 0 < rounding(array) < 1e-6:
+        return array
+    return array.astype(np.float32) if isinstance(array, np.ndarray) else array.float()
+
+
 def blocks(array: Any) -> Iterator[slice]:
     """Yield slices that cover the first axis, each of about ``BLOCK`` elements."""
     kind = "cpu" if isinstance(array, np.ndarray) else array.device.type

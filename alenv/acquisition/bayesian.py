@@ -10,7 +10,7 @@ from typing import Any, Generic
 import numpy as np
 import scipy.special
 
-from alenv.acquisition.uncertainty import entropy
+from alenv.acquisition.uncertainty import as_probabilities, entropy, unchecked_entropy
 from alenv.arrays import Array, module_of
 
 
@@ -42,8 +42,8 @@ class MonteCarloMoments(Generic[Array]):
             ValueError: If these are not probabilities, or their shape or kind is not that of the first pass.
         """
         xp = module_of(probs)
-        probs = xp.asarray(probs, dtype=xp.float64)
-        passed = entropy(probs)
+        probs = xp.asarray(as_probabilities(probs), dtype=xp.float64)
+        passed = unchecked_entropy(probs)
         if not self._count:
             self._mean, self._squares, self._entropy = 0 * probs, 0 * probs, 0 * passed
         elif type(probs) is not type(self._mean) or probs.shape != self._mean.shape:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from alenv.arrays import Array, module_of
+from alenv.arrays import Array, module_of, to_floats
 
 
 def difficulty_score(difficulty: Array, uncertainty: Array | None = None) -> Array:
@@ -15,12 +15,13 @@ def difficulty_score(difficulty: Array, uncertainty: Array | None = None) -> Arr
         uncertainty: (..., H, W), for example ``entropy``; none in the released runs.
 
     Returns:
-        (...), in the kind and type of ``difficulty``.
+        (...), in the kind of ``difficulty``, in float32 at least.
 
     Raises:
         ValueError: If a difficulty lies outside [0, 1] or is NaN, or the uncertainty has NaN or another shape.
     """
     _check_difficulty(difficulty)
+    difficulty = to_floats(difficulty)
     if uncertainty is None:
         return difficulty.mean((-2, -1))
     if uncertainty.shape != difficulty.shape:

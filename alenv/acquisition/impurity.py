@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.acquisition.uncertainty import _check, entropy, predicted_weight
+from alenv.acquisition.uncertainty import as_probabilities, entropy, predicted_weight
 from alenv.arrays import Array, like, module_of
 from alenv.errors import unknown
 
@@ -69,8 +69,7 @@ def region_impurity(probs: Array, radius: int = 1) -> Array:
     Raises:
         ValueError: If these are not probabilities, or the radius is negative.
     """
-    _check(probs)
-    return _impurity(probs, radius)
+    return _impurity(as_probabilities(probs), radius)
 
 
 def ripu(probs: Array, radius: int = 1) -> Array:
@@ -86,6 +85,7 @@ def ripu(probs: Array, radius: int = 1) -> Array:
     Raises:
         ValueError: If these are not probabilities, or the radius is negative.
     """
+    probs = as_probabilities(probs)
     return region_uncertainty(probs, radius) * _impurity(probs, radius)
 
 
@@ -134,6 +134,7 @@ def cbda(
     """
     if granularity not in ("region", "pixel"):
         raise unknown("granularity", granularity, ("region", "pixel"))
+    probs = as_probabilities(probs)
     score = ripu(probs, radius)
     if np.shape(class_counts) != (probs.shape[-3],):
         raise ValueError(f"class_counts has shape {np.shape(class_counts)}, but probs has {probs.shape[-3]} classes")

@@ -13,7 +13,7 @@ from alenv.acquisition.bayesian import MonteCarloMoments
 from alenv.acquisition.difficulty import difficulty_levels, level_entropy
 from alenv.acquisition.impurity import cbda, ripu
 from alenv.acquisition.uncertainty import class_balanced_entropy, entropy, least_confidence, margin
-from alenv.arrays import Array, module_of, to_numpy
+from alenv.arrays import Array, module_of, to_floats, to_numpy
 
 EXPONENTS = (0.25, 0.75, 1.0)
 """Of the class weights, besides the usual 1/2."""
@@ -65,7 +65,7 @@ def _log(classes: int) -> float:
 
 
 def _commonest(probs: Array) -> Array:
-    return probs.mean((2, 3)).argmax(1)
+    return to_floats(probs).mean((2, 3)).argmax(1)
 
 
 SCORES: dict[str, Score] = {

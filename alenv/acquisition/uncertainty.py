@@ -2,27 +2,59 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.arrays import Array, module_of
+from alenv.arrays import Array, module_of, rounding, to_floats
+
+
+def as_probabilities(probs: Array) -> Array:
+    """Return probabilities as the scores need them: checked, and in float32 at least.
+
+    A softmax in half precision rounds every class (bfloat16 by up to 0.4 %), so its sums may be further from one, and
+    are scaled to it. Integers and booleans are probabilities if they are one-hot.
+
+    Args:
+        probs: (..., C, H, W), non-negative, summing to one over C.
+
+    Raises:
+        ValueError: If the shape has no class axis, or a probability is negative, NaN or no real number, or they do not
+            sum to one.
+    """
+    if probs.ndim < 3:
+        raise ValueError(f"probs has shape {tuple(probs.shape)}; expected (..., classes, height, width)")
+    tolerance = max(1e-3, 8 * rounding(probs))  # of a sum in which each term was rounded more than once
+    half = tolerance > 1e-3
+    probs = to_floats(probs)
+    sums = probs.sum(-3)
+    if 0 not in probs.shape:
+        error, least = float(abs(sums - 1).max()), float(probs.min())
+        if not error < tolerance or least < 0:  # a NaN fails the first comparison
+            raise ValueError(
+                f"probs are not probabilities over axis -3: sums differ from one by up to {error:.3g}, smallest "
+                f"value {least:.3g}; apply softmax over the class axis first"
+            )
+    return probs / sums[..., None, :, :] if half else probs
 
 
 def entropy(probs: Array) -> Array:
     """Shannon entropy in nats, ``-sum_c p_c ln p_c``.
 
     Args:
-        probs: (..., C, H, W), non-negative, summing to one over C.
+        probs: (..., C, H, W), non-negative, summing to one over C; half precision or one-hot integers count as float32.
 
     Returns:
         (..., H, W), in [0, ln C].
 
     Raises:
-        ValueError: If the shape has no class axis, or a probability is negative, NaN, or they do not sum to one.
+        ValueError: If these are not probabilities, see ``as_probabilities``.
     """
-    xp = _check(probs)
+    return unchecked_entropy(as_probabilities(probs))
+
+
+def unchecked_entropy(probs: Array) -> Array:
+    """Entropy of what ``as_probabilities`` has returned."""
+    xp = module_of(probs)
     # p ln p at p = 0 is 0: clipping the logarithm's argument alone leaves every other value as it is.
     return -(probs * xp.log(probs.clip(min=xp.finfo(probs.dtype).tiny))).sum(-3)
 
@@ -33,7 +65,8 @@ def margin(probs: Array) -> Array:
     Raises:
         ValueError: As for ``entropy``.
     """
-    xp = _check(probs)
+    probs = as_probabilities(probs)
+    xp = module_of(probs)
     first, second = probs[..., 0, :, :], 0 * probs[..., 0, :, :]
     for c in range(1, probs.shape[-3]):  # far faster than a partition over few classes
         second = xp.maximum(second, xp.minimum(first, probs[..., c, :, :]))
@@ -47,8 +80,8 @@ def least_confidence(probs: Array) -> Array:
     Raises:
         ValueError: As for ``entropy``.
     """
-    xp = _check(probs)
-    return 1 - xp.amax(probs, -3)
+    probs = as_probabilities(probs)
+    return 1 - module_of(probs).amax(probs, -3)
 
 
 def class_weights(class_counts: NDArray, exponent: float = 0.5) -> NDArray[np.float64]:
@@ -79,7 +112,8 @@ def class_balanced_entropy(probs: Array, class_counts: NDArray, exponent: float 
     Raises:
         ValueError: As for ``entropy``, or if there is not one count per class.
     """
-    score = entropy(probs)
+    probs = as_probabilities(probs)
+    score = unchecked_entropy(probs)
     if np.shape(class_counts) != (probs.shape[-3],):
         raise ValueError(f"class_counts has shape {np.shape(class_counts)}, but probs has {probs.shape[-3]} classes")
     return score * predicted_weight(probs, class_weights(class_counts, exponent))
@@ -93,26 +127,12 @@ def predicted_weight(probs: Array, weights: NDArray[np.float64]) -> Array:
         weights: (C,).
 
     Returns:
-        (..., H, W), in the kind and type of ``probs``.
+        (..., H, W), in the kind and type of ``probs``, but in float32 at least.
     """
-    xp = module_of(probs)
+    xp, probs = module_of(probs), to_floats(probs)
     best, value = probs[..., 0, :, :], 0 * probs[..., 0, :, :] + float(weights[0])
     for c in range(1, probs.shape[-3]):  # faster than an arg-max over few classes
         better = probs[..., c, :, :] > best
         value = xp.where(better, xp.asarray(weights[c], dtype=probs.dtype), value)
         best = xp.maximum(best, probs[..., c, :, :])
     return value
-
-
-def _check(probs: Array) -> ModuleType:
-    """Return the array's module, after checking that it holds probabilities."""
-    if probs.ndim < 3:
-        raise ValueError(f"probs has shape {tuple(probs.shape)}; expected (..., classes, height, width)")
-    if 0 not in probs.shape:
-        error, least = float(abs(probs.sum(-3) - 1).max()), float(probs.min())
-        if not error < 1e-3 or least < 0:  # a NaN fails the first comparison
-            raise ValueError(
-                f"probs are not probabilities over axis -3: sums differ from one by up to {error:.3g}, smallest "
-                f"value {least:.3g}; apply softmax over the class axis first"
-            )
-    return module_of(probs)
