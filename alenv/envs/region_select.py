@@ -16,6 +16,7 @@ from alenv import render
 from alenv.acquisition import SCORES
 from alenv.data import GeneratedDataset, SegmentationData
 from alenv.envs import arguments
+from alenv.envs.actions import checked
 from alenv.envs.campaign import Campaign
 from alenv.envs.evidence import Evidence
 from alenv.envs.initial import initial_regions, named_regions
@@ -228,9 +229,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._resume()
         if self._over:
             raise gym.error.ResetNeeded("the episode is over; call reset()")
-        if not self.action_space.contains(action):
-            raise ValueError(f"action {action!r} is not one of 0..{self._shown - 1}")
-        region = self._current.pick(int(action))
+        region = self._current.pick(checked(action, self._shown))
         self._picked = np.array([-1, -1, -1] if region is None else self._campaign.grid.corner(region))
         self._spent += 1
         reward, gains = 0.0, None

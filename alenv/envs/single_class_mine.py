@@ -10,6 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from alenv.envs import mining_arguments
+from alenv.envs.actions import checked
 from alenv.envs.mining_draws import first_candidates, settle
 from alenv.envs.mining_task import MiningTask
 from alenv.errors import unknown
@@ -182,8 +183,8 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
         """
         if self._ended:
             self._resume()
-        if not isinstance(action, int | np.integer) or not 0 <= action < self._actions:
-            raise ValueError(f"action {action!r} is not one of 0..{self._actions - 1}")
+        if type(action) is not int or not 0 <= action < self._actions:
+            action = checked(action, self._actions)
         before, self._picked, self._invalid = self._gain, -1, False
         if action < self._shown:
             self._buy(self._row[action])
