@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.envs.registration import WrapperSpec
 
 _REGION_SELECT = "alenv.envs.region_select:RegionSelectEnv"
 _SINGLE_CLASS_MINE = "alenv.envs.single_class_mine:SingleClassMineEnv"
@@ -35,6 +36,15 @@ VECTORISED: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 """Ids that have a native batch as well: single entry point, vector entry point, keyword arguments."""
 
+FLAT: dict[str, str] = {
+    "RegionSelect-Flat-v0": "RegionSelect-v0",
+    "RegionSelect-CamVid-Flat-v0": "RegionSelect-CamVid-v0",
+    "SingleClassMine-Flat-v0": "SingleClassMine-v0",
+}
+"""The same environments with one vector (D,) for an observation, its last entries the mask: for libraries that know
+only ``Box``. Flat id: id."""
+_FLATTENED = (WrapperSpec("FlatObs", "alenv.wrappers:FlatObs", {}),)
+
 
 def register_envs() -> None:
     """Register every id once; calling it again does nothing."""
@@ -44,3 +54,9 @@ def register_envs() -> None:
     for env_id, (entry_point, vector_entry_point, kwargs) in VECTORISED.items():
         if env_id not in gym.registry:
             gym.register(env_id, entry_point=entry_point, vector_entry_point=vector_entry_point, kwargs=kwargs)
+    for env_id, plain in FLAT.items():
+        if env_id not in gym.registry:
+            spec = gym.spec(plain)
+            gym.register(
+                env_id, entry_point=spec.entry_point, kwargs=dict(spec.kwargs), additional_wrappers=_FLATTENED
+            )

@@ -54,7 +54,7 @@ class JointPools(gym.Wrapper[Observation, NDArray[np.int64], Observation, np.int
             ValueError: If there is not one choice for every pool, each in the action space.
             gymnasium.error.ResetNeeded: After the end of an episode.
         """
-        if not self.action_space.contains(np.asarray(action)):
+        if np.asarray(action).dtype.kind not in "iu" or not self.action_space.contains(np.asarray(action)):
             raise ValueError(f"action {action!r} is not {self._picks} choices, one of each pool")
         there, invalid = self.action_masks().any(1), False
         if not there.any():
@@ -77,6 +77,28 @@ class JointPools(gym.Wrapper[Observation, NDArray[np.int64], Observation, np.int
         assert isinstance(space, spaces.Box)
         low, high = (np.tile(bound, (self._picks, *(1,) * bound.ndim)) for bound in (space.low, space.high))
         return spaces.Box(low, high, dtype=space.dtype.type)
+
+
+class FlatObs(gym.ObservationWrapper[Any, Any, Any], gym.utils.RecordConstructorArgs):
+    """Observations for libraries that know only ``Box``: one float32 vector (D,), whose last A entries are the mask.
+
+    It is Gymnasium's ``FlattenObservation``, but for the order of the entries (a space sorts them by name, so that the
+    mask would come first: here it is ``obs[-env.action_space.n :]``), and that it can be pickled.
+
+    Args:
+        env: An environment with ``action_mask`` in its observations.
+    """
+
+    def __init__(self, env: Any) -> None:
+        gym.utils.RecordConstructorArgs.__init__(self)
+        gym.ObservationWrapper.__init__(self, env)
+        # a list, unlike a dict, is not sorted
+        self._parts = spaces.Dict(sorted(env.observation_space.items(), key=lambda part: part[0] == "action_mask"))
+        self.observation_space = spaces.flatten_space(self._parts)
+
+    def observation(self, observation: Observation) -> NDArray[np.float32]:
+        """Return the vector."""
+        return cast(NDArray, spaces.flatten(self._parts, observation))
 
 
 class TianshouObs(gym.ObservationWrapper[Any, Any, Any], gym.utils.RecordConstructorArgs):
