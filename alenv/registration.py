@@ -57,6 +57,4 @@ def register_envs() -> None:
     for env_id, plain in FLAT.items():
         if env_id not in gym.registry:
             spec = gym.spec(plain)
-            gym.register(
-                env_id, entry_point=spec.entry_point, kwargs=dict(spec.kwargs), additional_wrappers=_FLATTENED
-            )
+            gym.register(env_id, entry_point=spec.entry_point, kwargs=dict(spec.kwargs), additional_wrappers=_FLATTENED)

@@ -16,7 +16,7 @@ from alenv.mining.gains import check_gain
 CHOICES = {
     "pool": ("train", "eval"),
     "observation": ("cosine", "relational", "embedding"),
-    "render_mode": (None, "ansi"),
+    "render_mode": (None, "rgb_array", "ansi"),
 }
 CLASSES = ("train", "heldout", "all")
 STATE = ("spent", "positive_share", "gain", "positives", "labelled", "looks")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import gymnasium as gym
@@ -9,6 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from alenv.contact_sheet import ContactSheet, Page
 from alenv.envs import mining_arguments
 from alenv.envs.actions import checked
 from alenv.envs.mining_draws import first_candidates, settle
@@ -108,7 +110,7 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
     | `skip`, `look_cost` | `False`, 0.1 | whether new candidates can be had, and for how much of an image |
     | `gain` | `"log"` | what pixels are worth, see Rewards |
     | `observation` | `"relational"` | `cosine` (cheapest), `relational`, or `embedding` (memorises) |
-    | `render_mode` | `None` | `ansi` |
+    | `render_mode` | `None` | `rgb_array` (a contact sheet of candidates and what was bought) or `ansi` |
 
     ## Registered Configurations
     - `SingleClassMine-v0`: the generated mixture. `gym.make_vec("SingleClassMine-v0", num_envs=1024)` is a native
@@ -121,7 +123,7 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
     - v0: first version.
     """
 
-    metadata = {"render_modes": ["ansi"], "render_fps": 4}  # noqa: RUF012 - as Gymnasium declares it
+    metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 4}  # noqa: RUF012 - as Gymnasium declares it
 
     def __init__(
         self,
@@ -202,12 +204,17 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
         self._resume(over=True)
         return self._mask().astype(bool)
 
-    def render(self) -> str | None:
-        """Return a line of text (``ansi``), or None without a render mode."""
+    def render(self) -> NDArray[np.uint8] | str | None:
+        """Return a picture (``rgb_array``), a line of text (``ansi``), or None without a render mode.
+
+        The picture, see ``alenv.contact_sheet``, shows no label that was not bought.
+        """
         if self.render_mode is None:
-            gym.logger.warn("render() needs gym.make(..., render_mode='ansi')")
+            gym.logger.warn("render() needs gym.make(..., render_mode='rgb_array' or 'ansi')")
             return None
         self._resume(over=True)
+        if self.render_mode == "rgb_array":
+            return self._sheet.draw(self._page())
         return (
             f"{self._name}: bought {self._bought} of {self._budget} images, {self._positives} hold the class, "
             f"{self._quantity} pixels, gain {self._gain:.3f}"
@@ -361,6 +368,20 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
         if len(set(self._row)) < self._shown or not self._taken.isdisjoint(self._row):
             self._row = settle(self._row, int(self._keys[0]), self._step, task.images, self._taken)
             self._images = np.array(self._row)
+
+    @cached_property
+    def _sheet(self) -> ContactSheet:
+        return ContactSheet(self._arguments)
+
+    def _page(self) -> Page:
+        """What a picture shows of the episode."""
+        labelled, seeds = np.array(self._labelled, np.int64), len(self._labelled) - self._bought
+        pixels = self._build().quantities(labelled, np.full(len(labelled), self._target)).sum(1)
+        found = dict(zip(self._labelled, pixels.tolist(), strict=True))
+        parts = (self._positives, self._bought - self._positives, self._look_cost * self._looks, self._wasted)
+        spent = tuple(part / self._budget for part in parts)
+        bought, first = self._labelled[seeds:], self._labelled[:seeds]
+        return Page(self._name, self._row, first, bought, found, self._gain, spent)
 
     @property
     def _spent(self) -> float:
