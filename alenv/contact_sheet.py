@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from alenv.tiles import SIDE, Colour, tiles
+from alenv.tiles import SIDE, Colour, Tiles
 
 COLUMNS = 10
 MOST = 60
@@ -53,13 +53,15 @@ class ContactSheet:
     """Draws pages of one size, (height, ``WIDTH``, 3).
 
     Args:
-        arguments: The environment's.
+        pictures: Of the pool's images.
+        candidates: K.
+        budget: B.
     """
 
-    def __init__(self, arguments: Mapping[str, Any]) -> None:
-        self._tiles = tiles(arguments)
+    def __init__(self, pictures: Tiles, candidates: int, budget: int) -> None:
+        self._tiles = pictures
         self._look, self._label = lru_cache(512)(self._tiles.unlabelled), lru_cache(512)(self._tiles.labelled)
-        self._shown, self._budget = arguments["candidates"], arguments["budget"]
+        self._shown, self._budget = candidates, budget
         self._split = _HEAD + _block(self._shown)
         self.height = self._split + _block(self._budget) + _MARGIN
 

@@ -7,8 +7,7 @@ here), and labelled as the mixture of classes that it holds, each with its share
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,12 +40,11 @@ class Tiles(Protocol):
         """Return the colour of a class."""
 
 
-def tiles(arguments: Mapping[str, Any]) -> Tiles:
-    """Return the pictures for an environment's arguments; they are loaded at the first call."""
-    places = (arguments["root"], arguments["embeddings"])
-    if mining.check_name(arguments["dataset"], *places)[0] in mining.GENERATED:
-        return Drawn(mining.load(arguments["dataset"], *places))
-    return Photos(datasets.load(arguments["dataset"], arguments["root"]))
+def tiles(dataset: str, root: str | None, embeddings: str | None) -> Tiles:
+    """Return the pictures of a pool, see ``alenv.mining.load`` for the arguments."""
+    if mining.check_name(dataset, root, embeddings)[0] in mining.GENERATED:
+        return Drawn(mining.load(dataset, root, embeddings))
+    return Photos(datasets.load(dataset, root))
 
 
 class Photos:

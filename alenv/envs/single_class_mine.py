@@ -18,6 +18,7 @@ from alenv.envs.mining_task import MiningTask
 from alenv.errors import unknown
 from alenv.mining.features import Relation, raw
 from alenv.state import fingerprint
+from alenv.tiles import tiles
 
 Observation = dict[str, NDArray]
 Info = dict[str, Any]
@@ -371,7 +372,9 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
 
     @cached_property
     def _sheet(self) -> ContactSheet:
-        return ContactSheet(self._arguments)
+        chosen = self._arguments
+        pictures = tiles(chosen["dataset"], chosen["root"], chosen["embeddings"])
+        return ContactSheet(pictures, self._shown, self._budget)
 
     def _page(self) -> Page:
         """What a picture shows of the episode."""
