@@ -124,6 +124,8 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     - `RegionSelect-CamVid-v0`: CamVid 480x360, SqueezeNet features, split `blocked`, budget 480.
     - `RegionSelect-CamVid-FPN-v0`: as the paper judges policies. FPN on ResNet-50, trained on the split `train` of
       `interleaved`; `eval` is labelled, budget 480. Agents are trained with `pool="train", initial="state:10"`.
+    - `RegionSelect-Flat-v0`, `RegionSelect-CamVid-Flat-v0`: the first two with one vector (D,) for an observation, of
+      which the mask is the last entries, for libraries that know only `Box`; see `alenv.wrappers.FlatObs`.
 
     With `pooling="uniform"` a round has K disjoint random pools of N, one for each pick, as in the paper; with
     `"per_image"` each of them comes from one image, and the images take turns; with `"global"` one random pool of K N

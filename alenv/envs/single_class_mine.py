@@ -116,6 +116,8 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
     ## Registered Configurations
     - `SingleClassMine-v0`: the generated mixture. `gym.make_vec("SingleClassMine-v0", num_envs=1024)` is a native
       batch, equal to single environments step for step; see `alenv.envs.single_class_mine_vector`.
+    - `SingleClassMine-Flat-v0`: the same with one vector (D,) for an observation, of which the mask is the last
+      entries, for libraries that know only `Box`; see `alenv.wrappers.FlatObs`.
 
     ## References
     F. Lambert, E. Slade. Mining of Single-Class by Active Learning for Semantic Segmentation. arXiv:2307.09109, 2023.
