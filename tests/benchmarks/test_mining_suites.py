@@ -97,6 +97,22 @@ def test_scores_lie_between_random_and_oracle():
     assert heldout["score_by_positives"] == {"1 to 10": {"classes": 1, "score": 0}}
 
 
+def test_a_class_without_room_has_no_score():
+    """Nor has one in which the oracle is below random, however far from both a policy is."""
+    pool, suite, records = make_pool(), make_suite(), make_records()
+    for name, gain in (("elk", 3), ("fox", 0.5)):
+        for episode, scatter in zip(records["own"][name]["episodes"].values(), (-1, 1), strict=True):
+            episode["gain"]["10"] = gain + scatter
+    for episode, scatter in zip(records["oracle"]["fox"]["episodes"].values(), (-1, 1), strict=True):
+        episode["gain"]["10"] = 0.25 + scatter
+    table = summarize(suite, pool, positives(suite, pool), records)["groups"]["train"]["10"]
+    for policy, scores in (("own", (0.25, -1)), ("random", (0, 0)), ("oracle", (1, 1))):
+        assert list(table[policy]["score_by_class"].values()) == pytest.approx([*scores, np.nan, np.nan], nan_ok=True)
+        assert table[policy]["score"]["mean"] == pytest.approx(np.mean(scores))
+        assert table[policy]["score_by_positives"]["1 to 10"] == {"classes": 2, "score": np.mean(scores)}
+    assert table["own"]["wins"] == {"up": 2, "ties": 0, "down": 2, "p_sign": 1.0}
+
+
 def test_trained_heads_are_compared_class_by_class():
     table = summary_of(trained=True)["groups"]["train"]["10"]
     iou, precision = (table["own"]["trained"][m] for m in ("iou", "average_precision"))

@@ -215,6 +215,28 @@ def test_pick_gains_are_leave_one_out(small):
     assert np.abs(info["pick_gains"]).max() > 0
 
 
+@pytest.mark.parametrize("actions", [(5, 5, 7, 9), (5, 7, 7, 5), (3, 8, 1, 8)])
+def test_pick_gains_stand_where_the_legal_picks_were_made(small, actions):
+    """A pick that bought nothing has gained nothing."""
+    env = make(**small, segmenter="lda", pick_gains=True, pooling="global")
+    env.reset(seed=1)
+    learner, before = env._campaign.learner, len(env._campaign.learner.labelled)
+    bought = []
+    for pick, action in enumerate(actions):
+        info = env.step(action)[4]
+        if not info["invalid_action"]:
+            bought.append(pick)
+    labelled, score = learner.labelled, mean_iou(learner.evaluate("reward"))
+    assert len(labelled) == before + len(bought) < before + 4
+    expected = np.zeros(4)
+    for k, pick in enumerate(bought):
+        learner.reset()
+        learner.fit(np.delete(labelled, before + k))
+        expected[pick] = score - mean_iou(learner.evaluate("reward"))
+    np.testing.assert_allclose(info["pick_gains"], expected, rtol=0, atol=1e-6)
+    assert (np.abs(expected[bought]) > 1e-3).all()
+
+
 def test_pick_gains_only_at_the_end_of_a_round(small):
     steps = run(make(**small, pick_gains=True))
     known = [bool(step[4]["pick_gains"].all()) for step in steps]
