@@ -309,10 +309,11 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
 
     def _build(self) -> MiningTask:
         """Load the pool: once, and not before it is needed."""
-        if self._task is None:
-            self._task = MiningTask(self._arguments)
-            self._relation, self._counts = Relation(*self._task.memory), self._task.counts.tolist()
-        return self._task
+        return self._task or self._use(MiningTask(self._arguments))
+
+    def _use(self, task: MiningTask) -> MiningTask:
+        self._task, self._relation, self._counts = task, Relation(*task.memory), task.counts.tolist()
+        return task
 
     def _resume(self, over: bool = False) -> None:
         """Bring an unpickled episode back to life; there must be one, and it must not be over unless it may be."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import gymnasium as gym
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from alenv.envs import mining_arguments
 from alenv.envs.mining_draws import first_candidates, settle_many
 from alenv.envs.mining_task import MiningTask
+from alenv.envs.single_class_mine import SingleClassMineEnv
 from alenv.errors import unknown
 from alenv.mining.features import ALL, Relations, Rows, raw
 from alenv.state import fingerprint
@@ -44,10 +47,14 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
         autoreset_mode: One of the above, or `gymnasium.vector.AutoresetMode`.
         dataset, root, embeddings, pool, classes, candidates, budget, positives, negatives, skip, look_cost, gain,
             observation: As for a single environment.
-        render_mode: None only: a batch is not rendered.
+        render_mode: As for a single environment; `render` returns a tuple of E pictures or lines.
+
+    `call`, `get_attr` and `set_attr` are those of `SyncVectorEnv`: the episodes answer what single environments would.
+    Gymnasium passes no `vector_kwargs` to a native batch: write `gym.make_vec("SingleClassMine-v0", num_envs=E,
+    autoreset_mode="SameStep")`.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - as Gymnasium declares it
+    metadata: dict[str, Any] = {**SingleClassMineEnv.metadata}  # noqa: RUF012 - as Gymnasium declares it
 
     def __init__(
         self,
@@ -69,14 +76,13 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
         render_mode: str | None = None,
     ) -> None:
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        self._mode = _autoreset_mode(autoreset_mode)
-        self._arguments["autoreset_mode"] = self._mode.value
+        self.autoreset_mode = _autoreset_mode(autoreset_mode)
+        self._arguments["autoreset_mode"] = self.autoreset_mode.value
         mining_arguments.check(self._arguments)
         if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
             raise ValueError(f"num_envs={num_envs!r}: expected an integer of at least 1")
-        if render_mode is not None:
-            raise ValueError(f"render_mode={render_mode!r}: a batch is not rendered; render a single environment")
-        self.num_envs, self.metadata = num_envs, {**self.metadata, "autoreset_mode": self._mode}
+        self.num_envs, self.render_mode = num_envs, render_mode
+        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self._shown, self._budget, self._look_cost = candidates, budget, look_cost if skip else 0.0
         self._actions, self._raw = candidates + skip, observation == "embedding"
         self.single_action_space = spaces.Discrete(self._actions)
@@ -87,6 +93,7 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
         self._task: MiningTask | None = None
         self._generators: list[np.random.Generator] = []
         self._snapshot: dict[str, Any] | None = None
+        self._set: dict[str, tuple[Any, ...]] = {}
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -115,7 +122,8 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
         self._begin(self._numbers[which], chosen.get("target_class"))
         if which is ALL:
             self._last = self._observe(ALL)
-        else:
+        else:  # a copy: the caller has the arrays of the last step
+            self._last = {key: array.copy() for key, array in self._last.items()}
             self._refresh(self._last, which)
         return {key: array.copy() for key, array in self._last.items()}, self._infos(mask)
 
@@ -129,7 +137,7 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
         self._resume()
         chosen = self._check_actions(actions)
         resting = self._over.copy()
-        if self._mode is AutoresetMode.DISABLED and resting.any():
+        if self.autoreset_mode is AutoresetMode.DISABLED and resting.any():
             ended = np.flatnonzero(resting).tolist()
             raise gym.error.ResetNeeded(f"episodes {ended} are over; call reset(options={{'reset_mask': mask}})")
         before = self._gain.copy()
@@ -139,13 +147,53 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
             self._begin(np.flatnonzero(resting), None)
         obs, over = self._observe(ALL), self._over.copy()
         final: Info = {}
-        if self._mode is AutoresetMode.SAME_STEP and over.any():
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and over.any():
             final = self._finals(obs, over)
             self._begin(np.flatnonzero(over), None)
             self._refresh(obs, self._rows(over))
         self._last = obs
         infos = {**final, **self._infos(np.ones(self.num_envs, bool))}
         return dict(obs), rewards, over, np.zeros(self.num_envs, bool), infos
+
+    def render(self) -> Any:
+        """Return a picture (``rgb_array``) or a line (``ansi``) of every episode; None without a render mode."""
+        if self.render_mode is None:
+            gym.logger.warn("render() needs gym.make_vec(..., render_mode='rgb_array' or 'ansi')")
+            return None
+        return self.call("render")
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Call a method, or read an attribute, of every episode as a single environment.
+
+        Raises:
+            AttributeError: If single environments have no such name, or it is private, or it would change them.
+        """
+        if name in self._set:
+            return self._set[name]
+        if name in _AT_ONCE:
+            return tuple(getattr(self, name)(*args, **kwargs))
+        if name in _CHANGES or name.startswith("_"):
+            raise AttributeError(f"{name!r} cannot be asked of the episodes of a batch, which are copies")
+        found = (getattr(self._single(episode), name) for episode in range(self.num_envs))
+        return tuple(value(*args, **kwargs) if callable(value) else value for value in found)
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """Return an attribute of every episode, see ``call``."""
+        return self.call(name)
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """Keep an attribute of every episode for ``get_attr``: one value, or a list or tuple of E.
+
+        Raises:
+            ValueError: If there are not E values.
+            AttributeError: If single environments have an attribute of that name: it belongs to the batch.
+        """
+        kept = tuple(values) if isinstance(values, list | tuple) else (values,) * self.num_envs
+        if len(kept) != self.num_envs:
+            raise ValueError(f"{len(kept)} values of {name!r}, but num_envs={self.num_envs}; give one, or one for each")
+        if hasattr(self._view, name):
+            raise AttributeError(f"{name!r} cannot be set in a batch; make the batch with it, or choose another name")
+        self._set[name] = kept
 
     def action_masks(self) -> Mask:
         """Return which actions are legal now, bool (E, K) or (E, K + 1)."""
@@ -215,6 +263,37 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
         """Unpickle; the snapshot is restored at the first use."""
         SingleClassMineVectorEnv.__init__(self, **state["arguments"])
         self._snapshot = state["state"]
+
+    @cached_property
+    def _view(self) -> SingleClassMineEnv:
+        """A single environment, to show one episode after the other."""
+        own = ("num_envs", "autoreset_mode")
+        view = SingleClassMineEnv(**{name: value for name, value in self._arguments.items() if name not in own})
+        if self.spec is not None:
+            kwargs = {k: v for k, v in self.spec.kwargs.items() if k not in (*own, "vectorization_mode")}
+            view.spec = replace(self.spec, kwargs=kwargs)
+        return view
+
+    def _single(self, episode: int) -> SingleClassMineEnv:
+        """Return a copy of one episode, which is good until the next call; it is restored where that is needed."""
+        view = self._view
+        if self._snapshot is not None or self._generators:
+            self._resume()
+            view._use(self._build())
+            view._snapshot = self._state_of(episode)
+        return view
+
+    def _state_of(self, episode: int) -> dict[str, Any]:
+        """Return the snapshot of one episode, as of a single environment."""
+        labelled = self._labelled[episode, : self._count[episode]].tolist()
+        counters, last = (self._steps, self._looks, self._wasted), (self._picked, self._invalid)
+        return {
+            "data": self._build().manifest,
+            "np_random": self._generators[episode].bit_generator.state,
+            "episode": (int(self._key[episode]), int(self._target[episode]), labelled),
+            "counters": tuple(array[episode].item() for array in counters),
+            "last": tuple(array[episode].item() for array in last),
+        }
 
     def _build(self) -> MiningTask:
         """Load the pool and make the arrays: once, and not before they are needed."""
@@ -416,6 +495,9 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
         return {"final_obs": final, "_final_obs": over.copy(), "final_info": infos, "_final_info": over.copy()}
 
 
+_AT_ONCE = ("action_masks", "candidate_gains")
+"""What clients ask of every episode at every step, and is known for all of them at once."""
+_CHANGES = ("reset", "step", "set_state", "close")
 _KEPT = (
     *("_key", "_target", "_labelled", "_collected", "_count", "_held", "_bought", "_positives", "_steps", "_looks"),
     *("_wasted", "_quantity", "_worth", "_start", "_picked", "_invalid"),
