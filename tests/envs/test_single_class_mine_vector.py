@@ -140,7 +140,7 @@ def test_bad_actions(action, message):
     [
         ({"envs": 0}, "num_envs=0: expected an integer of at least 1"),
         ({"mode": "NextStp"}, "unknown autoreset_mode 'NextStp'; did you mean 'NextStep'"),
-        ({"render_mode": "ansi"}, "a batch is not rendered"),
+        ({"render_mode": "human"}, "unknown render_mode 'human'"),
         ({"budget": 5000}, "use budget <= "),
     ],
 )
