@@ -16,7 +16,8 @@ def plain(request):
     return request.param, SMALL[request.param]
 
 
-@pytest.fixture(params=SMALL)
-def flat(request):
-    """The flat id, likewise."""
-    return request.param.replace("-v0", "-Flat-v0"), SMALL[request.param]
+@pytest.fixture
+def flat(plain):
+    """Its flat id, likewise."""
+    env_id, kwargs = plain
+    return env_id.replace("-v0", "-Flat-v0"), kwargs

@@ -68,12 +68,16 @@ def test_wrappers_that_show_it(kind, monkeypatch, tmp_path):
     pytest.importorskip({"HumanRendering": "pygame", "RecordVideo": "moviepy"}[kind])
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     env = native(render_mode="rgb_array")
-    env = wrappers.HumanRendering(env) if kind == "HumanRendering" else wrappers.RecordVideo(env, str(tmp_path))
+    env = (
+        wrappers.HumanRendering(env)
+        if kind == "HumanRendering"
+        else wrappers.RecordVideo(env, str(tmp_path / "videos"))
+    )
     env.reset(seed=0)
     for action in actions(9):
         env.step(action)
     env.close()
-    assert kind == "HumanRendering" or list(tmp_path.glob("*.mp4"))
+    assert kind == "HumanRendering" or list(tmp_path.glob("videos/*.mp4"))
 
 
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
