@@ -71,5 +71,6 @@ def test_influence_is_in_points_of_the_score():
     expected = -slope(score, w) @ np.linalg.solve(hessian, slope(lambda v: loss(v, x_new, new), w))
     result = gains.influence(head, x_new, new, x_score, scored, torch.tensor(share).float())
     assert result.shape == (1,)
+    assert result.dtype == np.float64
     assert result[0] == pytest.approx(expected, rel=5e-3)
     assert abs(expected) > 0.1

@@ -57,6 +57,15 @@ def test_untrained_model_counts_each_pixel_once(scenes, segmenter):
     np.testing.assert_array_equal(learner.evaluate("reward")[0], labels)
 
 
+@pytest.mark.parametrize("split", ["reward", "test"])
+def test_a_cell_counts_however_few_of_its_pixels_are_labelled(scenes, split):
+    learner = scenes.learner("lda")
+    labels = scenes.cells.counts.argmax(-1)
+    learner._counts = (labels[..., None] == np.arange(scenes.cells.counts.shape[-1])).astype(np.uint16)
+    of_class = np.bincount(labels[scenes.data.splits[split]].ravel(), minlength=len(scenes.data.classes))
+    np.testing.assert_array_equal(learner.evaluate(split).sum(0), of_class)
+
+
 @every
 def test_training_helps(scenes, segmenter):
     few, many = (scenes.learner(segmenter, scenes.regions[:n]) for n in (24, 300))

@@ -179,6 +179,36 @@ def test_influence_solves_with_the_hessian_at_the_minimum(seed):
     assert (head._solve(gradient) - expected).norm() < 0.002 * expected.norm()
 
 
+def test_passes_know_of_all_labels():
+    """Their spread is that of the curvature of all cells, if not all of it taken at the minimum."""
+    x, counts = problem(5, n=400)
+    head = linear(x[:200], counts[:200])
+    head.add(x[200:390], counts[200:390])
+    head.fit()
+    shifts = torch.stack(list(head.samples(np.random.default_rng(0), 1000))) - head._weights
+    flat = shifts.flatten(1).double()
+
+    def ratio(cells):
+        weights = head._weights.double().requires_grad_()
+        hessian = torch.autograd.functional.hessian(lambda w: objective(w, x[:cells], counts[:cells]), weights)
+        return torch.trace(flat.T @ flat / len(flat) @ hessian.view(flat.shape[1], -1)).item() / flat.shape[1]
+
+    assert ratio(200) < 0.65 < ratio(390) < 1.1
+
+
+def test_evaluations_of_both_parts_of_a_fit_are_counted(monkeypatch):
+    x, counts = problem(6)
+    head, seen = linear(x[:40], counts[:40]), []
+    monkeypatch.setattr(
+        probes, "minimize", lambda *args, **options: seen.append(minimize(*args, **options)) or seen[-1]
+    )
+    monkeypatch.setattr(LinearHead, "patience", 0)
+    head.add(x[40:], counts[40:])
+    head.fit()
+    assert len(seen) == 2
+    assert head.evaluations == seen[0].nfev + seen[1].nfev > 2
+
+
 def test_equations_that_are_not_solved_are_an_error():
     head = lagging(*problem(0, n=400))
     head.accuracy = 0.0
