@@ -163,6 +163,8 @@ def _box_sum(maps: Any, radius: int, dtype: Any) -> Any:
     On CUDA, torch's running sums of several rows have a fixed order; those of a single one need not.
     """
     xp = module_of(maps)
+    if 0 in maps.shape:
+        return xp.zeros_like(maps, dtype=dtype)
     for _ in range(2):
         maps = maps.swapaxes(-2, -1)
         length, sums = maps.shape[-1], xp.cumsum(maps, -1, dtype=dtype)

@@ -168,3 +168,10 @@ def test_levels_out_of_range_are_an_error(module, wrong):
 def test_there_is_at_least_one_level(function):
     with pytest.raises(ValueError, match="levels must be at least 1, got 0"):
         function(np.zeros((2, 2)), 0)
+
+
+def test_eight_levels_unless_said_otherwise():
+    """Those of DEAL on CamVid: an even spread over the range has eight bins of equal size."""
+    even = np.linspace(0, 1, 1600).reshape(40, 40)
+    np.testing.assert_array_equal(np.bincount(difficulty_levels(even).ravel()), [200] * 8)
+    assert difficulty_entropy(even) == pytest.approx(np.log(8))

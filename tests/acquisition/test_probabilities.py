@@ -90,6 +90,25 @@ def test_everything_else_is_refused_with_its_value(function, module, probs, mess
 
 
 @checked
+@kinds
+@pytest.mark.parametrize("value", [1.01, np.nan, -0.01])
+def test_one_wrong_pixel_is_enough(function, module, value):
+    probs = np.full((2, C, 5, 6), 1 / C)
+    probs[1, :, 4, 5] = value / C
+    probs[1, 0, 4, 5] += min(value, 0) * -2 * C  # the sum of the negative ones is not what is wrong with them
+    with pytest.raises(ValueError, match="probs are not probabilities"):
+        function(module(probs))
+
+
+@pytest.mark.parametrize("size", [(0, 4), (4, 0), (0, 0)])
+@every
+@kinds
+def test_maps_without_pixels_have_no_scores(function, module, size):
+    if function is not FUNCTIONS["predicted_class"]:
+        assert 0 in function(module(np.zeros((2, C, *size)))).shape
+
+
+@checked
 @pytest.mark.parametrize("kind", [np.float32, np.float64, torch.float32, torch.float64], ids=str)
 def test_float32_is_taken_as_it_is(function, kind):
     """Sums within a thousandth are accepted, and not scaled."""

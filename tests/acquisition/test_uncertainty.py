@@ -202,6 +202,24 @@ def test_a_channel_is_the_mean_over_the_region(name, probs):
     np.testing.assert_allclose(score.regions(maps, probs.shape[1]), maps.mean((1, 2)), rtol=0, atol=1e-6)
 
 
+def test_bounds_of_channels():
+    """The largest value there is, for twelve classes; the lowest is zero except for one."""
+    ln12, ln8 = 2.4849066497880004, 2.0794415416798357
+    high = {"margin": 1, "least_confidence": 11 / 12, "predicted_class": 11, "bald": ln12, "balent": 1, "ripu": 1}
+    high |= {"cbda": 12, "difficulty_score": 1, "difficulty_entropy": ln8, "distance": 2, "image": np.inf}
+    for name, score in SCORES.items():
+        assert score.high(12) == pytest.approx(high.get(name, ln12)), name
+        assert score.low == (-1 if name == "balent" else 0), name
+        assert score.live == (name == "distance"), name
+
+
+@pytest.mark.parametrize("module", [np.asarray, torch.tensor], ids=["numpy", "torch"])
+def test_regions_are_averaged_in_double_precision(module):
+    maps = np.random.default_rng(0).random((200, 64, 64)).astype(np.float32)
+    expected = maps.astype(np.float64).mean((1, 2)).astype(np.float32)
+    np.testing.assert_array_equal(SCORES["margin"].regions(module(maps), 12), expected)
+
+
 @pytest.mark.parametrize("kind", [np.asarray, torch.tensor])
 def test_predicted_weight_is_that_of_the_first_most_probable_class(kind):
     probs = np.random.default_rng(0).dirichlet(np.ones(4), size=(2, 5, 6)).transpose(0, 3, 1, 2).astype(np.float32)
