@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import alenv  # noqa: F401  registers the ids
+from agents.episode import Episode
 from alenv.errors import unknown
 from alenv.metrics import class_iou, mean_iou
 
@@ -40,57 +40,6 @@ class Policy(Protocol):
 
     def act(self, obs: Observation, info: Info) -> int:
         """Return an action that ``obs["action_mask"]`` allows."""
-
-
-@dataclass(frozen=True)
-class Episode:
-    """What happened in one episode, as plain JSON values.
-
-    Attributes:
-        policy: Name of the policy.
-        oracle: Whether it was given labels that were not bought.
-        env_id: Id of the environment.
-        kwargs: Its arguments.
-        seed: Seed of ``reset``.
-        actions: The actions.
-        rewards: The reward of each.
-        picked: The region of each: image, y, x; -1 where it was illegal.
-        curve: One entry for the start and for the end of every round: ``regions``, ``pixels``, ``clicks``, ``images``
-            bought so far; ``miou`` and ``class_iou`` (points; None for a class that does not occur) by split.
-        labels_given: Pixels labelled outside the budget.
-        seconds: Wall time of ``policy``, ``env`` and ``evaluator``.
-        fingerprint: What the numbers depend on.
-    """
-
-    policy: str
-    oracle: bool
-    env_id: str
-    kwargs: dict[str, Any]
-    seed: int
-    actions: list[int]
-    rewards: list[float]
-    picked: list[list[int]]
-    curve: dict[str, Any]
-    labels_given: int
-    seconds: dict[str, float]
-    fingerprint: dict[str, Any]
-
-    def to_json(self) -> str:
-        """Return the episode as JSON."""
-        return json.dumps(asdict(self), allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> Episode:
-        """Read an episode.
-
-        Raises:
-            ValueError: If the text is not JSON, or an entry is missing or unknown.
-        """
-        entries = json.loads(text)
-        names = {entry.name for entry in fields(cls)}
-        if not isinstance(entries, dict) or set(entries) != names:
-            raise ValueError(f"not an episode: its entries must be {', '.join(sorted(names))}")
-        return cls(**entries)
 
 
 @dataclass

@@ -19,12 +19,17 @@ from pathlib import Path
 import numpy as np
 import tyro
 from numpy.typing import NDArray
+from rich.console import Console
 
 from agents.policy import mines
+from alenv.errors import unknown
+from benchmarks.command import command, refusing
+from benchmarks.names import Name
 from benchmarks.regions import read_finished
 from benchmarks.report import markdown_table, number
 from benchmarks.stats import area_under_curve, holm, paired_difference
 from benchmarks.suite import Suite, read_suite
+from benchmarks.terminal import print_table
 
 Scores = dict[str, NDArray[np.float64]]
 
@@ -69,10 +74,10 @@ def table(grouped: dict[str, Scores], against: tuple[str, ...]) -> list[list[str
     means = {name: np.mean(list(trainings.values()), axis=0) for name, trainings in grouped.items()}
     present = [name for name in against if name in means]
     columns = {name: _differences(grouped, means, name) for name in present}
-    rows = [["policy", "score", *(f"- {name}" for name in present), "single trainings"]]
+    rows = [["policy", "score", *(Name(f"- {name}") for name in present), "single trainings"]]
     for name in sorted(means, key=lambda name: -means[name].mean()):
         cells = [columns[other].get(name, "") for other in present]
-        rows.append([name.rpartition("/")[2], _mean(means[name]), *cells, _trainings(grouped[name])])
+        rows.append([Name(name.rpartition("/")[2]), _mean(means[name]), *cells, _trainings(grouped[name])])
     return rows
 
 
@@ -100,24 +105,35 @@ def _trainings(rows: Scores) -> str:
     return ", ".join(_mean(row) for row in rows.values()) if len(rows) > 1 else ""
 
 
+@command
 def main(args: Args) -> int:
     """Print one table for each split and measure; return the exit status."""
-    try:
+    with refusing():
         suite = read_suite(args.suite)
         if mines(suite.env):
             raise ValueError(f"{args.suite}: mining is compared by class; read the report of benchmarks.leaderboard")
-        out = args.out or Path("results") / suite.name
-        print(f"{suite.env}, {len(suite.seeds)} evaluation seeds; ± half the 95 % interval over them (over trainings);")
-        print("bold: p < .05 after Holm's correction over a column, and the interval over trainings is without 0\n")
-        for split in suite.splits:
-            for final, measure in ((False, "AUBC"), (True, "final mIoU")):
-                print(
-                    f"{split}, {measure}\n\n{markdown_table(table(scores(suite, out, split, final), args.against))}\n"
-                )
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        tables = _tables(suite, args.out or Path("results") / suite.name, args.against)
+    print(f"{suite.env}, {len(suite.seeds)} evaluation seeds; ± half the 95 % interval over them (over trainings);")
+    print("bold: p < .05 after Holm's correction over a column, and the interval over trainings is without 0\n")
+    console = Console()
+    for title, rows in tables.items():
+        if console.is_terminal:
+            print_table(console, title, rows, left=("policy", "single trainings"))
+        else:
+            print(f"{title}\n\n{markdown_table(rows)}\n")
     return 0
+
+
+def _tables(suite: Suite, out: Path, against: tuple[str, ...]) -> dict[str, list[list[str]]]:
+    known = {agent(policy) for policy in suite.policies}
+    for name in against:
+        if against != Args.against and name not in known:
+            raise unknown("policy to compare --against", name, known)
+    return {
+        f"{split}, {measure}": table(scores(suite, out, split, final), against)
+        for split in suite.splits
+        for final, measure in ((False, "AUBC"), (True, "final mIoU"))
+    }
 
 
 if __name__ == "__main__":

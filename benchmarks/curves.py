@@ -8,26 +8,34 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import joblib
+import matplotlib
+import msgspec
 import numpy as np
 import tyro
 from matplotlib.figure import Figure
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from alenv.data.store import key
+from alenv.files import write_whole
 from alenv.mining import curves
 from alenv.mining.embeddings import embed_dataset
 from alenv.mining.pool import MiningPool
 from alenv.mining.target import Target
+from alenv.outside import Count, Share, decode_json
+from benchmarks.command import check_jobs, command, make_folder, refusing
+from benchmarks.names import shortened
+from benchmarks.report import null_nan, write_figure
+from benchmarks.runner import run_all
+from benchmarks.terminal import say
+from benchmarks.workers import Call, attempt
 
 SCORES = ("iou", "average_precision")
 VERSION = 1
@@ -54,26 +62,42 @@ class Args:
     """classes at the same time, one thread each"""
 
 
+class Point(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A set of images and the scores of the head that was trained on it; None where the class cannot be scored."""
+
+    protocol: Literal["sizes", "random", "forced"]
+    images: Count
+    positives: Count
+    pixels: Count
+    iou: Share | None
+    average_precision: Share | None
+
+
 Measured = dict[str, list[dict[str, Any]]]
 
 
+@command
 def main(args: Args) -> int:
-    """Measure what is missing, fit, and return the exit status: 0, 2 for wrong arguments, 130 if interrupted."""
+    """Measure what is missing, fit, and return the exit status.
+
+    0: all is measured; 1: some classes failed; 2: arguments are wrong, or out takes no files; 130: interrupted.
+    """
     console = Console()
     logging.basicConfig(format="%(message)s")
     logging.getLogger("alenv").setLevel(logging.INFO)  # embedding takes minutes: say what it does
     out = args.out or Path("results") / f"curves-{args.dataset}"
-    try:
+    with refusing():
+        check_jobs(args.jobs)
         pool = embed_dataset(args.dataset, args.root, args.backbone)
         target = Target(args.dataset, args.root, args.backbone)  # the workers find its cache built
-        points = _measure_all(args, pool, out / "points" / _settings(pool, target), console)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        console.print(f"interrupted; what is measured stays in {out}, the same command goes on")
-        return 130
-    _report(pool, points, out, console)
+        paths = _paths(args, pool, out / "points" / _settings(pool, target))
+        make_folder(out)
+    calls = [
+        Call(name, partial(_measure, args, pool, name, path)) for name, path in paths.items() if _read(path) is None
+    ]
+    if not run_all(calls, args.jobs, console):
+        return 1
+    _report(pool, {name: _read(path) or [] for name, path in paths.items()}, out, console)
     return 0
 
 
@@ -83,20 +107,11 @@ def _settings(pool: MiningPool, target: Target) -> str:
     return key(target.manifest, pool.splits["train"].tolist(), sets, VERSION)
 
 
-def _measure_all(args: Args, pool: MiningPool, folder: Path, console: Console) -> Measured:
+def _paths(args: Args, pool: MiningPool, folder: Path) -> dict[str, Path]:
     names = args.classes or _occurring(pool)
     for name in names:
         curves.quantities(pool, name)  # an unknown class shows before anything is measured
-    paths = {name: folder / f"{pool.classes.index(name):03d}.json" for name in names}
-    missing = [name for name in names if not paths[name].exists()]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
-        bar = progress.add_task("classes", total=len(names), completed=len(names) - len(missing))
-        with joblib.parallel_config("loky", n_jobs=args.jobs, inner_max_num_threads=1):
-            parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)
-            for _ in parallel(joblib.delayed(_measure)(args, pool, name, paths[name]) for name in missing):
-                progress.advance(bar)
-    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items()}
+    return {name: folder / f"{pool.classes.index(name):03d}.json" for name in names}
 
 
 def _occurring(pool: MiningPool) -> list[str]:
@@ -104,26 +119,31 @@ def _occurring(pool: MiningPool) -> list[str]:
     return [name for name, n in held.items() if all(n[pool.splits[part]].any() for part in ("train", "test"))]
 
 
-def _measure(args: Args, pool: MiningPool, name: str, path: Path) -> None:
+def _measure(args: Args, pool: MiningPool, name: str, path: Path) -> str | None:
+    return attempt(name, path, partial(_measured, args, pool, name))
+
+
+def _measured(args: Args, pool: MiningPool, name: str) -> str:
     target = Target(args.dataset, args.root, args.backbone)
-    _write(path, curves.measure(pool, target, name))
+    return json.dumps(null_nan(curves.measure(pool, target, name)), indent=1)
 
 
-def _write(path: Path, value: Any) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-    unfinished.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    unfinished.replace(path)
+def _read(path: Path) -> list[dict[str, Any]] | None:
+    """Read the points of a class; what is missing or damaged is measured again."""
+    try:
+        points = decode_json(list[Point], path.read_bytes())
+    except (ValueError, OSError):
+        return None
+    return [{k: np.nan if v is None else v for k, v in msgspec.structs.asdict(point).items()} for point in points]
 
 
 def _report(pool: MiningPool, points: Measured, out: Path, console: Console) -> None:
     fitted = {name: curves.curve(points.get(name, []), curves.typical(pool, name)) for name in pool.classes}
-    _write(out / "curves.json", fitted)
-    _write(out / "points.json", points)
-    draw(points, fitted).savefig(out / "curves.png", dpi=120)
+    for name, value in (("curves", fitted), ("points", points)):
+        write_whole(out / f"{name}.json", json.dumps(null_nan(value), indent=1))
+    write_figure(out / "curves.png", draw(points, fitted))
     console.print(_correlations(points), _forms(pool, points))
-    console.print(f"curves: {out / 'curves.json'}", soft_wrap=True)
+    say(console, f"curves: {out / 'curves.json'}")
 
 
 def _correlations(points: Measured) -> Table:
@@ -155,6 +175,7 @@ def _forms(pool: MiningPool, points: Measured) -> Table:
     return table
 
 
+@matplotlib.rc_context({"text.parse_math": False})  # the dollars of a name
 def draw(points: Measured, fitted: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Draw sets and curves of the most frequent classes."""
     names = sorted(points, key=lambda name: -max(point["pixels"] for point in points[name]))[:SHOWN]
@@ -168,7 +189,7 @@ def draw(points: Measured, fitted: Mapping[str, Mapping[str, Any]]) -> Figure:
         curve = fitted[name]
         if not curve["fallback"]:
             axis.plot(n, 100 * curves.evaluate(curve["form"], curve["parameters"], n), "k-", linewidth=1.2)
-        axis.set_title(f"{name}: {curve['form']}", fontsize=9)
+        axis.set_title(f"{shortened(name, 24)}: {curve['form']}", fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)
     figure.supxlabel("labelled pixels of the class")
     figure.supylabel("IoU on test images (points)")

@@ -27,7 +27,8 @@ from PIL import Image
 
 from agents.policy import evaluate, make_policy
 from alenv.data import find_root
-from benchmarks.files import write_atomically
+from alenv.files import write_whole
+from benchmarks.command import check_device, command, make_folder, refusing
 
 SECONDS = 530
 """Of all parts together."""
@@ -41,9 +42,12 @@ QUICK: tuple[str, dict[str, Any]] = (
 )
 
 
-def pack(folder: tyro.conf.Positional[Path]) -> None:
+@command
+def pack(folder: tyro.conf.Positional[Path]) -> int:
     """Write CamVid into ``folder/camvid``, frames as JPEG of quality 95, and SqueezeNet's weights beside it."""
-    root = find_root("camvid", None)
+    with refusing():
+        root = find_root("camvid", None)
+        make_folder(folder)
     for part in ("train", "val", "test"):
         frames, masks = folder / "camvid" / part, folder / "camvid" / f"{part}annot"
         frames.mkdir(parents=True, exist_ok=True)
@@ -56,8 +60,10 @@ def pack(folder: tyro.conf.Positional[Path]) -> None:
         shutil.copy(squeezenet, folder / "weights")
     else:
         print("$ALENV_WEIGHTS has no squeezenet1_0_imagenet.pth: without it there is no ladder", file=sys.stderr)
+    return 0
 
 
+@command
 def run(out: Path, device: str = "cuda", quick: bool = False) -> int:
     """Run all parts.
 
@@ -66,22 +72,25 @@ def run(out: Path, device: str = "cuda", quick: bool = False) -> int:
         device: Where networks compute.
         quick: A few rounds of a small network on generated scenes, to try the script.
     """
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        print(f"error: --device {device}, but torch sees no GPU here; try --device cpu --quick", file=sys.stderr)
-        return 2
-    out.mkdir(parents=True, exist_ok=True)
+    with refusing():
+        check_device(device)
+        make_folder(out)
     deadline, summary = time.monotonic() + SECONDS, {"device": _name(device), "weights": weights() or "found"}
     commands = _commands(out, device, quick)
-    for part, command in commands.items():
+    for part, words in commands.items():
         limit = min(LIMITS[part], deadline - time.monotonic())
-        summary[part] = _run(command, out / f"{part}.txt", limit) if limit > 0 else "no time left"
+        summary[part] = _run(words, out / f"{part}.txt", limit) if limit > 0 else "no time left"
         print(f"{part}: {summary[part]}", flush=True)
-        write_atomically(out / "summary.json", json.dumps(summary, indent=1))
+        write_whole(out / "summary.json", json.dumps(summary, indent=1))
     return int(any(summary[part] != "done" for part in commands))
 
 
-def episodes(out: Path, device: str = "cuda", quick: bool = False) -> None:
+@command
+def episodes(out: Path, device: str = "cuda", quick: bool = False) -> int:
     """Play an episode of each policy; the first one trains the network that all of them start with."""
+    with refusing():
+        check_device(device)
+        make_folder(out)
     env_id, kwargs = QUICK if quick else EPISODE
     if not quick and weights():
         print("no ImageNet weights of ResNet-50 were found: the network starts from random ones", flush=True)
@@ -89,10 +98,11 @@ def episodes(out: Path, device: str = "cuda", quick: bool = False) -> None:
     for name in POLICIES:
         start = time.perf_counter()
         (episode,) = evaluate(make_policy(name, env_id), env_id, {**kwargs, "device": device}, [0], splits=())
-        write_atomically(out / f"{name}.json", episode.to_json())
+        write_whole(out / f"{name}.json", episode.to_json())
         miou = episode.curve["miou"]["reward"]
         seconds = time.perf_counter() - start
         print(f"{name}: mIoU {miou[0]:.2f} -> {miou[-1]:.2f}, {len(miou) - 1} rounds, {seconds:.0f} s", flush=True)
+    return 0
 
 
 def weights() -> str | None:
@@ -122,7 +132,7 @@ def _ladder(out: Path) -> Path:
     suite = Path("configs/ladders/camvid.toml")
     if not weights():
         return suite
-    write_atomically(out / suite.name, suite.read_text() + f'weights = "{weights()}"\n')
+    write_whole(out / suite.name, suite.read_text() + f'weights = "{weights()}"\n')
     return out / suite.name
 
 

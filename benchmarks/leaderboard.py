@@ -6,30 +6,29 @@ A run can be killed at any moment; the same command goes on where it stopped.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import gymnasium
 import joblib
 import tyro
 from rich.console import Console
 
 from agents.policy import mines
+from alenv.memory import installed
 from benchmarks import regions
+from benchmarks.command import check_jobs, command, make_folder, refusing
 from benchmarks.mining import board as mining
-from benchmarks.runner import Call, run_all
+from benchmarks.runner import run_all
 from benchmarks.suite import Suite, read_suite, with_policies
+from benchmarks.workers import Call
 
 GIB_PER_JOB = 2
 
 
 def default_jobs() -> int:
     """Return how many episodes fit: one for each core, as memory allows."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
-    fitting = memory // (GIB_PER_JOB * 2**30) or 1
-    return int(min(joblib.cpu_count(), fitting))
+    return min(joblib.cpu_count(), max(installed() // (GIB_PER_JOB * 2**30), 1))
 
 
 @dataclass(frozen=True)
@@ -46,41 +45,29 @@ class Args:
     """more policies: package.module:Class, the name of a heuristic, or a trained agent, misical:runs/misical/best.pt"""
 
 
+@command
 def main(args: Args) -> int:
     """Run the leaderboard and return the exit status.
 
-    0: all episodes are there; 1: some failed; 2: arguments or suite are wrong; 130: interrupted.
+    0: all episodes are there; 1: some failed; 2: arguments or suite are wrong, or out takes no files; 130: interrupted.
     """
     console = Console()
     logging.basicConfig(format="%(message)s")
     logging.getLogger("alenv").setLevel(logging.INFO)  # the first run of a dataset takes minutes: say what it does
     out = args.out or Path("results") / args.suite.stem
-    try:
+    with refusing():
         suite, missing = _plan(args, out, console)
-        complete = not missing or run_all(missing, args.jobs, console)
-        (mining if mines(suite.env) else regions).report(suite, out, console)
-    except RefusedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        console.print(f"interrupted; finished episodes stay in {out}, the same command goes on")
-        return 130
+    complete = run_all(missing, args.jobs, console)
+    (mining if mines(suite.env) else regions).report(suite, out, console)
     return 0 if complete else 1
-
-
-class RefusedError(Exception):
-    """What was asked for cannot be run."""
 
 
 def _plan(args: Args, out: Path, console: Console) -> tuple[Suite, list[Call]]:
     """Read the suite and find what is missing; nothing runs before everything has been checked."""
-    try:
-        if args.jobs < 1:
-            raise ValueError(f"--jobs {args.jobs} runs nothing; use 1 or more")
-        suite = with_policies(read_suite(args.suite), args.policy)
-        return suite, (mining if mines(suite.env) else regions).missing(suite, out, console)
-    except (ValueError, TypeError, OSError, RuntimeError, gymnasium.error.Error) as error:
-        raise RefusedError(error) from error
+    check_jobs(args.jobs)
+    suite = with_policies(read_suite(args.suite), args.policy)
+    make_folder(out)
+    return suite, (mining if mines(suite.env) else regions).missing(suite, out, console)
 
 
 if __name__ == "__main__":

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.names import shortened
 from benchmarks.summary import Summary, in_order
 
 COLUMNS = 4
+TITLE = 36
+"""Characters that a panel has room for."""
 # Okabe and Ito's colours for all kinds of colour vision; the markers tell lines apart in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73")
 MARKERS = ("o", "s", "^")
 
 
+@matplotlib.rc_context({"text.parse_math": False})  # the dollars of a name
 def draw_curves(summary: Summary) -> Figure:
     """The baseline's mIoU, then each policy's paired difference to it; one line per split, with 95 % bands."""
     baseline = summary["suite"]["baseline"]
@@ -24,7 +29,7 @@ def draw_curves(summary: Summary) -> Figure:
     figure = Figure(figsize=(3.1 * COLUMNS, 2.5 * rows + 0.8), layout="constrained")
     axes = figure.subplots(rows, COLUMNS, sharex=True, squeeze=False).ravel()
     _draw(axes[0], summary, baseline, "curve")
-    axes[0].set(title=f"{baseline}: mIoU", ylabel="points")
+    axes[0].set(title=f"{_short(baseline)}: mIoU", ylabel="points")
     for axis, policy in zip(axes[1:], rivals, strict=False):
         axis.sharey(axes[1])
         axis.axhline(0, color="black", linewidth=1)
@@ -35,16 +40,16 @@ def draw_curves(summary: Summary) -> Figure:
         axis.set_visible(False)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
-    figure.supxlabel(
-        f"labelled regions; policies as differences to {baseline}; bands: 95 % of the mean", fontsize="medium"
-    )
+    reference = f"policies as differences to {shortened(baseline, TITLE)}"
+    figure.supxlabel(f"labelled regions; {reference}; bands: 95 % of the mean", fontsize="medium")
     return figure
 
 
 def _short(policy: str) -> str:
     """Leave the name of a policy, and of a file the end that tells it from others, so that titles fit their panels."""
     kind, colon, path = policy.partition(":")
-    return f"{kind}:\n{'/'.join(PurePath(path).parts[-2:])}" if colon else policy
+    lines = [f"{kind}:", "/".join(PurePath(path).parts[-2:])] if colon else [policy]
+    return "\n".join(shortened(line, TITLE) for line in lines)
 
 
 def _draw(axis: Axes, summary: Summary, policy: str, kind: str) -> None:

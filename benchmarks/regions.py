@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import traceback
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,12 +15,15 @@ import gymnasium
 from rich.console import Console
 
 from agents.policy import Episode, evaluate, make_policy
+from alenv.errors import shown
 from alenv.state import code_digest
-from benchmarks.files import write_atomically
+from benchmarks.names import folder
 from benchmarks.report import print_ranking, write_report
-from benchmarks.runner import Call, source
+from benchmarks.runner import signed, source
 from benchmarks.suite import Suite
 from benchmarks.summary import summarize
+from benchmarks.terminal import say
+from benchmarks.workers import Call, attempt
 
 Episodes = dict[str, dict[int, Episode]]
 
@@ -51,11 +53,6 @@ def episode_path(suite: Suite, policy: str, seed: int, out: Path) -> Path:
     return out / "episodes" / folder(policy) / f"{seed}-{key}.json"
 
 
-def folder(policy: str) -> str:
-    """Name of the folder of a policy, which may be ``agent:path``."""
-    return policy.replace(":", ".").replace("/", "_")
-
-
 def read_finished(suite: Suite, out: Path) -> Finished:
     """Sort the episodes of a suite into finished and missing ones (damaged ones among them)."""
     finished = Finished(episodes={policy: {} for policy in suite.policies})
@@ -63,26 +60,30 @@ def read_finished(suite: Suite, out: Path) -> Finished:
         for seed in suite.seeds:
             path = episode_path(suite, policy, seed, out)
             try:
-                finished.episodes[policy][seed] = read_episode(path, suite)
+                finished.episodes[policy][seed] = read_episode(path, suite, policy, seed)
             except FileNotFoundError:
                 finished.missing.append(Task(policy, seed, path))
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
+            except (ValueError, OSError) as error:
                 finished.missing.append(Task(policy, seed, path))
-                finished.damaged[path] = f"{type(error).__name__}: {error}"
+                finished.damaged[path] = str(error)
     return finished
 
 
-def read_episode(path: Path, suite: Suite) -> Episode:
+def read_episode(path: Path, suite: Suite, policy: str, seed: int) -> Episode:
     """Read a finished episode.
 
     Raises:
         FileNotFoundError: If there is none yet.
-        ValueError: If the file is damaged; damage may also show as TypeError, KeyError or AttributeError.
+        ValueError: If the file is damaged, or holds another episode.
     """
     episode = Episode.from_json(path.read_text(encoding="utf-8"))
-    points = len(episode.curve["regions"])
-    if any(len(episode.curve["miou"][split]) != points for split in suite.splits):
-        raise ValueError(f"the curves do not all have {points} points")
+    right = {**signed(policy, suite.env), "env_id": suite.env, "kwargs": suite.kwargs, "seed": seed}
+    for name, value in right.items():
+        if getattr(episode, name) != value:
+            raise ValueError(f"{name}={shown(getattr(episode, name))}: expected {shown(value)}")
+    for split in suite.splits:
+        if split not in episode.curve["miou"]:
+            raise ValueError(f"it has no curve on split {split!r}")
     return episode
 
 
@@ -105,36 +106,31 @@ def missing(suite: Suite, out: Path, console: Console) -> list[Call]:
     """
     finished = read_finished(suite, out)
     for path, cause in finished.damaged.items():
-        console.print(f"damaged, runs again: {path} ({cause})", markup=False, soft_wrap=True)
+        say(console, f"damaged, runs again: {path} ({cause})")
     if finished.missing:
-        console.print(f"preparing {suite.env} ...")
+        say(console, f"preparing {suite.env} ...")
         prepare(suite)
     tasks = sorted(finished.missing, key=lambda task: not make_policy(task.policy).oracle)
-    return [partial(_run, suite, task) for task in tasks]
+    return [Call(f"{task.policy} on seed {task.seed}", partial(_run, suite, task)) for task in tasks]
 
 
 def report(suite: Suite, out: Path, console: Console) -> None:
     """Write the report on all finished episodes."""
     episodes = read_finished(suite, out).episodes
     if not any(episodes.values()):
-        console.print("no episode finished, so there is no report")
+        say(console, "no episode finished, so there is no report")
         return
     summary = summarize(suite, episodes)
     write_report(summary, out)
     print_ranking(summary, console)
-    console.print(f"report: {out / 'leaderboard.md'}")
+    say(console, f"report: {out / 'leaderboard.md'}")
 
 
 def _run(suite: Suite, task: Task) -> str | None:
     """Run one episode in a worker; return what went wrong, for the parent to show."""
-    log = task.path.with_suffix(".error")
-    task.path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        policy = make_policy(task.policy)
-        [episode] = evaluate(policy, suite.env, suite.kwargs, [task.seed], suite.splits)
-    except Exception as error:  # one bad episode must not end the others
-        log.write_text(traceback.format_exc(), encoding="utf-8")
-        return f"{task.policy} failed on seed {task.seed}: {type(error).__name__}: {error} ({log})"
-    write_atomically(task.path, episode.to_json())
-    log.unlink(missing_ok=True)
-    return None
+    return attempt(f"{task.policy} on seed {task.seed}", task.path, partial(_play, suite, task))
+
+
+def _play(suite: Suite, task: Task) -> str:
+    [episode] = evaluate(make_policy(task.policy), suite.env, suite.kwargs, [task.seed], suite.splits)
+    return episode.to_json()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from pathlib import Path
@@ -9,13 +10,15 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from rich import box
+from matplotlib.figure import Figure
 from rich.console import Console
-from rich.table import Table
 
+from alenv.files import write_whole
 from benchmarks import stats
+from benchmarks.names import Name, code, markdown
 from benchmarks.plot import draw_curves
 from benchmarks.summary import PROVISIONAL_SEEDS, RANKED_SEEDS, UNITS, Summary, in_order
+from benchmarks.terminal import print_table
 
 
 def ranking_table(summary: Summary, split: str) -> list[list[str]]:
@@ -23,12 +26,12 @@ def ranking_table(summary: Summary, split: str) -> list[list[str]]:
     at = [_at_fraction(summary["budgets"], fraction) for fraction in (0.25, 0.5, 1)]
     baseline = summary["suite"]["baseline"]
     gains = [f"at {summary['budgets'][i]:g}" for i in at]
-    header = ["rank", "policy", "final mIoU", "AUBC", f"AUBC - {baseline}", "p (Holm)", *gains]
+    header = ["rank", "policy", "final mIoU", "AUBC", Name(f"AUBC - {baseline}"), "p (Holm)", *gains]
     rows = [[*header, "worst third", "ms per pick", "status"]]
     for policy in in_order(summary):
         entry, f = summary["policies"][policy], summary["splits"][split][policy]
         difference = f.get("difference", {"aubc": {}, "curve": [{}] * len(summary["budgets"])})
-        cells = [str(entry["rank"] or ""), policy, number(f["final"]), number(f["aubc"], 2)]
+        cells = [str(entry["rank"] or ""), Name(policy), number(f["final"]), number(f["aubc"], 2)]
         cells += [plus_minus(difference["aubc"], 2), pvalue(difference["aubc"].get("p_holm"))]
         cells += [plus_minus(difference["curve"][i]) for i in at]
         rows.append([*cells, number(f["worst_third"]), number(entry["ms_per_pick"], 2), entry["status"]])
@@ -46,7 +49,7 @@ def budget_table(summary: Summary, split: str) -> list[list[str]]:
         if "difference" in f:
             gains = [plus_minus(f["difference"]["curve"][i]) for i in at]
             cells = [f"{cell} ({gain})" for cell, gain in zip(cells, gains, strict=True)]
-        rows.append([policy, *cells])
+        rows.append([Name(policy), *cells])
     return rows
 
 
@@ -56,7 +59,7 @@ def statistics_table(summary: Summary, split: str) -> list[list[str]]:
     rows = [header]
     for policy in in_order(summary):
         f = summary["splits"][split][policy]
-        cells = [policy, "{mean:.2f} [{low:.2f}, {high:.2f}]".format(**f["aubc_iqm"])]
+        cells = [Name(policy), "{mean:.2f} [{low:.2f}, {high:.2f}]".format(**f["aubc_iqm"])]
         if "difference" in f:
             d = f["difference"]
             note = " (observed is smaller)" if abs(d["aubc"]["mean"]) < d["minimum_detectable"] else ""
@@ -72,7 +75,7 @@ def cost_table(summary: Summary) -> list[list[str]]:
     for policy in in_order(summary):
         entry = summary["policies"][policy]
         cost = [f"{entry['cost'][unit]:,.0f}" for unit in UNITS]
-        rows.append([policy, *cost, number(entry["env_ms_per_pick"], 1)])
+        rows.append([Name(policy), *cost, number(entry["env_ms_per_pick"], 1)])
     return rows
 
 
@@ -102,13 +105,24 @@ def pvalue(p: float | None) -> str:
 
 def write_report(summary: Summary, out: Path) -> None:
     """Write leaderboard.json, leaderboard.md, curves.png and curves.svg."""
-    text = json.dumps(null_nan(summary), indent=1, sort_keys=True, allow_nan=False)
-    (out / "leaderboard.json").write_text(text + "\n", encoding="utf-8")
-    (out / "leaderboard.md").write_text(to_markdown(summary), encoding="utf-8")
+    write_json(out / "leaderboard.json", summary)
+    write_whole(out / "leaderboard.md", to_markdown(summary))
     figure = draw_curves(summary)
-    figure.savefig(out / "curves.png", dpi=150)
-    with matplotlib.rc_context({"svg.hashsalt": "alenv"}):  # equal results give equal files
-        figure.savefig(out / "curves.svg", metadata={"Date": None})
+    write_figure(out / "curves.png", figure)
+    write_figure(out / "curves.svg", figure)
+
+
+def write_json(path: Path, figures: dict[str, Any]) -> None:
+    """Write figures as JSON, sorted, with null for NaN."""
+    write_whole(path, json.dumps(null_nan(figures), indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def write_figure(path: Path, figure: Figure) -> None:
+    """Write a picture as PNG or SVG; equal results give equal files."""
+    kind, buffer = path.suffix[1:], io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "alenv"}):
+        figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+    write_whole(path, buffer.getvalue())
 
 
 def null_nan(value: Any) -> Any:
@@ -138,16 +152,16 @@ def _header(summary: Summary) -> str:
     suite = summary["suite"]
     given = " to ".join(f"{n:,}" for n in sorted({min(summary["labels_given"]), max(summary["labels_given"])}))
     lines = [
-        f"# Leaderboard: {suite['name']}",
+        f"# Leaderboard: {markdown(suite['name'])}",
         "",
-        f"- Environment: `{suite['env']}` with `{json.dumps(suite['kwargs'], sort_keys=True)}`",
+        f"- Environment: `{suite['env']}` with {code(json.dumps(suite['kwargs'], sort_keys=True))}",
         f"- Seeds: {len(suite['seeds'])} ({', '.join(map(str, suite['seeds']))})",
         f"- Labels given outside the budget: {given} pixels per episode",
     ]
     if len(summary["setups"]) > 1:
         lines.append(f"- **Not comparable: the episodes come from {len(summary['setups'])} set-ups**")
     lines += [f"- Set-up: {shorten(setup)}" for setup in summary["setups"]]
-    missing = [p for p, entry in summary["policies"].items() if not entry["seeds"]]
+    missing = [markdown(p) for p, entry in summary["policies"].items() if not entry["seeds"]]
     if missing:
         lines.append(f"- **No finished episode: {', '.join(missing)}**")
     return "\n".join([*lines, "", "![budget curves](curves.png)"])
@@ -156,12 +170,13 @@ def _header(summary: Summary) -> str:
 def shorten(setup: dict[str, Any], width: int = 120) -> str:
     """Versions and data hashes; the arguments are told with the environment."""
     values = {k: json.dumps(v) if isinstance(v, dict) else v for k, v in setup.items()}
-    return ", ".join(f"{k} `{str(v)[:width]}`" for k, v in values.items() if k != "arguments")
+    return ", ".join(f"{markdown(k)} {code(str(v)[:width])}" for k, v in values.items() if k != "arguments")
 
 
 def markdown_table(rows: list[list[str]]) -> str:
-    """Format a header and rows."""
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    """Format a header and rows; cells that are names are escaped."""
+    cells = [[markdown(cell) if isinstance(cell, Name) else cell for cell in row] for row in rows]
+    lines = ["| " + " | ".join(row) + " |" for row in cells]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
@@ -171,12 +186,12 @@ def _notes(summary: Summary) -> str:
 
 - IoU in points (0 to 100), means over seeds. AUBC: area under mIoU against labelled regions
   (trapezoid), divided by the range of the budget. A curve that ends early keeps its last value.
-- Differences are to `{suite["baseline"]}`, paired by seed: mean ± half the width of the 95 %
+- Differences are to {code(suite["baseline"])}, paired by seed: mean ± half the width of the 95 %
   t-interval. p: paired t-test on AUBC, Holm-adjusted over the policies of the table without
   oracles; none below {stats.MIN_SEEDS_FOR_P} seeds.
 - Rank: by AUBC on `{suite["splits"][0]}`, from {RANKED_SEEDS} seeds; provisional from
-  {PROVISIONAL_SEEDS}. A policy with missing seeds has no rank, nor has an oracle, which sees labels
-  that were not bought.
+  {PROVISIONAL_SEEDS}. Equal scores share a rank (1, 2, 2, 4). A policy with missing seeds has no
+  rank, nor has an oracle, which sees labels that were not bought.
 - Time per pick: the policy's own. The channels that it asks for are computed by the environment,
   whose time stands under what the labels cost.
 - Worst third: mean final IoU of the worst third of the classes, chosen in each episode.
@@ -188,12 +203,5 @@ def _notes(summary: Summary) -> str:
 def print_ranking(summary: Summary, console: Console) -> None:
     """Print the ranking on the first split."""
     split = summary["suite"]["splits"][0]
-    header, *rows = ranking_table(summary, split)
-    shown = [*range(5), len(header) - 1]  # the whole table is too wide for a terminal
-    table = Table(title=f"{summary['suite']['name']}: {split}", box=box.SIMPLE, padding=0)
-    for i in shown:
-        justify = "left" if header[i] in ("policy", "status") else "right"
-        table.add_column(header[i], justify=justify, no_wrap=i in (1, 4))
-    for row in rows:
-        table.add_row(*(row[i] for i in shown))
-    console.print(table)
+    rows = [[*row[:5], row[-1]] for row in ranking_table(summary, split)]  # the whole is too wide for a terminal
+    print_table(console, f"{summary['suite']['name']}: {split}", rows, left=("policy", "status"))

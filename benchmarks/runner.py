@@ -5,11 +5,10 @@ from __future__ import annotations
 import inspect
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import cache
 
-import joblib
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -21,11 +20,10 @@ from rich.progress import (
 )
 
 from agents.policy import make_policy
+from benchmarks.terminal import say
+from benchmarks.workers import Call, in_processes
 
 SECONDS_BETWEEN_LINES = 30.0
-
-Call = Callable[[], str | None]
-"""Does one part of a suite and writes its file; returns what went wrong, or None."""
 
 
 @cache
@@ -33,6 +31,13 @@ def source(policy: str, env: str) -> str:
     """The text of the policy's module, and the digest of what it learned, if it has one."""
     made = make_policy(policy, env)
     return inspect.getsource(sys.modules[type(made).__module__]) + getattr(made, "digest", "")
+
+
+@cache
+def signed(policy: str, env: str) -> dict[str, object]:
+    """What a policy writes into its episodes: ``policy``, its name, and whether it is an ``oracle``."""
+    made = make_policy(policy, env)
+    return {"policy": made.name, "oracle": made.oracle}
 
 
 def run_all(calls: Sequence[Call], jobs: int, console: Console) -> bool:
@@ -44,18 +49,11 @@ def run_all(calls: Sequence[Call], jobs: int, console: Console) -> bool:
         console: Shows the progress, and what went wrong.
     """
     failures = 0
-    with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
-        results = joblib.Parallel(return_as="generator_unordered", batch_size=1)(
-            joblib.delayed(call)() for call in calls
-        )
-    try:
+    with closing(in_processes(calls, jobs)) as results:
         for failure in _show_progress(results, len(calls), console):
             if failure:
                 failures += 1
-                console.print(failure, style="red", markup=False, highlight=False, soft_wrap=True)
-    except TerminatedWorkerError:
-        console.print("a worker process died (out of memory?); start again with fewer --jobs", style="red")
-        return False
+                say(console, failure, style="red")
     return failures == 0
 
 

@@ -22,7 +22,9 @@ from rich.console import Console
 from rich.table import Table
 
 import alenv  # noqa: F401  registers the ids
+from alenv.errors import unknown
 from benchmarks import acquisition_speed, network_speed, ralis_speed
+from benchmarks.command import check_device, command, refusing
 from benchmarks.stopwatch import PARTS, Stopwatch, matrix_product_rate
 
 CONFIGURATIONS = {
@@ -123,14 +125,12 @@ def _summary(times: Sequence[float]) -> list[str]:
     return [f"{value:.1f}" for value in (np.median(times), min(times), max(times))]
 
 
+@command
 def main(args: Args) -> int:
     """Measure each configuration in a process of its own, so that peak memory is its own."""
     console = Console()
-    names = [*CONFIGURATIONS, *network_speed.CONFIGURATIONS, *OTHERS]
-    chosen = [name for name in names if not args.only or any(_means(part, name, names) for part in args.only)]
-    if not chosen:
-        print(f"error: --only {' '.join(args.only)} matches none of: {', '.join(names)}", file=sys.stderr)
-        return 2
+    with refusing():
+        chosen = _chosen(args)
     for name in chosen:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             try:
@@ -141,6 +141,22 @@ def main(args: Args) -> int:
         for one in tables:
             console.print(one)
     return 0
+
+
+def _chosen(args: Args) -> list[str]:
+    """Return the configurations that are meant.
+
+    Raises:
+        ValueError: If a flag says nothing that can be measured.
+    """
+    names = [*CONFIGURATIONS, *network_speed.CONFIGURATIONS, *OTHERS]
+    if args.rounds < 1:
+        raise ValueError(f"--rounds {args.rounds} measures nothing; use 1 or more")
+    check_device(args.device)
+    for part in args.only:
+        if not any(_means(part, name, names) for name in names):
+            raise unknown("configuration --only", part, names)
+    return [name for name in names if not args.only or any(_means(part, name, names) for part in args.only)]
 
 
 def _means(part: str, name: str, names: list[str]) -> bool:

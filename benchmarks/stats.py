@@ -38,6 +38,11 @@ class PairedDifference(NamedTuple):
     p_wilcoxon: float | None
 
 
+def competition_ranks(scores: Sequence[float]) -> list[int]:
+    """Ranks from 1, the largest score first; equal scores share the better rank: 1, 2, 2, 4."""
+    return [1 + sum(other > score for other in scores) for score in scores]
+
+
 def mean_interval(values: ArrayLike) -> Interval:
     """Mean +- t(0.975, n - 1) * sd / sqrt(n); the bounds are NaN for a single value."""
     values = np.asarray(values, dtype=float)

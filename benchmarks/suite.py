@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 import inspect
-import tomllib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import gymnasium
+import msgspec
 from gymnasium.envs.registration import load_env_creator
+from msgspec import Meta
 
 import alenv  # noqa: F401  registers the ids
 from agents.policy import make_policy, mines
-from alenv.errors import unknown
+from alenv.errors import shown, unknown
+from alenv.memory import check_memory
+from alenv.outside import Count, Positive, decode_toml
+from benchmarks.names import printable
 
-SPLITS = ("reward", "holdout", "test")
+LONGEST = 2**20
+"""Characters of a suite file."""
+EPISODE_BYTES = 2**14
+"""Of an episode of a hundred picks in memory: the report needs all at once."""
+ORACLE = "oracle"
+"""The policy whose gain is 1 on the scale of mining scores."""
+
 Content = TypeVar("Content")
+
+
+class SuiteTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """What a suite file says."""
+
+    env: str
+    policies: Annotated[tuple[str, ...], Meta(min_length=1)]
+    seeds: Positive | Annotated[tuple[Count, ...], Meta(min_length=1)]
+    """How many, or which."""
+    splits: Annotated[tuple[Literal["reward", "holdout", "test"], ...], Meta(min_length=1)] = ("holdout", "test")
+    baseline: str = "random"
+    budgets: Annotated[tuple[Positive, ...], Meta(min_length=1)] | None = None
+    kwargs: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -41,125 +64,144 @@ def read_suite(path: Path) -> Suite:
     Raises:
         ValueError: one line that names the file, the value, what is wrong with it and what to do.
     """
-    return read(path, parse)
+    return read(path, parse_suite)
 
 
-def read(path: Path, parse: Callable[[str, dict[str, Any]], Content]) -> Content:
+def read(path: Path, parse: Callable[[str, str], Content]) -> Content:
     """Read a TOML file.
 
     Args:
         path: The file.
-        parse: Makes something of the file's name and table.
+        parse: Makes something of the file's name and text.
 
     Raises:
         ValueError: one line that names the file, the value, what is wrong with it and what to do.
     """
     try:
-        return parse(path.stem, tomllib.loads(path.read_text(encoding="utf-8")))
+        return parse(path.stem, _text(path))
     except FileNotFoundError:
-        raise ValueError(f"{path}: there is no such file; {_files_beside(path)}") from None
+        raise ValueError(f"{printable(str(path))}: there is no such file; {_files_beside(path)}") from None
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); give a TOML file") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path}: not valid TOML: {error}; mend that line") from None
+        raise ValueError(f"{printable(str(path))}: cannot be read ({error.strerror}); give a TOML file") from None
+    except UnicodeError as error:
+        raise ValueError(f"{printable(str(path))}: not UTF-8 ({error}); save it as UTF-8") from None
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{printable(str(path))}: {error}") from None
+
+
+def _text(path: Path) -> str:
+    with path.open(encoding="utf-8") as file:
+        text = file.read(LONGEST + 1)
+    if len(text) > LONGEST:
+        raise ValueError(f"longer than {LONGEST:,} characters, so it is no suite; give a TOML file")
+    return text
+
+
+def _files_beside(path: Path) -> str:
+    found = sorted(printable(str(file)) for file in path.parent.glob("*.toml"))
+    return f"found beside it: {', '.join(found)}" if found else f"no suite lies in {printable(str(path.parent))}"
 
 
 def with_policies(suite: Suite, extra: Sequence[str]) -> Suite:
     """The suite with more policies behind its own; names that it already has are not repeated."""
     for spec in extra:
-        make_policy(spec, suite.env)
+        _check_policy(spec, suite.env)
     return replace(suite, policies=tuple(dict.fromkeys((*suite.policies, *extra))))
 
 
-def _files_beside(path: Path) -> str:
-    found = sorted(str(file) for file in path.parent.glob("*.toml"))
-    return f"found beside it: {', '.join(found)}" if found else f"no suite lies in {path.parent}"
-
-
-def parse(name: str, table: dict[str, Any]) -> Suite:
-    """Make a suite of its name and table.
+def parse_suite(name: str, text: str) -> Suite:
+    """Make a suite of its name and TOML text.
 
     Raises:
         ValueError: for the first value that is wrong.
     """
-    known = [field.name for field in fields(Suite) if field.name != "name"]
-    for key in table:
-        _check_known(key, known, "key")
-    for key in ("env", "policies", "seeds"):
-        if key not in table:
-            raise ValueError(f"the key {key!r} is missing; add it")
-    suite = Suite(
-        name=name,
-        env=_string("env", table["env"]),
-        kwargs=_table("kwargs", table.get("kwargs", {})),
-        policies=_strings("policies", table["policies"]),
-        seeds=_seeds(table["seeds"]),
-        splits=_strings("splits", table.get("splits", list(Suite.splits))),
-        baseline=_string("baseline", table.get("baseline", Suite.baseline)),
-        budgets=_budgets(table["env"], table.get("budgets")),
-    )
-    _check_names(suite)
+    suite = make_suite(name, decode_toml(SuiteTable, text))
+    check_arguments(suite)
+    if mines(suite.env) and ORACLE not in suite.policies:
+        raise ValueError(f"policies={shown(suite.policies)} lack 'oracle', by which mining is scored; add it")
     return suite
 
 
-def _check_names(suite: Suite) -> None:
+def make_suite(name: str, table: SuiteTable) -> Suite:
+    """Make a suite of what its file says; the values of ``kwargs`` are not looked at, see ``check_arguments``.
+
+    Raises:
+        ValueError: for the first value that is wrong.
+    """
     ids = [id for id, spec in gymnasium.registry.items() if str(spec.entry_point).startswith("alenv.")]
-    _check_known(suite.env, ids, "env")
+    if table.env not in ids:
+        raise unknown("env", table.env, ids)
+    _check_names(table)
+    return Suite(
+        name=name,
+        env=table.env,
+        kwargs=table.kwargs,
+        policies=table.policies,
+        seeds=_seeds(table),
+        splits=table.splits,
+        baseline=table.baseline,
+        budgets=_budgets(table),
+    )
+
+
+def check_arguments(suite: Suite) -> None:
+    """Make the environment of a suite, which checks the values of its arguments.
+
+    Raises:
+        ValueError: What the environment says, if it refuses one.
+    """
     arguments = inspect.signature(load_env_creator(gymnasium.spec(suite.env).entry_point)).parameters
     for key in suite.kwargs:
-        _check_known(key, arguments, f"argument of {suite.env} in [kwargs]:")
-    for split in suite.splits:
-        _check_known(split, SPLITS, "split")
-    for spec in suite.policies:
-        make_policy(spec, suite.env)
-    _check_known(suite.baseline, suite.policies, "baseline, not one of the policies:")
+        if key not in arguments:
+            raise unknown(f"argument of {suite.env} in [kwargs]:", key, arguments)
+    budget = {"budget": max(suite.budgets)} if suite.budgets else {}
+    try:
+        gymnasium.make(suite.env, **suite.kwargs, **budget).close()
+    except (OSError, TypeError, RuntimeError, gymnasium.error.Error) as error:
+        raise ValueError(f"{suite.env} with {shown(suite.kwargs)}: {error}") from None
 
 
-def _check_known(value: str, known: Iterable[str], kind: str) -> None:
-    known = list(known)
-    if value not in known:
-        raise unknown(kind, value, known)
+def _check_names(table: SuiteTable) -> None:
+    for key in ("policies", "splits"):
+        _check_distinct(key, getattr(table, key))
+    for spec in table.policies:
+        _check_policy(spec, table.env)
+    if table.baseline not in table.policies:
+        raise unknown("baseline, not one of the policies:", table.baseline, table.policies)
 
 
-def _string(key: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{key} = {value!r} is not a string; write it in quotes")
-    return value
+def _check_policy(spec: str, env: str) -> None:
+    try:
+        make_policy(spec, env)
+    except ValueError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever somebody's module does
+        cause = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ValueError(f"policy {shown(spec)} cannot be made ({cause}); mend its class or module") from error
 
 
-def _table(key: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{key} = {value!r} is not a table; write [{key}] and one argument a line below it")
-    return value
+def _seeds(table: SuiteTable) -> tuple[int, ...]:
+    if isinstance(table.seeds, int):
+        check_memory("seeds", table.seeds, EPISODE_BYTES * len(table.policies))
+        return tuple(range(table.seeds))
+    _check_distinct("seeds", table.seeds)
+    return table.seeds
 
 
-def _strings(key: str, value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
-        raise ValueError(f'{key} = {value!r} is not a list of strings; write {key} = ["...", "..."]')
-    return _distinct(key, value)
-
-
-def _seeds(value: Any) -> tuple[int, ...]:
-    seeds = list(range(value)) if type(value) is int else value  # `type`: true is no number of seeds
-    if not isinstance(seeds, list) or not seeds or any(type(s) is not int or s < 0 for s in seeds):
-        raise ValueError(f"seeds = {value!r} is neither a number of seeds nor a list of them; write seeds = 10")
-    return _distinct("seeds", seeds)
-
-
-def _budgets(env: str, value: Any) -> tuple[int, ...]:
-    if not mines(env):
-        if value is not None:
-            raise ValueError(f"budgets = {value!r} is for mining suites; {env} has its budget in [kwargs]")
+def _budgets(table: SuiteTable) -> tuple[int, ...]:
+    if not mines(table.env):
+        if table.budgets is not None:
+            raise ValueError(f"budgets={shown(table.budgets)} is for mining; {table.env} has its budget in [kwargs]")
         return ()
-    if not isinstance(value, list) or not value or any(type(b) is not int or b < 1 for b in value):
-        raise ValueError(f"budgets = {value!r} is not a list of numbers of images; write budgets = [20, 50, 100]")
-    return tuple(sorted(_distinct("budgets", value)))
+    if table.budgets is None:
+        raise ValueError("the key 'budgets' is missing: numbers of images, as in budgets = [20, 50, 100]; add it")
+    if "budget" in table.kwargs:
+        raise ValueError(f"budget={shown(table.kwargs['budget'])} in [kwargs]: a mining suite has budgets; remove it")
+    _check_distinct("budgets", table.budgets)
+    return tuple(sorted(table.budgets))
 
 
-def _distinct(key: str, values: list[Any]) -> tuple[Any, ...]:
-    for value in values:
-        if values.count(value) > 1:
-            raise ValueError(f"{key} names {value!r} twice; remove one")
-    return tuple(values)
+def _check_distinct(key: str, values: Sequence[Hashable]) -> None:
+    if len(set(values)) < len(values):
+        twice = next(value for i, value in enumerate(values) if value in values[:i])
+        raise ValueError(f"{key} names {shown(twice)} twice; remove one")

@@ -152,9 +152,9 @@ def _rank(summary: Summary) -> None:
         policy: summary["policies"][policy]
         for policy in [*order, *(p for p in summary["policies"] if p not in figures)]
     }
-    entries = [e for e in summary["policies"].values() if e["status"] in ("ranked", "provisional")]
-    for rank, entry in enumerate(entries, start=1):
-        entry["rank"] = rank
+    ranked = [p for p, entry in summary["policies"].items() if entry["status"] in ("ranked", "provisional")]
+    for policy, rank in zip(ranked, stats.competition_ranks([figures[p]["aubc"] for p in ranked]), strict=True):
+        summary["policies"][policy]["rank"] = rank
 
 
 def in_order(summary: Summary) -> list[str]:

@@ -10,15 +10,17 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import gymnasium
 import tyro
 from rich.console import Console
 
+from benchmarks.command import check_device, check_jobs, command, make_folder, refusing
 from benchmarks.ladder.figures import compute
 from benchmarks.ladder.report import write_report
-from benchmarks.ladder.rungs import Ladder, choose, on_device, read_ladder
-from benchmarks.ladder.runs import play, played, replay_all, replayed
-from benchmarks.leaderboard import RefusedError, default_jobs
+from benchmarks.ladder.rungs import choose, on_device, read_ladder
+from benchmarks.ladder.runs import played, plays, replayed, replays
+from benchmarks.leaderboard import default_jobs
+from benchmarks.runner import run_all
+from benchmarks.terminal import say
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Args:
     """runs at the same time, one thread each (default: the cores, as memory allows)"""
 
 
+@command
 def main(args: Args) -> int:
     """Run the ladder and return the exit status.
 
@@ -46,37 +49,18 @@ def main(args: Args) -> int:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("alenv").setLevel(logging.INFO)  # long trainings: say what they do
     out = args.out or Path("results") / f"ladder-{args.suite.stem}"
-    try:
-        ladder = _plan(args)
-        complete = _run(ladder, out, args.jobs, console)
-    except RefusedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        console.print(f"interrupted; finished runs stay in {out}, the same command goes on")
-        return 130
-    if not complete:
-        console.print("some runs failed, so there is no report; the same command runs them again")
+    with refusing():
+        check_jobs(args.jobs)
+        check_device(args.device)
+        ladder = on_device(choose(read_ladder(args.suite), args.rungs), args.device)
+        make_folder(out)
+        calls = plays(ladder, out, console)
+    if not (run_all(calls, args.jobs, console) and run_all(replays(ladder, out), args.jobs, console)):
+        say(console, "some runs failed, so there is no report; the same command runs them again")
         return 1
     write_report(compute(ladder, played(ladder, out), replayed(ladder, out)), out)
-    console.print(f"report: {out / 'ladder.md'}")
+    say(console, f"report: {out / 'ladder.md'}")
     return 0
-
-
-def _plan(args: Args) -> Ladder:
-    try:
-        if args.jobs < 1:
-            raise ValueError(f"--jobs {args.jobs} runs nothing; use 1 or more")
-        return on_device(choose(read_ladder(args.suite), args.rungs), args.device)
-    except ValueError as error:
-        raise RefusedError(error) from error
-
-
-def _run(ladder: Ladder, out: Path, jobs: int, console: Console) -> bool:
-    try:
-        return play(ladder, out, jobs, console) and replay_all(ladder, out, jobs, console)
-    except (ValueError, TypeError, OSError, RuntimeError, gymnasium.error.Error) as error:
-        raise RefusedError(error) from error
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.files import write_atomically
+from alenv.files import write_whole
 from benchmarks.ladder.figures import RESAMPLES, Figures
 from benchmarks.ladder.plot import draw_gains
-from benchmarks.report import markdown_table, null_nan, number, plus_minus, shorten
+from benchmarks.names import Name, code, markdown
+from benchmarks.report import markdown_table, number, plus_minus, shorten, write_figure, write_json
 
 KINDS = {"aubc": "AUBC", "final": "final mIoU"}
 GAINS = {"trace": "final gains", "round": "gains of single rounds"}
@@ -18,17 +19,16 @@ GAINS = {"trace": "final gains", "round": "gains of single rounds"}
 
 def write_report(figures: Figures, out: Path) -> None:
     """Write ladder.json, ladder.md and ladder.png."""
-    text = json.dumps(null_nan(figures), indent=1, sort_keys=True, allow_nan=False)
-    write_atomically(out / "ladder.json", text + "\n")
-    write_atomically(out / "ladder.md", to_markdown(figures))
-    draw_gains(figures).savefig(out / "ladder.png", dpi=150)
+    write_json(out / "ladder.json", figures)
+    write_whole(out / "ladder.md", to_markdown(figures))
+    write_figure(out / "ladder.png", draw_gains(figures))
 
 
 def to_markdown(figures: Figures) -> str:
     """The report as one Markdown page."""
     parts = [_header(figures), "## Policies on every rung"]
     for kind, title in KINDS.items():
-        parts += [f"{title} (difference to `{figures['baseline']}`):", markdown_table(score_table(figures, kind))]
+        parts += [f"{title} (difference to {code(figures['baseline'])}):", markdown_table(score_table(figures, kind))]
     parts.append("## Do the rungs rank the policies alike?")
     for kind, title in KINDS.items():
         parts += [f"Kendall's tau by {title}:", markdown_table(matrix(figures, figures["tau"][kind]))]
@@ -49,7 +49,7 @@ def score_table(figures: Figures, kind: str) -> list[list[str]]:
         if (policy := figures["policies"][i]) != figures["baseline"]:
             gains = [plus_minus(figures["differences"][kind][rung][i], 2) for rung in rungs]
             cells = [f"{cell} ({gain})" for cell, gain in zip(cells, gains, strict=True)]
-        rows.append([policy, *cells])
+        rows.append([Name(policy), *cells])
     return rows
 
 
@@ -66,23 +66,24 @@ def _interval(pair: Figures) -> str:
 
 def _header(figures: Figures) -> str:
     seeds = figures["seeds"]
-    lines = [f"# Ladder: {figures['ladder']}", "", f"- Environment: `{figures['env']}`, split `{figures['split']}`"]
-    lines += [f"- Rung {rung}: `{json.dumps(kwargs, sort_keys=True)}`" for rung, kwargs in figures["rungs"].items()]
+    lines = [f"# Ladder: {markdown(figures['ladder'])}", ""]
+    lines.append(f"- Environment: `{figures['env']}`, split `{figures['split']}`")
+    lines += [f"- Rung {rung}: {code(json.dumps(kwargs, sort_keys=True))}" for rung, kwargs in figures["rungs"].items()]
     lines.append(f"- Seeds: {len(seeds)} ({', '.join(map(str, seeds))})")
     lines += [f"- Set-up of {rung}: {shorten(print_)}" for rung, print_ in figures["fingerprints"].items()]
     return "\n".join(lines)
 
 
 def _notes(figures: Figures) -> str:
-    lowest, baseline = next(iter(figures["rungs"])), figures["baseline"]
+    lowest, baseline = next(iter(figures["rungs"])), code(figures["baseline"])
     return f"""## How to read this
 
-- IoU in points (0 to 100), means over seeds. Differences are to `{baseline}`, paired by seed: mean ± half the width of
+- IoU in points (0 to 100), means over seeds. Differences are to {baseline}, paired by seed: mean ± half the width of
   the 95 % t-interval.
 - Kendall's tau (tau-b) compares the policies' order by their means over seeds: 1 the same order, -1 the opposite,
   0 unrelated. On each rung a policy sees that rung's own predictions.
 - Pearson compares what the same labels are worth. The traces that policies made on `{lowest}` are replayed on all
-  rungs, and a replay that picks other regions is refused. A gain is what a trace has more than `{baseline}` with the
+  rungs, and a replay that picks other regions is refused. A gain is what a trace has more than {baseline} with the
   same seed: at the end of the budget, or in each round by itself (the common trend over rounds cancels out).
 - Brackets: 2.5 and 97.5 percentiles of {RESAMPLES:,} bootstrap resamples of the seeds. Policies are not resampled, so
   they speak for these policies only. Resampled means are noisier than the means themselves, which pulls correlations

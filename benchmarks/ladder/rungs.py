@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import gymnasium
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
 from agents.policy import make_policy
 from alenv.envs.arguments import NETWORKS
-from alenv.errors import unknown
-from benchmarks.suite import Suite, parse, read
+from alenv.errors import shown, unknown
+from alenv.outside import decode_toml
+from benchmarks.suite import Suite, SuiteTable, check_arguments, make_suite, read
 
-MODEL = ("segmenter", "features", "weights", "precision", "recipe", "compile")
-"""Arguments that a rung may set; all others decide what is labelled, and one trace could not run on two rungs."""
+
+class Rung(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A rung of a ladder file: its name and what it may set, its model.
+
+    All other arguments decide what is labelled, and one trace could not run on two rungs: they stand in ``kwargs``.
+    """
+
+    name: str
+    segmenter: str
+    features: str | UnsetType = UNSET
+    weights: str | UnsetType = UNSET
+    precision: str | UnsetType = UNSET
+    recipe: str | UnsetType = UNSET
+    compile: bool | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        """Check the name.
+
+        Raises:
+            ValueError: If it names no folder.
+        """
+        if not re.fullmatch(r"[A-Za-z_]\w{0,60}", self.name, re.ASCII):
+            raise ValueError(f"rungs: name={shown(self.name)} names no folder; use up to 60 letters, digits and _")
+
+
+class LadderTable(SuiteTable, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """What a ladder file says: a suite and its rungs."""
+
+    rungs: Annotated[tuple[Rung, ...], Meta(min_length=2)]
 
 
 @dataclass(frozen=True)
@@ -32,7 +63,36 @@ def read_ladder(path: Path) -> Ladder:
     Raises:
         ValueError: one line that names the file, the value, what is wrong with it and what to do.
     """
-    return read(path, _parse)
+    return read(path, parse_ladder)
+
+
+def parse_ladder(name: str, text: str) -> Ladder:
+    """Make a ladder of its name and TOML text.
+
+    Raises:
+        ValueError: for the first value that is wrong.
+    """
+    table = decode_toml(LadderTable, text)
+    suite = make_suite(name, table)
+    rungs = tuple(_on_rung(suite, rung) for rung in table.rungs)
+    names = [rung.name for rung in rungs]
+    for rung in rungs:
+        if names.count(rung.name) > 1:
+            raise ValueError(f"rungs names {rung.name!r} twice; rename one")
+        _check_model(rung)
+    return Ladder(name, rungs)
+
+
+def _on_rung(suite: Suite, rung: Rung) -> Suite:
+    model = {key: value for key, value in msgspec.to_builtins(rung).items() if key != "name"}  # without UNSET
+    return replace(suite, name=rung.name, kwargs=suite.kwargs | model)
+
+
+def _check_model(rung: Suite) -> None:
+    try:
+        check_arguments(rung)
+    except ValueError as error:
+        raise ValueError(f"rung {rung.name!r}: {error}") from None
 
 
 def choose(ladder: Ladder, names: Sequence[str]) -> Ladder:
@@ -52,11 +112,17 @@ def choose(ladder: Ladder, names: Sequence[str]) -> Ladder:
 
 
 def on_device(ladder: Ladder, device: str) -> Ladder:
-    """The ladder with its networks on a device; frozen features and their heads stay on the CPU."""
+    """The ladder with its networks on a device; frozen features and their heads stay on the CPU.
+
+    Raises:
+        ValueError: If there is no such device.
+    """
     moved = [
         replace(rung, kwargs=rung.kwargs | {"device": device}) if rung.kwargs["segmenter"] in NETWORKS else rung
         for rung in ladder.rungs
     ]
+    for rung in moved:
+        _check_model(rung)
     return replace(ladder, rungs=tuple(moved))
 
 
@@ -67,40 +133,12 @@ def check(rung: Suite) -> None:
         ValueError: If the rung cannot compute it, or a value in the arguments is wrong.
     """
     policies = [make_policy(policy) for policy in rung.policies]
-    scores = list(dict.fromkeys(score for policy in policies for score in policy.scores))
+    wanted = [*(score for policy in policies for score in policy.scores), *rung.kwargs.get("scores", ())]
     try:
-        env = gymnasium.make(rung.env, **rung.kwargs, scores=scores)
+        env = gymnasium.make(rung.env, **{**rung.kwargs, "scores": list(dict.fromkeys(wanted))})
         env.reset(seed=rung.seeds[0])
         if any(policy.oracle for policy in policies):
             env.unwrapped.candidate_gains()  # type: ignore[attr-defined]
         env.close()
     except (ValueError, OSError, RuntimeError, gymnasium.error.Error) as error:
         raise ValueError(f"rung {rung.name!r}: {error}") from error
-
-
-def _parse(name: str, table: dict[str, Any]) -> Ladder:
-    entries = table.pop("rungs", None)
-    if not isinstance(entries, list) or len(entries) < 2 or not all(isinstance(e, dict) for e in entries):
-        raise ValueError(f"rungs = {entries!r} is not a list of two or more tables; write [[rungs]] above each")
-    suite = parse(name, table)  # what is common is checked before it is repeated
-    rungs = tuple(_rung(suite, table, entry) for entry in entries)
-    names = [rung.name for rung in rungs]
-    for rung in names:
-        if names.count(rung) > 1:
-            raise ValueError(f"rungs names {rung!r} twice; rename one")
-    return Ladder(name, rungs)
-
-
-def _rung(suite: Suite, table: dict[str, Any], entry: dict[str, Any]) -> Suite:
-    name, own = entry.get("name"), {key: value for key, value in entry.items() if key != "name"}
-    if not isinstance(name, str) or not name.isidentifier():
-        raise ValueError(f"rungs: name = {name!r} names no folder; use letters, digits and _")
-    if "segmenter" not in own:
-        raise ValueError(f'rung {name!r} has no segmenter; write segmenter = "..." below its name')
-    for key in own:
-        if key not in MODEL:
-            raise ValueError(
-                f"rung {name!r}: {key!r} is not one of {', '.join(MODEL)}; "
-                "rungs share all else, so that one trace runs on each: put it in [kwargs]"
-            )
-    return parse(name, {**table, "kwargs": suite.kwargs | own})

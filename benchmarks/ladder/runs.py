@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import traceback
 from functools import partial
 from pathlib import Path
 
@@ -16,18 +15,19 @@ from rich.console import Console
 from agents.policy import Episode
 from agents.replay import replay
 from alenv.state import code_digest
-from benchmarks.files import write_atomically
 from benchmarks.ladder.rungs import Ladder, check
-from benchmarks.regions import Episodes, folder, missing, read_episode, read_finished
-from benchmarks.runner import Call, run_all
+from benchmarks.names import folder
+from benchmarks.regions import Episodes, missing, read_episode, read_finished
 from benchmarks.suite import Suite
+from benchmarks.terminal import say
+from benchmarks.workers import Call, attempt
 
 Runs = dict[str, Episodes]
 """By rung, policy and seed."""
 
 
-def play(ladder: Ladder, out: Path, jobs: int, console: Console) -> bool:
-    """Let every policy play on every rung; return whether all went well.
+def plays(ladder: Ladder, out: Path, console: Console) -> list[Call]:
+    """What is missing of every policy on every rung, after a check that it can be run.
 
     Raises:
         ValueError: If a rung cannot compute what a policy needs.
@@ -35,10 +35,10 @@ def play(ladder: Ladder, out: Path, jobs: int, console: Console) -> bool:
     calls: list[Call] = []
     for rung in ladder.rungs:
         if read_finished(rung, out / rung.name).missing:
-            console.print(f"checking rung {rung.name} ...", highlight=False)
+            say(console, f"checking rung {rung.name} ...")
             check(rung)
         calls += missing(rung, out / rung.name, console)
-    return run_all(calls, jobs, console)
+    return calls
 
 
 def played(ladder: Ladder, out: Path) -> Runs:
@@ -46,16 +46,17 @@ def played(ladder: Ladder, out: Path) -> Runs:
     return {rung.name: read_finished(rung, out / rung.name).episodes for rung in ladder.rungs}
 
 
-def replay_all(ladder: Ladder, out: Path, jobs: int, console: Console) -> bool:
-    """Replay the lowest rung's traces on all others; return whether all went well."""
+def replays(ladder: Ladder, out: Path) -> list[Call]:
+    """What is missing of the lowest rung's traces on all others."""
     lowest, *others = ladder.rungs
     calls: list[Call] = []
     for rung in others:
         for policy, episode in _traces(lowest, out):
             path = _replay_path(rung, policy, episode, out)
-            if _read(path, rung) is None:
-                calls.append(partial(_replay, rung, episode, path))
-    return run_all(calls, jobs, console)
+            if _read(path, rung, policy, episode) is None:
+                name = f"replay of {policy}, seed {episode.seed}, on {rung.name}"
+                calls.append(Call(name, partial(attempt, name, path, partial(_replay, rung, episode))))
+    return calls
 
 
 def replayed(ladder: Ladder, out: Path) -> Runs:
@@ -65,7 +66,7 @@ def replayed(ladder: Ladder, out: Path) -> Runs:
     for rung in others:
         runs[rung.name] = {policy: {} for policy in rung.policies}
         for policy, episode in _traces(lowest, out):
-            again = _read(_replay_path(rung, policy, episode, out), rung)
+            again = _read(_replay_path(rung, policy, episode, out), rung, policy, episode)
             if again is not None:
                 runs[rung.name][policy][episode.seed] = again
     return runs
@@ -83,23 +84,14 @@ def _replay_path(rung: Suite, policy: str, episode: Episode, out: Path) -> Path:
     return out / rung.name / "replays" / folder(policy) / f"{episode.seed}-{key}.json"
 
 
-def _read(path: Path, rung: Suite) -> Episode | None:
-    """Read a replay; one that is missing or damaged is made again."""
+def _read(path: Path, rung: Suite, policy: str, episode: Episode) -> Episode | None:
+    """Read a replay; one that is missing, damaged or of other regions is made again."""
     try:
-        return read_episode(path, rung)
-    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
+        again = read_episode(path, rung, policy, episode.seed)
+    except (ValueError, OSError):
         return None
+    return again if (again.actions, again.picked) == (episode.actions, episode.picked) else None
 
 
-def _replay(rung: Suite, episode: Episode, path: Path) -> str | None:
-    """Replay one trace in a worker; return what went wrong, for the parent to show."""
-    log = path.with_suffix(".error")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        again = replay(episode, rung.env, rung.kwargs, rung.splits)
-    except Exception as error:  # one bad replay must not end the others
-        log.write_text(traceback.format_exc(), encoding="utf-8")
-        return f"replay on {rung.name} failed: {type(error).__name__}: {error} ({log})"
-    write_atomically(path, again.to_json())
-    log.unlink(missing_ok=True)
-    return None
+def _replay(rung: Suite, episode: Episode) -> str:
+    return replay(episode, rung.env, rung.kwargs, rung.splits).to_json()

@@ -10,8 +10,9 @@ from rich.console import Console
 from benchmarks.mining.report import print_ranking, write_report
 from benchmarks.mining.runner import load_pool, positives, read_finished
 from benchmarks.mining.summary import summarize
-from benchmarks.runner import Call
 from benchmarks.suite import Suite
+from benchmarks.terminal import say
+from benchmarks.workers import Call
 
 
 def missing(suite: Suite, out: Path, console: Console) -> list[Call]:
@@ -20,12 +21,15 @@ def missing(suite: Suite, out: Path, console: Console) -> list[Call]:
     The environment is used once, so that the workers find the caches built, and so that a wrong value shows before
     anything runs.
     """
-    pool = load_pool(suite)
-    finished = read_finished(suite, out, list(positives(suite, pool)))
+    counts = positives(suite, load_pool(suite))
+    if not counts:
+        least = suite.kwargs.get("positives", 1)
+        raise ValueError(f"no class of the pool has more than positives={least} images; use fewer")
+    finished = read_finished(suite, out, list(counts))
     for path, cause in finished.damaged.items():
-        console.print(f"damaged, runs again: {path} ({cause})", markup=False, soft_wrap=True)
+        say(console, f"damaged, runs again: {path} ({cause})")
     if finished.missing:
-        console.print(f"preparing {suite.env} ...")
+        say(console, f"preparing {suite.env} ...")
         env = gym.make(suite.env, **suite.kwargs, budget=max(suite.budgets))
         env.reset(seed=suite.seeds[0])
         env.close()
@@ -38,9 +42,9 @@ def report(suite: Suite, out: Path, console: Console) -> None:
     counts = positives(suite, pool)
     records = read_finished(suite, out, list(counts)).records
     if not any(records.values()):
-        console.print("no run finished, so there is no report")
+        say(console, "no run finished, so there is no report")
         return
     summary = summarize(suite, pool, counts, records)
     write_report(summary, out)
     print_ranking(summary, console)
-    console.print(f"report: {out / 'leaderboard.md'}")
+    say(console, f"report: {out / 'leaderboard.md'}")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import traceback
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -19,12 +17,12 @@ from alenv import mining
 from alenv.mining.pool import MiningPool
 from alenv.mining.target import Target
 from alenv.state import code_digest
-from benchmarks.files import write_atomically
+from benchmarks.mining.record import Record, read_record
+from benchmarks.names import folder
+from benchmarks.report import null_nan
 from benchmarks.runner import source
 from benchmarks.suite import Suite
-
-Record = dict[str, Any]
-"""``policy, target, oracle, fingerprint`` and ``episodes`` by seed, see ``play``."""
+from benchmarks.workers import Call, attempt
 
 
 @dataclass
@@ -32,7 +30,7 @@ class Finished:
     """The finished records by policy and class, the runs still missing, and files that could not be read."""
 
     records: dict[str, dict[str, Record]]
-    missing: list[Callable[[], str | None]] = field(default_factory=list)
+    missing: list[Call] = field(default_factory=list)
     damaged: dict[Path, str] = field(default_factory=dict)
 
 
@@ -62,12 +60,13 @@ def read_finished(suite: Suite, out: Path, targets: list[str]) -> Finished:
         for target in targets:
             path = _path(suite, policy, target, out)
             try:
-                finished.records[policy][target] = _read(path, suite)
+                finished.records[policy][target] = read_record(path, suite, policy, target)
+                continue
             except FileNotFoundError:
-                finished.missing.append(partial(run, suite, policy, target, path))
-            except (ValueError, TypeError, KeyError) as error:
-                finished.missing.append(partial(run, suite, policy, target, path))
-                finished.damaged[path] = f"{type(error).__name__}: {error}"
+                pass
+            except (ValueError, OSError) as error:
+                finished.damaged[path] = str(error)
+            finished.missing.append(Call(_named(policy, target), partial(run, suite, policy, target, path)))
     return finished
 
 
@@ -75,31 +74,19 @@ def _path(suite: Suite, policy: str, target: str, out: Path) -> Path:
     what = [suite.env, suite.kwargs, policy, target, suite.seeds, suite.budgets, code_digest()]
     text = json.dumps([*what, source(policy, suite.env)], sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return out / "episodes" / policy.replace(":", ".").replace("/", "_") / f"{target.replace('/', '_')}-{key}.json"
+    return out / "episodes" / folder(policy) / f"{folder(target)}-{key}.json"
 
 
-def _read(path: Path, suite: Suite) -> Record:
-    record: Record = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(record, dict) or set(record["episodes"]) != {str(seed) for seed in suite.seeds}:
-        raise ValueError("not the episodes of this suite's seeds")
-    return record
+def _named(policy: str, target: str) -> str:
+    return f"{policy} on class {target!r}"
 
 
 def run(suite: Suite, policy: str, target: str, path: Path) -> str | None:
     """Play all seeds of a policy on one class and write the file; return what went wrong, if anything did."""
-    log = path.with_suffix(".error")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        record = _run(suite, policy, target)
-    except Exception as error:  # one bad run must not end the others
-        log.write_text(traceback.format_exc(), encoding="utf-8")
-        return f"{policy} failed on class {target!r}: {type(error).__name__}: {error} ({log})"
-    write_atomically(path, json.dumps(record))
-    log.unlink(missing_ok=True)
-    return None
+    return attempt(_named(policy, target), path, partial(_run, suite, policy, target))
 
 
-def _run(suite: Suite, name: str, target: str) -> Record:
+def _run(suite: Suite, name: str, target: str) -> str:
     policy = make_policy(name, suite.env)
     kwargs = {**suite.kwargs, "budget": max(suite.budgets), "classes": [target]}
     env = gym.make(suite.env, **{"observation": getattr(policy, "observation", "relational"), **kwargs})
@@ -113,13 +100,14 @@ def _run(suite: Suite, name: str, target: str) -> Record:
             scores = scorer.score_prefixes(episode["given"] + episode["images"], lengths, target)
             episode["trained"] = {str(b): vars(score) for b, score in zip(suite.budgets, scores, strict=True)}
     fingerprint = env.unwrapped.fingerprint()  # type: ignore[attr-defined]
-    return {
+    record = {
         "policy": name,
         "target": target,
         "oracle": policy.oracle,
         "episodes": episodes,
         "fingerprint": fingerprint,
     }
+    return json.dumps(null_nan(record), allow_nan=False)
 
 
 @cache

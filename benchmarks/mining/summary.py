@@ -16,10 +16,9 @@ from scipy.stats import binomtest
 
 from alenv.mining.pool import MiningPool
 from benchmarks import stats
-from benchmarks.mining.runner import Record
-from benchmarks.suite import Suite
+from benchmarks.mining.record import Record
+from benchmarks.suite import ORACLE, Suite
 
-ORACLE = "oracle"
 BINS = ((1, 10), (11, 50), (51, 200), (201, 10**9))
 """Positives in the pool, by which the classes are tabulated."""
 MEASURES = ("gain", "pixels", "positives")
@@ -73,7 +72,17 @@ def _table(
         shared = [c for c in classes if c in records[policy] and c in baseline and c in oracle]
         if shared:
             table[policy] = _figures(budget, shared, counts, records[policy], baseline, oracle)
+    _rank(table, len(classes))
     return table
+
+
+def _rank(table: Summary, classes: int) -> None:
+    """Rank the policies that played every class, by score; the oracle sees labels and has no rank."""
+    scores = {p: f["score"]["mean"] for p, f in table.items() if p != ORACLE and f["classes"] == classes}
+    known = {policy: score for policy, score in scores.items() if not np.isnan(score)}
+    ranks = dict(zip(known, stats.competition_ranks(list(known.values())), strict=True))
+    for policy, figures in table.items():
+        figures["rank"] = ranks.get(policy)
 
 
 def _figures(

@@ -17,9 +17,12 @@ AREAS |= {"misc:a/dqn_0.pt": [12, 22, 33, 42, 53], "misc:a/dqn_1.pt": [14, 24, 3
 
 
 def episode(policy, seed, area):
-    points = {"regions": [0, 10, 20], "pixels": [], "clicks": [], "images": []}
-    points |= {"miou": {split: [area - 2, area, area + 2] for split in ("holdout", "test")}, "class_iou": {}}
-    return Episode(policy, False, "RegionSelect-v0", {}, seed, [], [], [], points, 0, {}, {})
+    points = {unit: [0, 10, 20] for unit in ("regions", "pixels", "clicks", "images")}
+    points["miou"] = {split: [area - 2, area, area + 2] for split in ("holdout", "test")}
+    points["class_iou"] = {split: [[value] for value in values] for split, values in points["miou"].items()}
+    seconds, fingerprint = dict.fromkeys(("policy", "env", "evaluator"), 0.0), {"sha256": "", "arguments": {}}
+    kwargs = {"pool": "eval"}
+    return Episode(policy, False, "RegionSelect-v0", kwargs, seed, [], [], [], points, 0, seconds, fingerprint)
 
 
 @pytest.fixture
@@ -27,6 +30,7 @@ def suite(tmp_path, monkeypatch):
     made = replace(read_suite(Path("configs/suites/quick.toml")), policies=tuple(POLICIES), seeds=tuple(range(5)))
     monkeypatch.setattr(agents, "read_suite", lambda path: made)
     monkeypatch.setattr("benchmarks.regions.source", lambda policy, env: "")
+    monkeypatch.setattr("benchmarks.regions.signed", lambda policy, env: {"policy": policy, "oracle": False})
     for policy in POLICIES:
         for seed, area in enumerate(AREAS[policy]):
             path = episode_path(made, policy, seed, tmp_path)

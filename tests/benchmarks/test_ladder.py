@@ -34,7 +34,7 @@ segmenter = "linear"
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(tmp_path, in_this_process):
     def run(text=SUITE, **named):
         path = tmp_path / "tiny.toml"
         path.write_text(text, encoding="utf-8")
@@ -125,8 +125,8 @@ def test_tables():
 
 def test_whole_ladder_and_what_is_finished_is_not_run_again(start, tmp_path, monkeypatch):
     asked = []
-    run_all = runs.run_all
-    monkeypatch.setattr(runs, "run_all", lambda calls, *rest: asked.append(len(calls)) or run_all(calls, *rest))
+    run_all = command.run_all
+    monkeypatch.setattr(command, "run_all", lambda calls, *rest: asked.append(len(calls)) or run_all(calls, *rest))
     assert start() == 0
     out = tmp_path / "out"
     assert (out / "ladder.png").stat().st_size > 10_000
@@ -146,7 +146,7 @@ def test_a_killed_run_goes_on(start, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(command, "replay_all", killed)
+        patch.setattr(command, "replays", killed)
         assert start() == 130
     assert len(list((tmp_path / "out").glob("*/episodes/*/*.json"))) == 12
     assert not (tmp_path / "out" / "ladder.md").exists()
@@ -158,7 +158,7 @@ def test_failed_replays_leave_no_report(start, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(runs, "replay", fail)
     assert start() == 1
-    assert "replay on high failed: ValueError: pick 5 was region" in capsys.readouterr().out
+    assert ", on high failed: ValueError: pick 5 was region" in capsys.readouterr().out
     assert not (tmp_path / "out" / "ladder.md").exists()
 
 
@@ -166,10 +166,10 @@ def test_failed_replays_leave_no_report(start, tmp_path, monkeypatch, capsys):
     ("old", "new", "message"),
     [
         ('segmenter = "lda"', 'segmenter = "ldb"', "rung 'low': unknown segmenter 'ldb'; did you mean 'lda'?"),
-        ('segmenter = "lda"', "", "rung 'low' has no segmenter"),
-        ('segmenter = "lda"', 'segmenter = "lda"\nregion = [8, 8]', "rung 'low': 'region' is not one of segmenter,"),
+        ('segmenter = "lda"', "", "the key 'rungs[0].segmenter' is missing"),
+        ('segmenter = "lda"', 'segmenter = "lda"\nregion = [8, 8]', "unknown key rungs[0]: 'region'; "),
         ('name = "high"', 'name = "low"', "rungs names 'low' twice"),
-        ('name = "high"', 'name = "../high"', "name = '../high' names no folder"),
+        ('name = "high"', 'name = "../high"', "name='../high' names no folder"),
         ('"core_set"', '"core_st"', "unknown policy 'core_st'; did you mean 'core_set'?"),
         ('"core_set"', '"look_ahead"', "rung 'tiny': single gains are not known for segmenter='tiny'"),
         ("seeds = 2", "seed = 2", "unknown key 'seed'; did you mean 'seeds'?"),

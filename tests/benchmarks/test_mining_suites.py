@@ -11,7 +11,7 @@ from benchmarks.leaderboard import Args, main
 from benchmarks.mining.report import rows, to_markdown
 from benchmarks.mining.runner import positives
 from benchmarks.mining.summary import summarize
-from benchmarks.suite import Suite, read_suite
+from benchmarks.suite import Suite
 
 SUITE = """
 env = "SingleClassMine-v0"
@@ -122,9 +122,9 @@ def test_trained_heads_are_compared_class_by_class():
     assert precision["mean"] == pytest.approx((2 + 0 + 3) / 3)
     assert precision["wins"]["ties"] == 0
     header, *body = rows(table)
-    assert header[6] == "IoU"
+    assert header[7] == "IoU"
     assert all(len(row) == len(header) for row in body)
-    assert [row[0] for row in body] == ["random", "own", "oracle"]
+    assert [row[:2] for row in body] == [["1", "random"], ["2", "own"], ["", "oracle"]]
 
 
 def test_records_of_two_versions_are_not_mixed_in_silence():
@@ -145,7 +145,7 @@ def test_missing_records_are_said():
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(tmp_path, in_this_process):
     def run(text=SUITE):
         path = tmp_path / "mine.toml"
         path.write_text(text, encoding="utf-8")
@@ -180,8 +180,6 @@ def test_the_whole_way_and_again(start, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("budgets = [5, 10]", ""), "budgets = None is not a list of numbers of images"),
-        (("budgets = [5, 10]", "budgets = [0]"), "is not a list of numbers of images"),
         (('"cosine"', '"cosinus"'), "unknown policy 'cosinus'; did you mean 'cosine'"),
         (("mixture:1000", "mixtur"), "unknown dataset 'mixtur'; did you mean 'mixture'"),
     ],
@@ -189,10 +187,3 @@ def test_the_whole_way_and_again(start, tmp_path, capsys):
 def test_a_wrong_suite_is_refused_before_anything_runs(start, capsys, change, message):
     assert start(SUITE.replace(*change)) == 2
     assert message in capsys.readouterr().err
-
-
-def test_budgets_are_for_mining_alone(tmp_path):
-    path = tmp_path / "s.toml"
-    path.write_text('env = "RegionSelect-v0"\nseeds = 2\nbudgets = [5]\npolicies = ["random"]\n')
-    with pytest.raises(ValueError, match=r"budgets = \[5\] is for mining suites"):
-        read_suite(path)

@@ -56,6 +56,7 @@ def ran(monkeypatch):
                 raise RuntimeError("the labels ran out")
             yield make_episode(policy, env_id, kwargs, seed)
 
+    monkeypatch.setattr(runner, "in_processes", lambda calls, jobs: (call.do() for call in calls))
     monkeypatch.setattr(regions, "evaluate", evaluate)
     monkeypatch.setattr("benchmarks.regions.prepare", lambda suite: None)
     monkeypatch.setattr("benchmarks.report.draw_curves", lambda summary: Figure((1, 1)))  # is slow
@@ -131,7 +132,7 @@ def test_failed_episode_is_shown_and_the_others_go_on(ran, start, tmp_path, caps
     assert start(SUITE, "margin", "least_confidence") == 1
     assert len(ran) == 8
     out = capsys.readouterr().out
-    assert "margin failed on seed 1: RuntimeError: the labels ran out" in out
+    assert "margin on seed 1 failed: RuntimeError: the labels ran out" in out
     [log] = (tmp_path / "out" / "episodes" / "margin").glob("*.error")
     assert "Traceback" in log.read_text(encoding="utf-8")
     summary = json.loads((tmp_path / "out" / "leaderboard.json").read_text(encoding="utf-8"))

@@ -43,22 +43,35 @@ def test_shipped_suites_are_good(name):
         ("seeds = 3", "seeds = 3\nsplit = 1", "unknown key 'split'; did you mean 'splits'"),
         ("RegionSelect-v0", "RegionSelct-v0", "did you mean 'RegionSelect-v0'"),
         ("RegionSelect-v0", "CartPole-v1", "unknown env 'CartPole-v1'"),
-        ('"RegionSelect-v0"', "7", "env = 7 is not a string"),
+        ('"RegionSelect-v0"', "7", "env=7: expected a string"),
         ("pool =", "pol =", "'pol'; did you mean 'pool'"),
-        ("[kwargs]\n", "kwargs = 3 #", "kwargs = 3 is not a table"),
-        ('"entropy"', '"entrpy"', "entropy"),
+        ("[kwargs]\n", "kwargs = 3 #", "kwargs=3: expected a table"),
+        ('pool = "eval"', 'pool = "evl"', "unknown pool 'evl'; did you mean 'eval'"),
+        ('pool = "eval"', "budget = 1", "budget=1 is smaller than one round"),
+        ('pool = "eval"', "id = 1", "'id'"),
+        ('"entropy"', '"entrpy"', "unknown policy 'entrpy'; did you mean 'entropy'"),
         ('"entropy"', '"no_package_xyz:Policy"', "no_package_xyz"),
+        ('"entropy"', r'"a\nb"', r"unknown policy 'a\nb'"),
         ('"entropy"', '"random"', "policies names 'random' twice"),
-        ('["random", "entropy"]', '"random"', "policies = 'random' is not a list of strings"),
-        ('["random", "entropy"]', "[]", "policies = [] is not a list of strings"),
+        ('"entropy"', "1", "policies[1]=1: expected a string"),
+        ('["random", "entropy"]', '"random"', "policies='random': expected a list"),
+        ('["random", "entropy"]', "[]", "policies=[]: expected a list of at least 1 entries"),
         ('policies = ["random", "entropy"]', "", "the key 'policies' is missing"),
         ('"random", ', "", "unknown baseline"),
-        ("seeds = 3", "seeds = 0", "seeds = 0"),
-        ("seeds = 3", "seeds = true", "seeds = True"),
-        ("seeds = 3", "seeds = [1, -1]", "seeds = [1, -1]"),
+        ("seeds = 3", "seeds = 0", "seeds=0: expected"),
+        ("seeds = 3", "seeds = 2.0", "seeds=2.0: expected"),
+        ("seeds = 3", "seeds = true", "seeds=True: expected"),
+        ("seeds = 3", "seeds = []", "seeds=[]: expected"),
+        ("seeds = 3", "seeds = [1, -1]", "seeds[1]=-1: expected"),
         ("seeds = 3", "seeds = [1, 1]", "seeds names 1 twice"),
-        ("seeds = 3", 'seeds = 3\nsplits = ["tst"]', "unknown split 'tst'; did you mean 'test'"),
+        ("seeds = 3", "seeds = 100_000_000_000", "seeds=100000000000 would need 3,051,757.8 GiB of memory"),
+        ("seeds = 3", 'seeds = 3\nsplits = ["tst"]', "unknown splits[0] 'tst'; did you mean 'test'"),
+        ("seeds = 3", "seeds = 3\nsplits = []", "splits=[]: expected a list of at least 1"),
+        ("seeds = 3", 'seeds = 3\nsplits = ["test", "test"]', "splits names 'test' twice"),
+        ("seeds = 3", "seeds = 3\nbudgets = [5]", "budgets=(5,) is for mining"),
         ("seeds = 3", "seeds = ", "not valid TOML"),
+        ("seeds = 3", "seeds = " + "[" * 10_000, "not valid TOML"),
+        ("seeds = 3", "#" * 2**20, "longer than 1,048,576 characters"),
     ],
 )
 def test_each_mistake_is_one_clear_line(suite_file, old, new, said):
@@ -75,6 +88,47 @@ def test_missing_file_names_its_neighbours(suite_file):
         read_suite(path.with_name("other.toml"))
     with pytest.raises(ValueError, match=r"cannot be read"):
         read_suite(path.parent)
+
+
+def test_files_that_are_no_text(tmp_path):
+    path = tmp_path / "odd\nname.toml"
+    path.write_bytes(b"env = '\xff'")
+    with pytest.raises(ValueError, match=r"odd\\nname.toml: not UTF-8"):
+        read_suite(path)
+    with pytest.raises(ValueError, match="longer than"):
+        read_suite(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [("raise SystemExit(3)", "SystemExit: 3"), ("1 / 0", "ZeroDivisionError"), ("class Policy: pass", "has no 'name'")],
+)
+def test_a_policy_that_cannot_be_made_is_named(suite_file, tmp_path, monkeypatch, body, said):
+    monkeypatch.syspath_prepend(tmp_path)
+    module = f"odd_policy_{abs(hash(body))}"
+    (tmp_path / f"{module}.py").write_text(body)
+    with pytest.raises(ValueError, match=module) as caught:
+        read_suite(suite_file(GOOD.replace("entropy", f"{module}:Policy")))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("budgets = [5]", "", "the key 'budgets' is missing"),
+        ("budgets = [5]", "budgets = [0]", "budgets[0]=0: expected an integer of at least 1"),
+        ("budgets = [5]", "budgets = [5, 5]", "budgets names 5 twice"),
+        ("budgets = [5]", "budgets = [100_000_000]", "budget=100000000"),
+        ("[kwargs]", "[kwargs]\nbudget = 5", "budget=5 in [kwargs]: a mining suite has budgets"),
+        ("[kwargs]", '[kwargs]\npool = "evl"', "unknown pool 'evl'; did you mean 'eval'"),
+        (', "oracle"', "", "lack 'oracle'"),
+    ],
+)
+def test_mistakes_in_mining_suites(suite_file, old, new, said):
+    text = 'env = "SingleClassMine-v0"\nseeds = 2\nbudgets = [5]\npolicies = ["random", "oracle"]\n[kwargs]\n'
+    with pytest.raises(ValueError, match=r"some\.toml: ") as caught:
+        read_suite(suite_file(text.replace(old, new)))
+    assert said in str(caught.value)
 
 
 def test_more_policies(suite_file):
