@@ -36,7 +36,7 @@ def shortened(name: str, width: int) -> str:
     if cell_len(name) <= width:
         return name
     end = f"/{name.rpartition('/')[2]}" if "/" in name else name
-    end = _last(end, width - SHOWN)
+    end = _last(end, max(width - SHOWN, 0))
     start = name[: len(name) - len(end)]
     while cell_len(f"{start}…{end}") > max(width, 1):
         start, end = (start[:-1], end) if start else (start, end[1:])

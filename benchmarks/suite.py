@@ -128,7 +128,8 @@ def make_suite(name: str, table: SuiteTable) -> Suite:
     Raises:
         ValueError: for the first value that is wrong.
     """
-    ids = [id for id, spec in gymnasium.registry.items() if str(spec.entry_point).startswith("alenv.")]
+    specs = [spec for spec in gymnasium.registry.values() if str(spec.entry_point).startswith("alenv.")]
+    ids = [spec.id for spec in specs if not spec.additional_wrappers]  # policies read the parts of an observation
     if table.env not in ids:
         raise unknown("env", table.env, ids)
     _check_names(table)
@@ -173,10 +174,10 @@ def _check_names(table: SuiteTable) -> None:
 def _check_policy(spec: str, env: str) -> None:
     try:
         make_policy(spec, env)
-    except ValueError:
-        raise
+    except ValueError as error:
+        raise ValueError(printable(str(error))) from error
     except (Exception, SystemExit) as error:  # whatever somebody's module does
-        cause = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        cause = printable(f"{type(error).__name__}: {error}")
         raise ValueError(f"policy {shown(spec)} cannot be made ({cause}); mend its class or module") from error
 
 

@@ -43,6 +43,8 @@ class Mined(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         bought = [*self.given, *self.images]
         if len(set(bought)) < len(bought):
             raise ValueError(f"images={shown(self.images)}: one of them was labelled twice")
+        if any(not key.isdecimal() or n > int(key) for key, n in self.positives.items()):
+            raise ValueError(f"positives={shown(self.positives)}: expected at most as many as the budget bought")
         for name in ("pixels", "positives", "trained"):
             figures = getattr(self, name)
             if figures is not UNSET and figures.keys() != self.gain.keys():
