@@ -93,24 +93,28 @@ anything = st.recursive(
 )
 
 
+words = "eval train heldout lda linear mlp tiny image pixel none random:2 state:1 entropy ralis holdout log presence".split()
+words += "cosine mixture:500 scenes filterbank auto global".split()
 likely = st.sampled_from(
     [
-        "eval",
-        "train",
-        "lda",
-        "linear",
-        "mlp",
-        "tiny",
-        "image",
-        "pixel",
-        "none",
-        "random:2",
-        "state:1",
-        "entropy",
-        "ralis",
+        *words,
+        True,
+        False,
+        0,
+        1,
+        2,
+        3,
+        50,
+        0.5,
+        1.0,
+        -1,
+        [8, 8],
+        ["entropy"],
+        ["bald", "margin"],
+        [0],
+        [30.0] * 3,
+        [1, 2, 3],
     ]
-    + ["holdout", "log", "presence", "heldout", "cosine", "mixture:500", "scenes", "filterbank", "auto", "global"]
-    + [True, False, 0, 1, 2, 3, 50, 0.5, 1.0, -1, [8, 8], ["entropy"], ["bald", "margin"], [0], [30.0] * 3, [1, 2, 3]]
 )
 
 
@@ -221,14 +225,18 @@ def refused(call: Callable[[], Any]) -> Any:
     try:
         return call()
     except ValueError as error:
-        text, frames = str(error), list(traceback.walk_tb(error.__traceback__))
-        own = frames[-1][0].f_globals.get("__name__", "").split(".")[0]
-        assert type(error) is ValueError, f"{type(error).__name__}: {text}"
-        assert own in ("alenv", "agents", "benchmarks"), f"raised in {own}: {text}"
-        assert text, "an error without a text"
-        assert text.isprintable(), f"not one line: {text!r}"
-        assert len(text) < LONGEST, f"{len(text)} characters: {text[:300]}"
+        _check_sentence(error)
         return None
+
+
+def _check_sentence(error: ValueError) -> None:
+    text, frames = str(error), list(traceback.walk_tb(error.__traceback__))
+    own = frames[-1][0].f_globals.get("__name__", "").split(".")[0]
+    assert type(error) is ValueError, f"{type(error).__name__}: {text}"
+    assert own in ("alenv", "agents", "benchmarks"), f"raised in {own}: {text}"
+    assert text, "an error without a text"
+    assert text.isprintable(), f"not one line: {text!r}"
+    assert len(text) < LONGEST, f"{len(text)} characters: {text[:300]}"
 
 
 def check_suite(text: str) -> None:
