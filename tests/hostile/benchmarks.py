@@ -93,8 +93,26 @@ anything = st.recursive(
 )
 
 
-words = "eval train heldout lda linear mlp tiny image pixel none random:2 state:1 entropy ralis holdout log presence".split()
-words += "cosine mixture:500 scenes filterbank auto global".split()
+words = [
+    "eval",
+    "train",
+    "heldout",
+    "lda",
+    "linear",
+    "mlp",
+    "tiny",
+    "image",
+    "pixel",
+    "none",
+    "random:2",
+    "state:1",
+    "entropy",
+    "ralis",
+    "holdout",
+    "log",
+    "presence",
+]
+words += ["cosine", "mixture:500", "scenes", "filterbank", "auto", "global"]
 likely = st.sampled_from(
     [
         *words,
