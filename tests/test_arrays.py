@@ -51,3 +51,16 @@ def test_scores_of_tensors_are_those_of_arrays(name):
     )
     assert isinstance(seen, np.ndarray)
     np.testing.assert_allclose(seen, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64])
+def test_values_pass_unchanged_between_kinds(kind):
+    values = np.arange(-3, 3).astype(kind).reshape(2, 3)
+    tensor = torch.from_numpy(values)
+    assert arrays.to_numpy(values) is arrays.like(values, values) is values
+    for same in (arrays.to_numpy(tensor), np.asarray(arrays.like(values, tensor))):
+        assert same.dtype == kind
+        np.testing.assert_array_equal(same, values)
+    assert isinstance(arrays.like(values, tensor), torch.Tensor)
+    assert [arrays.module_of(array) for array in (values, tensor)] == [np, torch]
+    np.testing.assert_array_equal(arrays.in_blocks(np.negative, values), -values)

@@ -222,6 +222,11 @@ def test_maps_of_many_blocks_are_scored_like_small_ones(score):
     np.testing.assert_allclose(together, np.tile(small, (9, 20))[:71], rtol=1e-9)
 
 
+def test_rows_wider_than_a_block():
+    mc_probs = np.tile(GOLDEN["mc_probs"][..., :1, :], 20_000 // GOLDEN["mc_probs"].shape[-1])
+    np.testing.assert_array_equal(bald(mc_probs)[:, -9:], bald(mc_probs[..., -9:]))
+
+
 @pytest.mark.parametrize("score", SCORES)
 @given(mc_probs=passes(dims=6))
 def test_any_leading_shape_is_a_batch(score, mc_probs):

@@ -176,6 +176,8 @@ def test_k_center_covers_within_twice_the_best_radius():
         (np.ones(3), np.ones((1, 3)), 1, r"expected candidates \(n, D\)"),
         (np.ones((3, 2)), np.empty(0), 1, r"got \(3, 2\) and \(0,\)"),
         (np.array([[np.nan]]), np.ones((1, 1)), 1, "features must be finite"),
+        (np.array([[0, 1], [2, np.inf]]), np.ones((1, 2)), 1, "features must be finite"),
+        (np.ones((3, 2)), np.array([[0, np.nan], [2, 3]]), 1, "features must be finite"),
         (np.ones((1, 1)), np.array([[np.inf]]), 1, "features must be finite"),
     ],
 )

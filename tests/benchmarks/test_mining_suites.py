@@ -10,7 +10,7 @@ from alenv.mining.pool import MiningPool
 from benchmarks.leaderboard import Args, main
 from benchmarks.mining.report import rows, to_markdown
 from benchmarks.mining.runner import positives
-from benchmarks.mining.summary import summarize
+from benchmarks.mining.summary import _by_positives, summarize
 from benchmarks.suite import Suite
 
 SUITE = """
@@ -113,6 +113,17 @@ def test_a_class_without_room_has_no_score():
     assert table["own"]["wins"] == {"up": 2, "ties": 0, "down": 2, "p_sign": 1.0}
 
 
+def test_bins_hold_both_their_ends():
+    counts = (1, 10, 11, 50, 51, 200, 201, 10_000, 30)
+    score = np.array([1, 2, 4, 8, 16, 32, 64, 128, np.nan])
+    assert _by_positives(score, counts) == {
+        "1 to 10": {"classes": 2, "score": 1.5},
+        "11 to 50": {"classes": 2, "score": 6},
+        "51 to 200": {"classes": 2, "score": 24},
+        "201 and more": {"classes": 2, "score": 96},
+    }
+
+
 def test_trained_heads_are_compared_class_by_class():
     table = summary_of(trained=True)["groups"]["train"]["10"]
     iou, precision = (table["own"]["trained"][m] for m in ("iou", "average_precision"))
@@ -134,6 +145,16 @@ def test_records_of_two_versions_are_not_mixed_in_silence():
     assert "Not comparable: the episodes come from 2 set-ups" in to_markdown(
         summarize(suite, pool, positives(suite, pool), records)
     )
+
+
+def test_a_setup_written_in_another_order_is_the_same():
+    pool, suite, records = make_pool(), make_suite(), make_records()
+    setup = {"code": "c", "packages": {"numpy": "1", "torch": "2"}}
+    for by_class in records.values():
+        for record in by_class.values():
+            record["fingerprint"] |= setup
+    records["own"]["fox"]["fingerprint"] = {"packages": {"torch": "2", "numpy": "1"}, "sha256": "1", "code": "c"}
+    assert summarize(suite, pool, positives(suite, pool), records)["setups"] == [setup]
 
 
 def test_missing_records_are_said():

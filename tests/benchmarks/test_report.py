@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 from rich.console import Console
+from scipy import stats as scipy_stats
 
 from agents.policy import Episode
 from benchmarks.plot import COLUMNS, draw_curves
@@ -135,6 +136,38 @@ def test_curve_that_ends_early_keeps_its_last_value():
     summary = summarize(make_suite(["random", "entropy"]), episodes)
     curve = summary["splits"]["holdout"]["entropy"]["curve"]
     assert [point["mean"] for point in curve] == [40, 45, 50, 50, 50]
+
+
+def test_figures_of_a_policy_by_hand():
+    """Curves that fall in the end, seeds in any order, unequal costs and times."""
+    episodes = {}
+    for seed in (2, 0, 1):
+        episode = make_episode("entropy", seed, [40.0, 50.0, 60.0, 56.0, 44.0 + seed])
+        episode.seconds.update(policy=0.5 * seed, env=0.96 * (seed + 1), evaluator=7.0)
+        episode.curve["clicks"] = [0, 1, 2, 3, 100 * seed]
+        episodes[seed] = episode
+    summary = summarize(make_suite(["entropy", "margin"], 3), {"entropy": episodes, "margin": {}})
+    entry, figures = summary["policies"]["entropy"], summary["splits"]["holdout"]["entropy"]
+    assert entry["seeds"] == [0, 1, 2]
+    assert entry["ms_per_pick"] == pytest.approx(1000 * 1.5 / (3 * 96))
+    assert entry["env_ms_per_pick"] == pytest.approx(1000 * 0.96 * 6 / (3 * 96))
+    assert entry["cost"] == {"regions": 96, "pixels": 96, "clicks": 100, "images": 96}
+    assert figures["final"] == 45
+    areas = np.array([(20 + 50 + 60 + 56 + 22 + seed / 2) / 4 for seed in (2, 0, 1)])
+    assert figures["aubc_per_seed"] == pytest.approx(areas)
+    assert figures["aubc"] == pytest.approx(areas.mean())
+    assert figures["worst_third"] == pytest.approx(45 - 4)
+    half = scipy_stats.t.ppf(0.975, 2) / math.sqrt(3)
+    assert list(figures["curve"][4].values()) == pytest.approx([45, 45 - half, 45 + half])
+    assert summary["policies"]["margin"] == {
+        "seeds": [],
+        "oracle": False,
+        "status": "incomplete: 0 of 3 seeds",
+        "rank": None,
+        "ms_per_pick": None,
+        "env_ms_per_pick": None,
+        "cost": dict.fromkeys(("regions", "pixels", "clicks", "images")),
+    }
 
 
 def test_files(summary, tmp_path):

@@ -80,6 +80,11 @@ def test_iqm_by_hand():
     assert stats.iqm([[0.0, 100.0], [1.0, 2.0], [6.0, -50.0]]) == pytest.approx((0 + 1 + 2 + 6) / 4)
     assert stats.iqm([[5.0], [1.0], [9.0]]) == pytest.approx(5)  # n // 4 = 0: trims nothing
     assert stats.iqm(np.zeros((7, 3, 2))).shape == (7,)
+    nine = [[8.0], [1.0], [9.0], [-40.0], [3.0], [70.0], [2.0], [5.0], [4.0]]
+    middle = (2 + 3 + 4 + 5 + 8) / 5  # of nine, two go at each end
+    assert stats.iqm(nine) == pytest.approx(middle)
+    stack = [nine, np.add(nine, 1), np.negative(nine)]
+    assert stats.iqm(stack) == pytest.approx([middle, middle + 1, -middle])
 
 
 def test_bootstrap_is_reproducible_and_about_right():

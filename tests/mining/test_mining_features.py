@@ -142,6 +142,27 @@ def test_clear_forgets():
     assert (used[1] != fresh[1]).any()
 
 
+@pytest.mark.parametrize("ridge", [False, True])
+def test_an_episode_forgets_as_many_do(ridge):
+    rng = np.random.default_rng(6)
+    relation, vectors, x = Relation(3, 16, ridge), units(rng, 4, 16), units(rng, 6, 16)
+    fresh = relation.look(x)
+    for i in range(3):
+        relation.learn(vectors[i], i != 1)
+    relation.freeze()
+    used = relation.look(x)
+    relation.clear()
+    np.testing.assert_array_equal(relation.look(x), fresh)
+    for i in range(3):
+        relation.learn(vectors[i], i != 1)
+    relation.freeze()
+    np.testing.assert_array_equal(relation.look(x), used)
+
+
+def test_rounding_takes_no_raw_vector_out_of_bounds():
+    assert raw(np.array([[1.0000002, -1.0000002]], np.float32))[0, :2].tolist() == [1, 0]
+
+
 def test_raw_vectors_are_filled_up():
     x = units(np.random.default_rng(7), 3, 10)
     out = raw(x)
