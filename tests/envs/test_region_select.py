@@ -152,7 +152,7 @@ def test_a_round_of_invalid_actions_changes_nothing():
 
 
 def test_episode_ends_when_nothing_is_left():
-    env = make(region=[96, 128], picks=50, budget=500, candidates=5)
+    env = make(region=[96, 128], picks=50, budget=500, candidates=5, segmenter="lda")
     steps = run(env)
     assert len(steps) - 1 == 120
     assert steps[-1][4]["labelled_regions"] == 120
