@@ -1,13 +1,16 @@
 """Mining suites: figures against hand-made records, and the whole way on generated embeddings."""
 
 import json
+import re
 
 import numpy as np
 import pytest
+from hostile.benchmarks import MINED, RECORD
 from scipy.stats import binomtest
 
 from alenv.mining.pool import MiningPool
 from benchmarks.leaderboard import Args, main
+from benchmarks.mining.record import check_record
 from benchmarks.mining.report import rows, to_markdown
 from benchmarks.mining.runner import positives
 from benchmarks.mining.summary import _by_positives, summarize
@@ -155,6 +158,41 @@ def test_a_setup_written_in_another_order_is_the_same():
             record["fingerprint"] |= setup
     records["own"]["fox"]["fingerprint"] = {"packages": {"torch": "2", "numpy": "1"}, "sha256": "1", "code": "c"}
     assert summarize(suite, pool, positives(suite, pool), records)["setups"] == [setup]
+
+
+def test_equal_scores_have_equal_ranks():
+    pool, records = make_pool(), make_records()
+    suite = make_suite(policies=("random", "own", "same", "worse", "part", "oracle"))
+    records |= {"same": records["own"], "part": {"cat": records["own"]["cat"]}}
+    records["worse"] = records["own"] | {"cat": records["random"]["cat"]}
+    table = summarize(suite, pool, positives(suite, pool), records)["groups"]["train"]["10"]
+    assert {policy: figures["rank"] for policy, figures in table.items()} == {
+        "random": 1, "own": 2, "same": 2, "worse": 4, "part": None, "oracle": None,
+    }  # fmt: skip
+    page = to_markdown(summarize(suite, pool, positives(suite, pool), records))
+    assert page.count("| 2 | own |") == page.count("| 2 | same |") == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ({"policy": "cosine"}, "it is of 'cosine' and 'cat', not of 'random'"),
+        ({"episodes": {"3": MINED}}, "its seeds are 3; expected 3, 4"),
+        ({"episodes": {"3": MINED, "4": MINED | {"gain": {}}}}, "pixels has the budgets 5, 10"),
+        ({"episodes": {"3": MINED, "4": MINED | {"images": [7, 8]}}}, "labelled twice"),
+        ({"episodes": {"3": MINED, "4": MINED | {"positives": {"5": 6, "10": 6}}}}, "at most as many as the budget"),
+        ({"episodes": {"3": MINED, "4": MINED | {"gain": {"5": "1", "10": 2}}}}, "expected a number"),
+        ({"episodes": {"3": MINED, "4": MINED | {"trained": {}}}}, "trained has the budgets"),
+        ({"fingerprint": {}}, "'sha256' is missing"),
+        ({"oracle": None}, "oracle=None: expected True or False"),
+        ({"extra": 1}, "unknown entry 'extra'"),
+    ],
+)
+def test_records_that_do_not_fit_are_named(damage, said):
+    suite = make_suite(seeds=(3, 4), budgets=(5, 10))
+    check_record(json.dumps(RECORD), suite, "random", "cat")
+    with pytest.raises(ValueError, match=re.escape(said)):
+        check_record(json.dumps(RECORD | damage), suite, "random", "cat")
 
 
 def test_missing_records_are_said():

@@ -7,6 +7,7 @@ from rich.console import Console
 from scipy import stats as scipy_stats
 
 from agents.policy import Episode
+from benchmarks import stats
 from benchmarks.plot import COLUMNS, draw_curves
 from benchmarks.report import print_ranking, ranking_table, to_markdown, write_report
 from benchmarks.suite import Suite
@@ -111,6 +112,17 @@ def test_policy_with_missing_seeds_is_not_ranked():
     assert difference["mean"] == pytest.approx(7 / 8 * (20 - GAIN[3]) / 9)
 
 
+def test_equal_scores_have_equal_ranks():
+    episodes = make_episodes()
+    episodes |= dict.fromkeys(("bald", "margin"), episodes["entropy"])
+    episodes["core_set"] = {s: make_episode("core_set", s, [40 + luck] * 5) for s, luck in enumerate(LUCK)}
+    summary = summarize(make_suite(["random", "core_set", "entropy", "look_ahead", "bald", "margin"]), episodes)
+    ranks = {policy: entry["rank"] for policy, entry in summary["policies"].items()}
+    assert ranks == {"entropy": 1, "bald": 1, "margin": 1, "random": 4, "core_set": 4, "look_ahead": None}
+    assert stats.competition_ranks([7, 9, 7, 1]) == [2, 1, 2, 4]
+    assert "(1, 2, 2, 4)" in to_markdown(summary)
+
+
 def test_report_without_the_baseline(tmp_path):
     episodes = make_episodes() | {"random": {}}
     summary = summarize(make_suite(["random", "entropy"]), episodes)
@@ -210,6 +222,16 @@ def test_mixed_setups_are_shown():
     episodes["random"][0] = make_episode("random", 0, [40.0] * 5, alenv="0.2.0")
     page = to_markdown(summarize(make_suite(["random", "entropy"]), episodes))
     assert "Not comparable: the episodes come from 2 set-ups" in page
+
+
+def test_names_are_no_formulas_in_the_figure():
+    """An odd one would be an error of the parser of formulas."""
+    episodes = make_episodes(3)
+    odd = "a$b^{c$d"
+    episodes[odd] = episodes.pop("entropy")
+    figure = draw_curves(summarize(make_suite(episodes, 3), episodes))
+    figure.draw_without_rendering()
+    assert odd in [axis.get_title() for axis in figure.axes]
 
 
 def test_terminal_table_fits_80_columns():

@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from rich.console import Console
 from agents.policy import Episode
 from benchmarks import regions, runner
 from benchmarks.leaderboard import Args, main
+from benchmarks.names import markdown
 from benchmarks.suite import Suite, read_suite
 
 SUITE = """\
@@ -93,23 +95,85 @@ def test_only_what_is_missing_runs(ran, start, tmp_path):
     assert ran == [("entropy", 1)]
 
 
-@pytest.mark.parametrize("damage", ["", "{", "{}", "[]", "no curve", "short curve"])
+DAMAGES = {"seconds": None, "fingerprint": {}, "curve": {"images": []}, "seed": 1, "policy": "entropy", "oracle": True}
+DAMAGES |= {"env_id": "RegionSelect-CamVid-v0", "kwargs": {"budget": 4}, "rewards": []}
+
+
+@pytest.mark.parametrize("damage", ["", "{", "{}", "[]", "\0", *DAMAGES])
 def test_damaged_file_is_reported_and_runs_again(ran, start, tmp_path, capsys, damage):
+    """Also one that is whole, but of another seed, policy or environment."""
     start()
     path = episode_files(tmp_path, "random")[0]
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if damage == "no curve":
-        del content["curve"]["miou"]["test"]
-        damage = json.dumps(content)
-    elif damage == "short curve":
-        content["curve"]["miou"]["test"].pop()
-        damage = json.dumps(content)
+    if damage in DAMAGES:
+        damage = json.dumps(json.loads(path.read_text(encoding="utf-8")) | {damage: DAMAGES[damage]})
     path.write_text(damage, encoding="utf-8")
     ran.clear()
     capsys.readouterr()
     assert start() == 0
     assert ran == [("random", 0)]
     assert f"damaged, runs again: {path}" in capsys.readouterr().out
+
+
+def test_an_episode_without_a_split_of_the_suite_runs_again(ran, start, tmp_path, capsys):
+    start()
+    path = episode_files(tmp_path, "random")[0]
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for kind in ("miou", "class_iou"):
+        del content["curve"][kind]["test"]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    ran.clear()
+    start()
+    assert ran == [("random", 0)]
+    assert "it has no curve on split 'test'" in capsys.readouterr().out
+
+
+def full(*_, **__):
+    raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_leaves_what_was_there(ran, start, tmp_path, capsys, monkeypatch):
+    """First in a report, then in episodes; later the same command goes on."""
+    start()
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    for place, status in (("benchmarks.report.write_whole", 2), ("benchmarks.workers.write_whole", 1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, full)
+            assert start(SUITE if status == 2 else SUITE.replace("seeds = 2", "seeds = 3")) == status
+        said = capsys.readouterr()
+        assert "No space left on device" in said.out + said.err
+        assert "Traceback" not in said.out + said.err
+        if status == 2:
+            assert all(path.read_bytes() == content for path, content in before.items())
+    assert start() == 0
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("what", ["a file", "in a file", "full"])
+def test_a_place_that_takes_no_files_is_refused_before_anything_runs(ran, tmp_path, capsys, monkeypatch, what):
+    suite, out = tmp_path / "tiny.toml", tmp_path / "out"
+    suite.write_text(SUITE)
+    if what == "full":
+        monkeypatch.setattr("benchmarks.command.tempfile.TemporaryFile", full)
+    else:
+        out.write_text("precious")
+    assert main(Args(suite=suite, out=out / "sub" if what == "in a file" else out, jobs=1)) == 2
+    assert f"error: {out}" in (said := capsys.readouterr().err)
+    assert "takes no files" in said
+    assert ran == []
+    assert what == "full" or out.read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["[red]", "a$b^{c$d", "x|y", "`", "ü雪", "a" * 150])
+def test_odd_names_of_policies_are_reported(ran, start, tmp_path, capsys, name):
+    """Whatever the file of a trained agent is called."""
+    path = tmp_path / name
+    path.mkdir()
+    shutil.copy("agents/pretrained/lookahead_lda_0.pt", path / "best.pt")
+    policy = f"lookahead:{path}/best.pt"
+    assert start(SUITE, policy) == 0
+    assert "/best.pt" in capsys.readouterr().out
+    assert markdown(policy) in (tmp_path / "out" / "leaderboard.md").read_text(encoding="utf-8")
+    assert policy in json.loads((tmp_path / "out" / "leaderboard.json").read_text())["policies"]
 
 
 @pytest.mark.parametrize(("old", "new", "rerun"), [("budget = 4", "budget = 6", 4), ("seeds = 2", "seeds = 3", 2)])
@@ -165,9 +229,10 @@ def test_progress_lines_without_a_terminal(monkeypatch):
     assert [line.split(",")[0] for line in lines] == ["1 of 2 runs", "2 of 2 runs"]
 
 
-def test_jobs_below_one_are_refused(tmp_path, capsys):
-    assert main(Args(suite=tmp_path / "x.toml", jobs=0)) == 2
-    assert "--jobs 0" in capsys.readouterr().err
+@pytest.mark.parametrize(("jobs", "said"), [(0, "--jobs 0 runs nothing"), (10**9, "--jobs=1000000000 would need")])
+def test_jobs_that_cannot_be_are_refused(tmp_path, capsys, jobs, said):
+    assert main(Args(suite=tmp_path / "x.toml", jobs=jobs)) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_real_episodes_in_two_processes_equal_those_of_this_one(tmp_path, monkeypatch):

@@ -94,46 +94,28 @@ anything = st.recursive(
 
 
 words = [
-    "eval",
-    "train",
-    "heldout",
-    "lda",
-    "linear",
-    "mlp",
-    "tiny",
-    "image",
-    "pixel",
-    "none",
-    "random:2",
-    "state:1",
-    "entropy",
-    "ralis",
-    "holdout",
-    "log",
-    "presence",
+    "eval", "train", "heldout", "lda", "linear", "mlp", "tiny", "image", "pixel", "none", "random:2", "state:1", "log",
+    "entropy", "ralis", "holdout", "presence", "cosine", "mixture:500", "scenes", "filterbank", "auto", "global",
+]  # fmt: skip
+values = [
+    True,
+    False,
+    0,
+    1,
+    2,
+    3,
+    50,
+    0.5,
+    1.0,
+    -1,
+    [8, 8],
+    ["entropy"],
+    ["bald", "margin"],
+    [0],
+    [30.0] * 3,
+    [1, 2, 3],
 ]
-words += ["cosine", "mixture:500", "scenes", "filterbank", "auto", "global"]
-likely = st.sampled_from(
-    [
-        *words,
-        True,
-        False,
-        0,
-        1,
-        2,
-        3,
-        50,
-        0.5,
-        1.0,
-        -1,
-        [8, 8],
-        ["entropy"],
-        ["bald", "margin"],
-        [0],
-        [30.0] * 3,
-        [1, 2, 3],
-    ]
-)
+likely = st.sampled_from([*words, *values])
 
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
