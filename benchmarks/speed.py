@@ -96,8 +96,8 @@ def _operations(env: Any) -> dict[str, float]:
         "evaluate": len(x) * (product + 2 * classes**2 / 1e9),
     }
     if segmenter == "linear":
-        hessian = new * classes * (classes + 1) * dimensions**2 / 1e9
-        operations["fit"] = hessian + head.evaluations * len(head._counts) * 2 * product
+        curvature = new * 2 * classes * dimensions**2 / 1e9
+        operations["fit"] = curvature + head.evaluations * len(head._counts) * 2 * product
     elif segmenter == "mlp":
         operations["fit"] = head.steps * head.batch * 3 * product
     else:

@@ -9,10 +9,11 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
+from alenv.acquisition import bald
 from alenv.data import IGNORE
 from alenv.regions import RegionGrid
 from alenv.segmenters.learner import Learner
-from alenv.segmenters.probes import DROPOUT, LinearHead, class_weights, dropped
+from alenv.segmenters.probes import DROPOUT, LinearHead, class_weights, dropped, with_bias
 
 both = pytest.mark.parametrize("segmenter", ["linear", "lda"])
 every = pytest.mark.parametrize("segmenter", ["linear", "lda", "mlp"])
@@ -303,15 +304,44 @@ def test_passes_scatter_about_the_prediction_and_repeat_by_seed(scenes, segmente
 
 
 def test_laplace_passes_scatter_as_the_hessian_says():
-    """Weights of the passes have the posterior's covariance."""
+    """With two classes the posterior is known: the difference of their weights has twice the variance of one block."""
     rng = np.random.default_rng(0)
     head = LinearHead(3, 2, 1)
     head.add(torch.tensor(rng.normal(size=(60, 3))).float(), torch.eye(2)[rng.integers(2, size=60)])
     head.fit()
-    samples = torch.stack(list(head.samples(np.random.default_rng(1), 40_000))).flatten(1).double()
-    np.testing.assert_allclose(samples.mean(0), head._weights.flatten(), rtol=0, atol=0.02)
-    covariance = torch.linalg.inv(head._hessian.double())
-    np.testing.assert_allclose(torch.cov(samples.T), covariance, rtol=0, atol=0.03 * float(covariance.max()))
+    samples = torch.stack(list(head.samples(np.random.default_rng(1), 40_000))).double()
+    np.testing.assert_allclose(samples.mean(0), head._weights, rtol=0, atol=0.02)
+    np.testing.assert_allclose(samples.sum(1), head._weights.sum(0).expand(40_000, -1), rtol=0, atol=1e-5)
+    covariance = 2 * torch.linalg.inv(head._curvature.blocks[0].double())
+    difference = (samples[:, 0] - samples[:, 1]).T
+    np.testing.assert_allclose(torch.cov(difference), covariance, rtol=0, atol=0.03 * float(covariance.max()))
+
+
+def test_doubt_ranks_regions_as_the_dense_posterior_does(scenes):
+    """BALD with weights from the blocks by class, against weights from the whole Hessian."""
+    learner = scenes.learner("linear", scenes.regions[:96])
+    head, some = learner._head, scenes.regions[300:380]
+    blocks = list(learner.passes(some, np.random.default_rng(0), 100))
+    x = torch.from_numpy(scenes.grid.cut(scenes.cells.vectors, some, scenes.cell)).flatten(0, 2)
+    noise = torch.randn(head._weights.numel(), 100, generator=torch.Generator().manual_seed(0))
+    factor = torch.linalg.cholesky(whole_hessian(head))
+    draws = torch.linalg.solve_triangular(factor.T, noise, upper=True).T.view(100, *head._weights.shape)
+    dense = [_maps(((head._weights + draw) @ with_bias(x).T).softmax(0), blocks[0]) for draw in draws]
+    ranks = [bald(np.array(passes)).reshape(len(some), -1).mean(1) for passes in (blocks, dense)]
+    assert spearmanr(*ranks).statistic > 0.97
+
+
+def _maps(probs, like):
+    n, classes, rows, columns = like.shape
+    return probs.reshape(classes, n, rows, columns).movedim(0, 1).numpy()
+
+
+def whole_hessian(head):
+    """``sum_i m_i (diag(p_i) - p_i p_i') (x) x_i x_i' + l2``, (C D, C D)."""
+    x, p, mass = head._x, (head._weights @ head._x).softmax(0), head._targets().sum(0)
+    size = head._weights.numel()
+    bend = torch.diag_embed((p * mass).T) - torch.einsum("an,bn->nab", p * mass, p)
+    return torch.einsum("nab,in,jn->aibj", bend, x, x).reshape(size, size) + head.l2 * torch.eye(size)
 
 
 def test_dropped_columns_are_whole_and_the_mean_is_kept():
