@@ -182,6 +182,31 @@ def test_figures_of_a_policy_by_hand():
     }
 
 
+def test_ranks_are_those_of_the_first_split():
+    """Neither of the alphabet nor of the other split."""
+    episodes = {}
+    for i, policy in enumerate(("random", "a", "z", "m")):
+        episodes[policy] = {s: make_episode(policy, s, [40.0 + [0, 1, 3, 2][i]] * 5) for s in range(5)}
+        for episode in episodes[policy].values():
+            episode.curve["miou"]["test"] = [30.0 - episode.curve["miou"]["holdout"][0]] * 5
+    entries = summarize(make_suite(episodes, 5), episodes)["policies"]
+    assert list(entries) == ["z", "m", "a", "random"]
+    assert [entry["rank"] for entry in entries.values()] == [1, 2, 3, 4]
+
+
+def test_a_setup_written_in_another_order_is_the_same():
+    episodes = make_episodes(2)
+    setup = {"alenv": "0.1.0", "packages": {"numpy": "1", "torch": "2"}, "arguments": {"budget": 3, "region": None}}
+    for by_seed in episodes.values():
+        for episode in by_seed.values():
+            episode.fingerprint.update(setup)
+    other = episodes["entropy"][1].fingerprint
+    other.clear()
+    other |= {"arguments": {"region": None, "scores": [], "budget": 3}, "packages": {"torch": "2", "numpy": "1"}}
+    other |= {"sha256": "other", "alenv": "0.1.0"}
+    assert summarize(make_suite(episodes, 2), episodes)["setups"] == [setup]
+
+
 def test_files(summary, tmp_path):
     write_report(summary, tmp_path)
     text = (tmp_path / "leaderboard.json").read_text(encoding="utf-8")

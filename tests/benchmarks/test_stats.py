@@ -112,6 +112,12 @@ def test_minimum_detectable_difference_has_the_power_it_states():
     assert found == pytest.approx(0.8, abs=0.02)
 
 
+def test_minimum_detectable_difference_of_few_pairs():
+    """Differences 1 and 3: sd / sqrt(n) = 1, and t(0.975, 1) + t(0.8, 1) by tables."""
+    assert stats.minimum_detectable_difference([2, 4], [1, 1]) == pytest.approx(12.706205 + 1.376382)
+    assert math.isnan(stats.minimum_detectable_difference([2], [1]))
+
+
 def test_probability_of_improvement_by_hand():
     # Pairs: 1>0, 1=1, 3>0, 3>1: three and a half of four.
     assert stats.probability_of_improvement([1.0, 3.0], [0.0, 1.0]) == pytest.approx(3.5 / 4)
