@@ -58,7 +58,7 @@ test: lint
 test-all: lint $(BIN)/.examples
 	$(BIN)/python -m pytest -n 2
 
-# TorchRL and Tianshou, which two of the examples use.
+# The libraries of other people that the examples and tests play with.
 $(BIN)/.examples: $(BIN)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[agents,benchmarks,dev,examples]'
 	@touch $@

@@ -59,7 +59,7 @@ def test_pools_past_the_budget_are_masked():
         env.step(np.zeros(4, int))
 
 
-@pytest.mark.parametrize("action", [[0, 0], [0, 0, 0, 5], 3])
+@pytest.mark.parametrize("action", [[0, 0], [0, 0, 0, 5], 3, [0.0] * 4, [True] * 4])
 def test_bad_actions_are_errors(action):
     env = JointPools(make())
     env.reset(seed=0)

@@ -54,7 +54,7 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
     autoreset_mode="SameStep")`.
     """
 
-    metadata: dict[str, Any] = {**SingleClassMineEnv.metadata}  # noqa: RUF012 - as Gymnasium declares it
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 4}  # noqa: RUF012 - likewise
 
     def __init__(
         self,

@@ -2,10 +2,15 @@
 
 import importlib
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.slow
+ROOT = str(Path(__file__).resolve().parents[2])
 
 
 def run(name, *libraries, **arguments):
@@ -18,9 +23,15 @@ def test_gym_loop():
     assert run("gym_loop") > 5
 
 
-@pytest.mark.parametrize("name", ["sb3_dqn", "maskable_ppo", "cleanrl_loop"])
+@pytest.mark.parametrize("name", ["sb3_dqn", "maskable_ppo"])
 def test_learners(name):
     assert 0 < run(name, steps=1_000) < math.inf
+
+
+@pytest.mark.parametrize("env_id", ["SingleClassMine-Flat-v0", "RegionSelect-Flat-v0"])
+def test_cleanrl_on_flat_ids(env_id):
+    kwargs = {"segmenter": "lda"} if "Region" in env_id else {"skip": True}
+    assert 0 < run("cleanrl_loop", env_id=f"alenv:{env_id}", steps=1_000, **kwargs) < math.inf
 
 
 def test_torchrl():
@@ -28,6 +39,31 @@ def test_torchrl():
     assert frames.batch_size.numel() == 200
     assert frames["action_mask"].gather(1, frames["action"].argmax(1, keepdim=True)).all()
     assert not frames["action_mask"][:, -1].all()
+
+
+def test_torchrl_ppo_with_masks_on_the_native_batch():
+    assert 0 < run("torchrl_ppo", "torchrl", steps=1_600) < math.inf
+
+
+@pytest.mark.parametrize("env_id", ["SingleClassMine-v0", "SingleClassMine-Flat-v0", "RegionSelect-v0"])
+@pytest.mark.filterwarnings("ignore:`.*` is set to None:UserWarning")
+def test_minari_episodes_replay(env_id):
+    pytest.importorskip("jax", reason="Minari writes with JAX; see the comment in pyproject.toml")
+    kwargs = {"segmenter": "lda", "picks": 3, "budget": 6} if "Region" in env_id else {"budget": 6, "skip": True}
+    assert run("minari_dataset", "minari", env_id=env_id, episodes=2, **kwargs) == 0
+
+
+@pytest.mark.parametrize("env_id", ["SingleClassMine-Flat-v0", "RegionSelect-Flat-v0"])
+def test_rl_zoo3_from_its_command_line(env_id, tmp_path):
+    pytest.importorskip("rl_zoo3", reason="rl_zoo3 is not installed; see the comment in pyproject.toml")
+    short = ["-n", "64", "-params", "n_steps:64", "--eval-freq", "-1"]
+    command = ["-m", "rl_zoo3.train", "--algo", "ppo", "--env", env_id, "--gym-packages", "alenv", *short]
+    subprocess.run([sys.executable, *command, "-f", str(tmp_path)], check=True, env={**os.environ, "PYTHONPATH": ROOT})
+    assert list(tmp_path.glob(f"ppo/{env_id}_1/*.zip"))
+
+
+def test_rllib():
+    assert 0 < run("rllib_ppo", "ray.rllib", iterations=1) < math.inf
 
 
 def test_tianshou():
