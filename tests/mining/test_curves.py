@@ -155,7 +155,9 @@ def test_command_goes_on_where_it_stopped(tiny, tmp_path, monkeypatch, capsys):
         calls.append(name)
         if len(calls) > 80:
             raise KeyboardInterrupt
-        return score(self, images, name)
+        if len(calls) % 10 == 1:
+            return score(self, images, name)
+        return Score(len(images) / 200, len(images) / 300)  # as a training would, which takes longer
 
     monkeypatch.setattr(Target, "score", counted)
     monkeypatch.setattr("benchmarks.runner.in_processes", lambda calls, jobs: (call.do() for call in calls))
