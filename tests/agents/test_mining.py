@@ -40,14 +40,16 @@ def test_oracle_then_cosine_ridge_then_random():
 
 
 def test_shuffled_features_are_no_better_than_random():
+    rng = np.random.default_rng(0)
+
     class Shuffled(CosineRidge):
         def score(self, features):
-            return np.random.default_rng(int(features.sum() * 1e6)).permutation(super().score(features))
+            return rng.permutation(super().score(features))
 
     env = gym.make(ID, **SMALL)
-    targets = names(env)[::6]
+    targets = names(env)[::2]
     total = {
-        p.name if type(p) is not Shuffled else "shuffled": sum(play(p, env, s, t) for s in (0, 1, 2) for t in targets)
+        p.name if type(p) is not Shuffled else "shuffled": sum(play(p, env, s, t) for s in range(4) for t in targets)
         for p in (Shuffled(), CosineRidge(), POLICIES["random"]())
     }
     assert total["shuffled"] < (total["random"] + total["cosine_ridge"]) / 2
