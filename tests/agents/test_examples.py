@@ -2,15 +2,10 @@
 
 import importlib
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.slow
-ROOT = str(Path(__file__).resolve().parents[2])
 
 
 def run(name, *libraries, **arguments):
@@ -51,15 +46,6 @@ def test_minari_episodes_replay(env_id):
     pytest.importorskip("jax", reason="Minari writes with JAX; see the comment in pyproject.toml")
     kwargs = {"segmenter": "lda", "picks": 3, "budget": 6} if "Region" in env_id else {"budget": 6, "skip": True}
     assert run("minari_dataset", "minari", env_id=env_id, episodes=2, **kwargs) == 0
-
-
-@pytest.mark.parametrize("env_id", ["SingleClassMine-Flat-v0", "RegionSelect-Flat-v0"])
-def test_rl_zoo3_from_its_command_line(env_id, tmp_path):
-    pytest.importorskip("rl_zoo3", reason="rl_zoo3 is not installed; see the comment in pyproject.toml")
-    short = ["-n", "64", "-params", "n_steps:64", "--eval-freq", "-1"]
-    command = ["-m", "rl_zoo3.train", "--algo", "ppo", "--env", env_id, "--gym-packages", "alenv", *short]
-    subprocess.run([sys.executable, *command, "-f", str(tmp_path)], check=True, env={**os.environ, "PYTHONPATH": ROOT})
-    assert list(tmp_path.glob(f"ppo/{env_id}_1/*.zip"))
 
 
 def test_rllib():
