@@ -17,9 +17,9 @@ import alenv  # noqa: F401  registers the ids
 from alenv.wrappers import RllibObs
 
 
-def main(iterations: int = 5) -> float:
+def main(iterations: int = 5, env_id: str = "alenv:SingleClassMine-v0", **kwargs: Any) -> float:
     """Train in this process, and return the mean return of the last episodes."""
-    register_env("mine", lambda config: RllibObs(gym.make("alenv:SingleClassMine-v0", skip=True)))
+    register_env("mine", lambda config: RllibObs(gym.make(env_id, **kwargs)))
     network = {"head_fcnet_hiddens": [64, 64], "head_fcnet_activation": "relu"}
     config = (
         PPOConfig()
@@ -39,4 +39,4 @@ def main(iterations: int = 5) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    main(skip=True)

@@ -37,13 +37,12 @@ class Network(nn.Module):
         return self.head(self.rows(shown)), state
 
 
-def make() -> gym.Env:
-    """Make the environment."""
-    return TianshouObs(gym.make("SingleClassMine-v0", skip=True))
-
-
-def main(steps: int = 10_000) -> float:
+def main(steps: int = 10_000, env_id: str = "SingleClassMine-v0", **kwargs: Any) -> float:
     """Train, and return the best mean return of 20 greedy episodes."""
+
+    def make() -> gym.Env:
+        return TianshouObs(gym.make(env_id, **kwargs))
+
     env = make()
     policy = DiscreteQLearningPolicy(
         model=Network(env.observation_space["obs"]), action_space=env.action_space, eps_training=0.1
@@ -69,4 +68,4 @@ def main(steps: int = 10_000) -> float:
 
 
 if __name__ == "__main__":
-    print(f"mean return {main():.3f}")
+    print(f"mean return {main(skip=True):.3f}")

@@ -6,6 +6,10 @@ import math
 import pytest
 
 pytestmark = pytest.mark.slow
+BOTH = [
+    ("SingleClassMine-v0", {"skip": True}),
+    ("RegionSelect-v0", {"segmenter": "lda", "picks": 4, "candidates": 5, "budget": 12}),
+]
 
 
 def run(name, *libraries, **arguments):
@@ -48,9 +52,11 @@ def test_minari_episodes_replay(env_id):
     assert run("minari_dataset", "minari", env_id=env_id, episodes=2, **kwargs) == 0
 
 
-def test_rllib():
-    assert 0 < run("rllib_ppo", "ray.rllib", iterations=1) < math.inf
+@pytest.mark.parametrize(("env_id", "kwargs"), BOTH)
+def test_rllib(env_id, kwargs):
+    assert 0 < run("rllib_ppo", "ray.rllib", iterations=1, env_id=f"alenv:{env_id}", **kwargs) < math.inf
 
 
-def test_tianshou():
-    assert 0 < run("tianshou_dqn", "tianshou", steps=400) < math.inf
+@pytest.mark.parametrize(("env_id", "kwargs"), BOTH)
+def test_tianshou(env_id, kwargs):
+    assert 0 < run("tianshou_dqn", "tianshou", steps=200, env_id=env_id, **kwargs) < math.inf

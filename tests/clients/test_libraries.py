@@ -31,7 +31,7 @@ def test_torchrl_checks_single_environments(plain):
 
 
 def test_torchrl_checks_the_native_batch():
-    """It resets the environments itself: in ``SameStep`` it cannot store infos with strings, of no vector environment."""
+    """It resets the environments itself; in ``SameStep`` it cannot store the strings in infos, whatever the batch."""
     envs = pytest.importorskip("torchrl.envs", reason="torchrl is not installed; see the extra 'examples'")
     kwargs = {"dataset": "mixture:1000", "budget": 6, "candidates": 5, "skip": True, "autoreset_mode": "Disabled"}
     batch = gym.make_vec("SingleClassMine-v0", num_envs=4, **kwargs)
