@@ -70,6 +70,22 @@ def _told(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Say where a report cannot be written.
+
+    Raises:
+        RefusedError: In place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        cause = error.strerror or error
+        raise RefusedError(
+            f"{out}: the report cannot be written ({cause}); make room, then the same command goes on"
+        ) from error
+
+
 def check_jobs(jobs: int) -> None:
     """Check a number of processes.
 

@@ -30,7 +30,7 @@ from alenv.mining.embeddings import embed_dataset
 from alenv.mining.pool import MiningPool
 from alenv.mining.target import Target
 from alenv.outside import Count, Share, decode_json
-from benchmarks.command import check_jobs, command, make_folder, refusing
+from benchmarks.command import check_jobs, command, make_folder, refusing, writing
 from benchmarks.names import shortened
 from benchmarks.report import null_nan, write_figure
 from benchmarks.runner import run_all
@@ -97,7 +97,8 @@ def main(args: Args) -> int:
     ]
     if not run_all(calls, args.jobs, console):
         return 1
-    _report(pool, {name: _read(path) or [] for name, path in paths.items()}, out, console)
+    with writing(out):
+        _report(pool, {name: _read(path) or [] for name, path in paths.items()}, out, console)
     return 0
 
 

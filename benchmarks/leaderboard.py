@@ -17,7 +17,7 @@ from rich.console import Console
 from agents.policy import mines
 from alenv.memory import installed
 from benchmarks import regions
-from benchmarks.command import check_jobs, command, make_folder, refusing
+from benchmarks.command import check_jobs, command, make_folder, refusing, writing
 from benchmarks.mining import board as mining
 from benchmarks.runner import run_all
 from benchmarks.suite import Suite, read_suite, with_policies
@@ -58,7 +58,8 @@ def main(args: Args) -> int:
     with refusing():
         suite, missing = _plan(args, out, console)
     complete = run_all(missing, args.jobs, console)
-    (mining if mines(suite.env) else regions).report(suite, out, console)
+    with writing(out):
+        (mining if mines(suite.env) else regions).report(suite, out, console)
     return 0 if complete else 1
 
 

@@ -19,6 +19,8 @@ from alenv.files import write_whole
 LIBRARIES = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR")
 """What reads the number of its threads from a variable, when it is loaded."""
 
+SECONDS_TO_END = 10.0
+
 
 @dataclass(frozen=True)
 class Call:
@@ -63,9 +65,9 @@ class _Worker:
         end.close()  # so that the pipe ends with the process
 
     def stop(self) -> None:
+        self.pipe.close()
         self.process.kill()
         self.process.join()
-        self.pipe.close()
 
 
 @contextmanager
@@ -128,7 +130,12 @@ def in_processes(calls: Iterable[Call], jobs: int) -> Iterator[str | None]:
                     idle.append(worker if alive else _Worker())
                 yield result
     finally:
-        for worker in [*idle, *(worker for worker, _ in busy.values())]:
+        for worker in idle:
+            worker.pipe.close()  # it ends by itself, and tidies up
+        for worker, _ in busy.values():
+            worker.stop()
+        for worker in idle:
+            worker.process.join(SECONDS_TO_END)
             worker.stop()
 
 

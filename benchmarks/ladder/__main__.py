@@ -13,7 +13,7 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
-from benchmarks.command import check_device, check_jobs, command, make_folder, refusing
+from benchmarks.command import check_device, check_jobs, command, make_folder, refusing, writing
 from benchmarks.ladder.figures import compute
 from benchmarks.ladder.report import write_report
 from benchmarks.ladder.rungs import choose, on_device, read_ladder
@@ -58,7 +58,8 @@ def main(args: Args) -> int:
     if not (run_all(calls, args.jobs, console) and run_all(replays(ladder, out), args.jobs, console)):
         say(console, "some runs failed, so there is no report; the same command runs them again")
         return 1
-    write_report(compute(ladder, played(ladder, out), replayed(ladder, out)), out)
+    with writing(out):
+        write_report(compute(ladder, played(ladder, out), replayed(ladder, out)), out)
     say(console, f"report: {out / 'ladder.md'}")
     return 0
 

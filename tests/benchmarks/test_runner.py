@@ -143,6 +143,7 @@ def test_a_full_disk_leaves_what_was_there(ran, start, tmp_path, capsys, monkeyp
         assert "No space left on device" in said.out + said.err
         assert "Traceback" not in said.out + said.err
         if status == 2:
+            assert f"error: {tmp_path / 'out'}: the report cannot be written" in said.err
             assert all(path.read_bytes() == content for path, content in before.items())
     assert start() == 0
     assert {path: path.read_bytes() for path in before} == before

@@ -33,6 +33,10 @@ def variable(name):
     return os.environ[name]
 
 
+def interruptible():
+    return None if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else "Ctrl-C reaches it"
+
+
 def calls_of(**functions):
     return [Call(name, function) for name, function in functions.items()]
 
@@ -40,6 +44,7 @@ def calls_of(**functions):
 def test_a_worker_that_dies_costs_its_call_alone():
     functions = {"one": partial(told, None), "two": partial(ended, 3), "three": killed, "four": left}
     functions |= {"five": partial(told, "bad"), "six": partial(variable, "OMP_NUM_THREADS")}
+    functions["seven"] = interruptible
     results = sorted(filter(None, in_processes(calls_of(**functions), jobs=1)))
     assert results == [
         "1",
