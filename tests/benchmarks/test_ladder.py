@@ -135,9 +135,11 @@ def test_whole_ladder_and_what_is_finished_is_not_run_again(start, tmp_path, mon
     assert np.shape(figures["gains"]["trace"]["high"]) == (2, 2)
     before = (out / "ladder.md").read_bytes()
     next((out / "high" / "replays" / "entropy").glob("1-*.json")).unlink()  # as after a kill
+    other = next((out / "high" / "replays" / "core_set").glob("0-*.json"))
+    other.write_text(json.dumps(json.loads(other.read_text()) | {"actions": [0] * 4, "picked": [[0, 0, 0]] * 4}))
     next((out / "low" / "episodes" / "random").glob("0-*.json")).write_text("{", encoding="utf-8")
     assert start() == 0
-    assert asked == [12, 6, 1, 1]
+    assert asked == [12, 6, 1, 2]
     assert (out / "ladder.md").read_bytes() == before
 
 

@@ -43,6 +43,7 @@ def test_shipped_suites_are_good(name):
         ("seeds = 3", "seeds = 3\nsplit = 1", "unknown key 'split'; did you mean 'splits'"),
         ("RegionSelect-v0", "RegionSelct-v0", "did you mean 'RegionSelect-v0'"),
         ("RegionSelect-v0", "CartPole-v1", "unknown env 'CartPole-v1'"),
+        ("RegionSelect-v0", "RegionSelect-Flat-v0", "unknown env 'RegionSelect-Flat-v0'"),
         ('"RegionSelect-v0"', "7", "env=7: expected a string"),
         ("pool =", "pol =", "'pol'; did you mean 'pool'"),
         ("[kwargs]\n", "kwargs = 3 #", "kwargs=3: expected a table"),

@@ -134,6 +134,7 @@ def test_a_failed_attempt_keeps_its_traceback_and_what_was_there(tmp_path):
     assert said == f"one failed: ZeroDivisionError: division by zero ({path.with_suffix('.error')})"
     assert "Traceback" in path.with_suffix(".error").read_text()
     assert path.read_text() == "first"
+    assert attempt("one", path, left) == f"one failed: SystemExit: enough ({path.with_suffix('.error')})"
     assert attempt("one", path, lambda: "second") is None
     assert [p.name for p in path.parent.iterdir()] == ["file.json"]
 
