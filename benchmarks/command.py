@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ParamSpec
+from urllib.error import URLError
 
 import gymnasium
 import torch
@@ -65,6 +66,8 @@ def command(main: Callable[P, int]) -> Callable[P, int]:
 
 
 def _told(error: BaseException) -> str:
+    if isinstance(error, URLError):
+        return f"a download failed ({error.reason}); the same command tries again, and what is finished is kept"
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}; free the place or name another"
     return " ".join(str(error).split())

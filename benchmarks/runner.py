@@ -49,6 +49,8 @@ def run_all(calls: Sequence[Call], jobs: int, console: Console) -> bool:
         console: Shows the progress, and what went wrong.
     """
     failures = 0
+    if not calls:
+        return True
     with closing(in_processes(calls, jobs)) as results:
         for failure in _show_progress(results, len(calls), console):
             if failure:

@@ -2,6 +2,7 @@ import io
 import json
 import os
 import shutil
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -125,6 +126,16 @@ def test_an_episode_without_a_split_of_the_suite_runs_again(ran, start, tmp_path
     start()
     assert ran == [("random", 0)]
     assert "it has no curve on split 'test'" in capsys.readouterr().out
+
+
+def test_a_failed_download_is_one_sentence(ran, start, capsys, monkeypatch):
+    def fail(suite):
+        raise URLError("no route to host")
+
+    monkeypatch.setattr("benchmarks.regions.prepare", fail)
+    assert start() == 2
+    assert capsys.readouterr().err.startswith("error: a download failed (no route to host); the same command tries")
+    assert ran == []
 
 
 def full(*_, **__):
