@@ -1,8 +1,8 @@
 """Small square pictures of the images of a mining pool: as a policy may see them, and with their label.
 
-Where the data have photos, these are the photos; with its label, what is not of the target class is dark. A generated
-image is drawn: unlabelled as the pattern of its vector (images that look alike to the ridge regression look alike
-here), and labelled as the mixture of classes that it holds, each with its share of the pixels; other classes are pale.
+Where the data have photos, these are the photos. A generated image is drawn: unlabelled as the pattern of its vector
+(images that look alike to the ridge regression look alike here), and labelled as the mixture of classes that it holds,
+each with its share of the pixels. What a label says is not of the target class is pale.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from alenv.mining.pool import MiningPool
 SIDE = 64
 """Pixels of a side."""
 Colour = tuple[int, ...]
-_DARK, _FADED = 0.3, 0.72
-"""What is left of a photo's brightness, and how much paler fields are, where it is not the target class."""
+_FADED = 0.7
+"""How much paler things are where they are not the target class."""
 _LINE, _NOTHING = (250, 249, 246), (214, 212, 206)
 _COLD, _PALE, _WARM = (np.array(colour, float) for colour in ((38, 70, 120), (238, 232, 220), (196, 84, 44)))
 
@@ -62,11 +62,12 @@ class Photos:
         return _square(self._data.images[image], Image.Resampling.BILINEAR)
 
     def labelled(self, image: int, target: str) -> Image.Image:
-        """Return the photo, dark where it is not of the class."""
+        """Return the photo, grey and pale where it is not of the class."""
         mask = self._data.masks[image] == self._data.classes.index(target)
-        lit = _square(mask.astype(np.uint8) * 255, Image.Resampling.BILINEAR)
+        shown = _square(mask.astype(np.uint8) * 255, Image.Resampling.BILINEAR)
         photo = self.unlabelled(image)
-        return Image.composite(photo, photo.point(lambda value: int(_DARK * value)), lit)
+        faded = Image.blend(ImageOps.grayscale(photo).convert("RGB"), Image.new("RGB", photo.size, _LINE), _FADED)
+        return Image.composite(photo, faded, shown)
 
     def colour(self, target: str) -> Colour:
         """Return the colour that the dataset gives the class."""
