@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,21 +39,6 @@ class Ledger:
         self.clicks += count_clicks(mask)
         self.images.add(image)
         self.class_pixels += label_histogram(mask, len(self.class_pixels))
-
-    def get_state(self) -> dict[str, Any]:
-        """Return all entries."""
-        return {
-            "regions": self.regions,
-            "clicks": self.clicks,
-            "images": sorted(self.images),
-            "class_pixels": self.class_pixels.copy(),
-        }
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Restore what ``get_state`` returned."""
-        self.regions, self.clicks = state["regions"], state["clicks"]
-        self.images = set(state["images"])
-        self.class_pixels = state["class_pixels"].copy()
 
 
 def label_histogram(mask: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 
@@ -12,19 +13,21 @@ def installed() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def check_memory(name: str, value: int, each: int) -> None:
+def check_memory(name: str, value: int, each: int, power: int = 1) -> None:
     """Refuse a number of things that take more than the memory of this machine.
 
     Args:
         name: Of the argument.
         value: How many things.
-        each: Bytes of one.
+        each: Bytes of one; of one pair of things with ``power=2``.
+        power: Of ``value`` in the size.
 
     Raises:
         ValueError: With the size that they would need.
     """
-    if value * each > installed():
+    if value**power * each > installed():
+        most = installed() // each if power == 1 else math.isqrt(installed() // each)
         raise ValueError(
-            f"{name}={value} would need {value * each / 2**30:,.1f} GiB of memory, and this machine has "
-            f"{installed() / 2**30:,.1f}; use at most {installed() // each:,}"
+            f"{name}={value} would need {value**power * each / 2**30:,.1f} GiB of memory, and this machine has "
+            f"{installed() / 2**30:,.1f}; use at most {most:,}"
         )

@@ -44,12 +44,30 @@ class Reward:
                 raise unknown("class in reward", target, classes)
         elif name not in ("miou", "balanced"):
             raise unknown("reward", name, ["miou", "balanced", "class:<name>"])
-        self._kind = kind
+        self._name, self._kind = name, kind
         self._target = classes.index(target) if kind == "class" else -1
 
     def __call__(self, confusion: Confusion) -> float:
         """Return the score."""
         return 100 * float(np.nansum(self.weights(confusion) * class_iou(confusion)))
+
+    def check(self, labels: NDArray[np.int64], dataset: str) -> None:
+        """Refuse a reward split in which the score would always be 0.
+
+        Args:
+            labels: (C,), pixels of each class in the reward split.
+            dataset: Name of the data, for the error.
+
+        Raises:
+            ValueError: If it has no labels, or none of the class that is rewarded.
+        """
+        if not labels.any():
+            raise ValueError(f"the split 'reward' of {dataset!r} has no labels, so nothing can be rewarded; label it")
+        if self._kind == "class" and not labels[self._target]:
+            raise ValueError(
+                f"reward={self._name!r}: no pixel of the split 'reward' of {dataset!r} is of this class, so it would "
+                "always be 0; use another class, split or reward"
+            )
 
     def weights(self, confusion: Confusion) -> NDArray[np.float64]:
         """Return the weight of each class (C,), summing to one; zero for classes that do not occur."""

@@ -2,7 +2,8 @@
 
 What is expected is written down as a type (``msgspec.Struct`` with ``forbid_unknown_fields``, or a dataclass, with
 ``Annotated[..., Meta]`` for bounds); ``decode`` makes an instance of it, or one sentence that names the value, what was
-expected, and what was probably meant. Nothing is coerced, unpickled or executed.
+expected (the ``description`` of its ``Meta`` where that says it better), and what was probably meant. Nothing is
+coerced, unpickled or executed. Arrays, which msgspec takes as they are, are checked by ``check_array``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import numpy as np
 from msgspec import Meta, inspect
+from numpy.typing import NDArray
 
 from alenv.errors import shown, unknown
 
@@ -28,6 +30,8 @@ Positive = Annotated[int, Meta(ge=1, le=LARGEST)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 """Neither infinite nor NaN."""
+Place = Annotated[str, Meta(pattern="\\A[^\0\ud800-\udbff]+\\Z", description="the path of a file or folder")]
+"""What a file system can find: not empty, and without characters that no path has."""
 
 
 def decode(kind: type[T], value: object, what: str = "argument") -> T:
@@ -41,6 +45,8 @@ def decode(kind: type[T], value: object, what: str = "argument") -> T:
     Raises:
         ValueError: For the first value that does not fit. An error of ``kind.__post_init__`` is passed on.
     """
+    if (found := _set_inside(value)) is not None:
+        raise ValueError(f"{what} {shown(found)} is a set, which has no order; write a list")
     if is_dataclass(kind) and isinstance(value, Mapping):  # Structs refuse unknown names themselves
         known = [field.name for field in fields(kind)]
         for name in value:
@@ -51,7 +57,9 @@ def decode(kind: type[T], value: object, what: str = "argument") -> T:
     except msgspec.ValidationError as error:
         raise _explained(error, kind, value, what) from None
     except RecursionError:
-        raise ValueError(f"{what} {shown(value)} is nested too deeply; take it out of its lists and tables") from None
+        raise _too_deep(what, value) from None
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} {shown(value)}: expected text, but half a character is no Unicode") from None
 
 
 def decode_json(kind: type[T], text: str | bytes, what: str = "entry") -> T:
@@ -89,13 +97,71 @@ def read_toml(text: str) -> dict[str, Any]:
     return table
 
 
+def parse_count(text: str) -> int | None:
+    """Return the number of at least 1 that some digits mean; None if they are none, or too large for an array."""
+    digits = re.fullmatch("[0-9]{1,19}", text)
+    return int(text) if digits and 1 <= int(text) <= LARGEST else None
+
+
+def check_array(name: str, value: object, example: NDArray, largest: float = np.inf) -> None:
+    """Check that a value is an array like another one.
+
+    Args:
+        name: Of the value.
+        value: The value.
+        example: An array of the right dtype and shape.
+        largest: Bound of the absolute values; NaN is refused in any case.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not isinstance(value, np.ndarray) or value.dtype != example.dtype or value.shape != example.shape:
+        got = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else shown(value)
+        raise ValueError(f"{name}: expected an array of {example.dtype} {example.shape}, not {got}")
+    if value.dtype.kind in "iuf" and not (np.abs(value) <= largest).all():
+        wrong = value[~(np.abs(value) <= largest)][0]
+        raise ValueError(f"{name}: {wrong} is not finite, or too large to have been computed")
+
+
+def check_arrays(name: str, values: object, examples: Mapping[str, NDArray], largest: float = np.inf) -> None:
+    """Check that a table holds the same arrays as another one, see ``check_array``.
+
+    Raises:
+        ValueError: If an array is missing, unknown, or not like its example.
+    """
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{name}={shown(values)}: expected a table of names and arrays")
+    for entry in values:
+        if entry not in examples:
+            raise unknown(f"entry of {name}:", entry, examples)
+    for entry, example in examples.items():
+        if entry not in values:
+            raise ValueError(f"the entry {f'{name}.{entry}'!r} is missing; add it")
+        check_array(f"{name}.{entry}", values[entry], example, largest)
+
+
+def _set_inside(value: object) -> object:
+    """Return a set within lists and tables; None if there is none."""
+    if isinstance(value, set | frozenset):
+        return value
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    try:
+        return next((found for part in inner if (found := _set_inside(part)) is not None), None)
+    except RecursionError:
+        raise _too_deep("value", value) from None
+
+
+def _too_deep(what: str, value: object) -> ValueError:
+    return ValueError(f"{what} {shown(value)} is nested too deeply; take it out of its lists and tables")
+
+
 def _explained(error: msgspec.ValidationError, kind: type, value: object, what: str) -> ValueError:
     """Say what msgspec says with the value, and with the names that are known in its place."""
     if isinstance(error.__cause__, ValueError | TypeError):  # of a __post_init__
         return ValueError(str(error.__cause__))
     message, _, path = str(error).partition(" - at `$")
     steps = list(_steps(path.rstrip("`")))
-    types, inner = _follow(inspect.type_info(kind), value, steps)
+    types, inner, description = _follow(inspect.type_info(kind), value, steps)
     place = _named(steps) or what
     if found := re.fullmatch("Object contains unknown field `(.*)`", message, re.DOTALL):
         return unknown(f"{what} {place}:" if steps else what, found[1], _names(types))
@@ -103,7 +169,7 @@ def _explained(error: msgspec.ValidationError, kind: type, value: object, what: 
         return ValueError(f"the {what} {_named([*steps, found[1]])!r} is missing; add it")
     if message.startswith("Invalid enum value"):
         return unknown(place, inner, [str(choice) for choice in _choices(types)])
-    return ValueError(f"{place}={shown(inner)}: expected {_expected(message, inner)}")
+    return ValueError(f"{place}={shown(inner)}: expected {description or _expected(message, inner)}")
 
 
 def _steps(path: str) -> Iterator[str | int]:
@@ -117,13 +183,23 @@ def _named(steps: list[str | int]) -> str:
     return text.removeprefix(".")
 
 
-def _follow(kind: inspect.Type, value: Any, steps: list[str | int]) -> tuple[list[inspect.Type], Any]:
-    """Return what may stand at the end of a path, and what stands there."""
-    types = list(_parts(kind))
+def _follow(kind: inspect.Type, value: Any, steps: list[str | int]) -> tuple[list[inspect.Type], Any, str]:
+    """Return what may stand at the end of a path, what stands there, and the description of what should."""
+    types = [kind]
     for step in steps:
-        types = [part for outer in types for inner in _inside(outer, step) for part in _parts(inner)]
+        types = [inner for outer in types for part in _parts(outer) for inner in _inside(part, step)]
         value = value[step]
-    return types, value
+    notes = [note for kind in types for note in _notes(kind)]
+    return [part for kind in types for part in _parts(kind)], value, " or ".join(notes)
+
+
+def _notes(kind: inspect.Type) -> Iterator[str]:
+    """Yield the descriptions of a type, or of the members of a union."""
+    if isinstance(kind, inspect.Metadata) and kind.extra_json_schema:
+        yield from (note for key, note in kind.extra_json_schema.items() if key == "description")
+    elif isinstance(kind, inspect.UnionType):
+        for member in kind.types:
+            yield from _notes(member)
 
 
 def _parts(kind: inspect.Type) -> Iterator[inspect.Type]:
@@ -164,6 +240,7 @@ _WORDS = {
     "array": "a list",
     "object": "a table of names and values",
     "null": "None",
+    "numpy.ndarray": "an array",
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,16 +101,6 @@ class LabelPool:
         if pooling == "global":
             return Candidates(ids, (slice(0, len(ids)),) * picks)
         return _shared_out(np.array_split(ids, picks) if picks else [])
-
-    def get_state(self) -> dict[str, Any]:
-        """Return which regions are labelled."""
-        return {"labelled": np.flatnonzero(~self._open)}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Restore what ``get_state`` returned."""
-        self._open = np.ones_like(self._open)
-        self._open.ravel()[state["labelled"]] = False
-        self._left = self._open.size - len(state["labelled"])
 
     def _sample_cluster(self, rng: np.random.Generator, round_: int, count: int) -> Ids:
         """Draw regions out of the first random images that have enough."""

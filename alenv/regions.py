@@ -75,8 +75,13 @@ class RegionGrid:
 
     def corner(self, region: int) -> tuple[int, int, int]:
         """Return the image, and y and x of the top left pixel, of one region."""
-        image, row, column = (int(v[0]) for v in self.locate(np.array([region])))
-        return image, row * self.region[0], column * self.region[1]
+        image, y, x = self.corners(np.array([region]))[0].tolist()
+        return image, y, x
+
+    def corners(self, ids: Ids) -> NDArray[np.int64]:
+        """Return image, y and x of the top left pixel of each id, (n, 3)."""
+        image, row, column = self.locate(ids)
+        return np.stack([image, row * self.region[0], column * self.region[1]], 1)
 
 
 def make_grid(size: tuple[int, int], region: tuple[int, int], cell: int) -> RegionGrid:

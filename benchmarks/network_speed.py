@@ -127,7 +127,7 @@ def _count(env: Any, height: int, width: int) -> float:
 def _outside_model(env: Any, watch: Stopwatch, rng: np.random.Generator, device: str) -> float:
     """Play a round and return the share of it that is not spent in the model."""
     inside, network = Stopwatch(device), env._campaign.learner._model.network
-    body = "_compiled_call_impl" if env._arguments["compile"] else "forward"
+    body = "_compiled_call_impl" if env._arguments.compile else "forward"
     model: list[tuple[Any, str]] = [(network.body, body), (network.head, "forward"), (Optimizer, "step")]
     functions = [getattr(owner, name) for owner, name in model]
     for owner, name in model:

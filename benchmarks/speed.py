@@ -86,7 +86,7 @@ def _operations(env: Any) -> dict[str, float]:
     learner = env._campaign.learner
     x, counts = learner._tensors("reward")
     classes, dimensions = len(counts), x.shape[1]
-    head, segmenter = learner._head, env._arguments["segmenter"]
+    head, segmenter = learner._head, env._arguments.segmenter
     weights = classes * dimensions if segmenter != "mlp" else head.hidden * (dimensions + classes)
     product = 2 * weights / 1e9  # of one cell with the weights
     cells = env._campaign.grid.region[0] * env._campaign.grid.region[1] // learner._cell**2

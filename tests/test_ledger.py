@@ -62,18 +62,3 @@ def test_histogram_leaves_ignored_pixels_out():
     histogram = label_histogram(np.array([[0, 1, 1], [IGNORE, 3, IGNORE]], np.uint8), C)
     assert histogram.tolist() == [1, 2, 0, 1]
     assert histogram.dtype == np.int64
-
-
-@given(PURCHASES, PURCHASES)
-def test_a_snapshot_restores_and_is_not_a_view(before, after):
-    ledger = fill(before)
-    state = ledger.get_state()
-    other = Ledger(C)
-    other.set_state(state)
-    for image, mask in after:
-        other.buy(image, mask)
-        ledger.buy(image, mask)
-    expected = fill(before + after).get_state()
-    for entry in (other.get_state(), ledger.get_state()):
-        np.testing.assert_equal(entry, expected)
-    np.testing.assert_equal(state, fill(before).get_state())

@@ -183,21 +183,6 @@ def test_nothing_left(pooling):
         pool.take(np.array([3]))
 
 
-@given(pools(), st.integers(0, 60))
-def test_a_snapshot_restores_and_is_not_a_view(case, labelled):
-    pool, order = case
-    pool.take(order[:labelled])
-    state, before, left = pool.get_state(), lists(pool.draw(1, range(3), 3)), len(pool)
-    pool.take(order[labelled:])
-    other = again(pool)
-    other.set_state(state)
-    other.take(order[labelled:])
-    for restored in (pool, other):
-        restored.set_state(state)
-        assert lists(restored.draw(1, range(3), 3)) == before
-        assert len(restored) == left
-
-
 GOLDEN = {
     "uniform": [[118, 113], [106, 108], [102, 107]],
     "per_image": [[104, 102], [113, 112], [101, 100]],

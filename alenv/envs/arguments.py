@@ -1,138 +1,195 @@
-"""Checks of RegionSelect's arguments: an error names the value, the cause and the remedy."""
+"""RegionSelect's arguments and reset options: what each can be, and what they cannot be together."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Literal, get_args
 
-from alenv.acquisition import SCORES
+import msgspec
+from msgspec import Meta
+
+from alenv import data as datasets
+from alenv import observation
+from alenv.acquisition import SCORES, Score
 from alenv.data import Dataset
-from alenv.errors import unknown
+from alenv.errors import shown, unknown
+from alenv.memory import check_memory
+from alenv.metrics import Reward
+from alenv.outside import Place, Positive, parse_count
 
-PROBES = ("linear", "lda", "mlp")
+Probe = Literal["linear", "lda", "mlp"]
 """Segmenters that are heads on frozen features."""
-NETWORKS = (
+Network = Literal[
     "tiny",
     "squeezenet_fpn",
     "fpn_resnet50",
     "deeplabv3_resnet50",
     "deeplabv3_resnet101",
     "deeplabv3_mobilenet_v3_large",
-)
+]
 """Segmenters that are trained end to end: the names of ``segmenters.networks``, which would import torch."""
-CHOICES = {
-    "pool": ("train", "eval"),
-    "pooling": ("uniform", "per_image", "global", "image_clustered"),
-    "segmenter": (*PROBES, *NETWORKS),
-    "recipe": ("incremental", "retrain"),
-    "observation": ("compact", "ralis"),
-    "precision": ("auto", "float32", "bfloat16"),
-    "compile": (False, True),
-    "render_mode": (None, "rgb_array", "ansi"),
-}
+PROBES, NETWORKS = get_args(Probe), get_args(Network)
 INITIAL = ("none", "state:n", "random:n", "train")
+LAYER = 65
+"""Features that the last layer of a probe sees, bias included."""
+
+Region = Annotated[
+    tuple[Positive, Positive] | str | None, Meta(description="[height, width] in pixels, 'image' or 'pixel'")
+]
+Device = Annotated[str, Meta(pattern=r"\A(cpu|cuda(:[0-9]{1,2})?)\Z", description="'cpu', 'cuda' or 'cuda:<number>'")]
 
 
-def check(arguments: Mapping[str, Any], module: Dataset) -> None:
-    """Check what can be checked without reading data.
+class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """See the page of ``RegionSelectEnv``; what can be checked without reading data is checked here."""
 
-    Raises:
-        ValueError: For the first argument that is wrong.
-    """
-    for name, choices in CHOICES.items():
-        if arguments[name] not in choices:
-            raise unknown(name, arguments[name], [str(choice) for choice in choices])
-    for name in ("root", "weights", "features", "reward"):
-        if not isinstance(arguments[name], str | None):
-            raise ValueError(f"{name}={arguments[name]!r}: expected a string")
-    for name in ("picks", "candidates", "budget", "passes"):
-        _positive(name, arguments[name])
-    if arguments["budget"] < arguments["picks"]:
-        budget, picks = arguments["budget"], arguments["picks"]
-        raise ValueError(
-            f"budget={budget} is smaller than one round of picks={picks}; use budget >= {picks} or picks <= {budget}"
-        )
-    if arguments["split"] is not None and arguments["split"] not in module.SPLIT_TABLES:
-        raise unknown(f"split of {arguments['dataset']}", arguments["split"], module.SPLIT_TABLES)
-    if arguments["fresh_pool"] and not module.GENERATED:
-        raise ValueError(f"fresh_pool=True: {arguments['dataset']!r} cannot be generated; only 'scenes' can")
-    if arguments["pick_gains"] and arguments["segmenter"] not in ("linear", "lda"):
-        name = arguments["segmenter"]
-        raise ValueError(f"pick_gains=True needs segmenter='linear' or 'lda'; for {name!r} single gains are not known")
-    about_model = ("segmenter", "features", "recipe", "device", "precision", "compile")
-    _check_segmenter(**{name: arguments[name] for name in about_model})
-    _check_region(arguments["region"])
-    _check_scores(arguments["scores"], arguments["passes"], arguments["region"])
-    if arguments["region"] == "pixel" and arguments["observation"] == "ralis":
-        raise ValueError("observation='ralis' pools the entropy of regions, which a pixel has not; use 'compact'")
-    kind, _ = parse_initial(arguments["initial"], arguments["pool"])
-    if arguments["region"] == "pixel" and kind in ("state", "train"):
-        raise ValueError(
-            f"initial={arguments['initial']!r} labels whole images, which region='pixel' cannot; "
-            "use 'random:n' or 'none'"
-        )
+    dataset: str
+    root: Place | None
+    split: str | None
+    pool: Literal["train", "eval"]
+    fresh_pool: bool
+    region: Region
+    picks: Positive
+    candidates: Positive
+    budget: Positive
+    pooling: Literal["uniform", "per_image", "global", "image_clustered"]
+    initial: str
+    segmenter: Probe | Network
+    features: str
+    weights: Place | None
+    recipe: Literal["incremental", "retrain"]
+    observation: Literal["compact", "ralis"]
+    scores: Annotated[tuple[str, ...], Meta(description="a list of names")]
+    passes: Positive
+    reward: str
+    pick_gains: bool
+    device: Device
+    precision: Literal["auto", "float32", "bfloat16"]
+    compile: bool
+    render_mode: Literal["rgb_array", "ansi"] | None
+
+    def __post_init__(self) -> None:
+        """Check what concerns several arguments.
+
+        Raises:
+            ValueError: For the first that is wrong.
+        """
+        self._check_data()
+        if self.budget < self.picks:
+            raise ValueError(
+                f"budget={self.budget} is smaller than one round of picks={self.picks}; "
+                f"use budget >= {self.picks} or picks <= {self.budget}"
+            )
+        self._check_segmenter()
+        self._check_region()
+        self._check_scores()
+        Reward(self.reward, self.module.CLASSES)
+        self._check_sizes()
+
+    @property
+    def module(self) -> Dataset:
+        """The module of the dataset."""
+        return datasets.dataset(self.dataset)
+
+    @property
+    def pixel(self) -> bool:
+        """Whether a region is a single pixel."""
+        return self.region in ("pixel", (1, 1))
+
+    @property
+    def shown(self) -> int:
+        """Candidates N that a pick chooses among."""
+        return self.candidates * (self.picks if self.pooling == "global" else 1)
+
+    @property
+    def channels(self) -> list[Score]:
+        """The acquisition channels."""
+        return [SCORES[name] for name in self.scores]
+
+    def _check_data(self) -> None:
+        module = self.module
+        if self.split is not None and self.split not in module.SPLIT_TABLES:
+            raise unknown(f"split of {self.dataset}", self.split, module.SPLIT_TABLES)
+        if self.fresh_pool and not module.GENERATED:
+            raise ValueError(f"fresh_pool=True: {self.dataset!r} cannot be generated; only 'scenes' can")
+        kind, _ = parse_initial(self.initial, self.pool)
+        if self.pixel and kind in ("state", "train"):
+            raise ValueError(
+                f"initial={self.initial!r} labels whole images, which region='pixel' cannot; use 'random:n' or 'none'"
+            )
+
+    def _check_segmenter(self) -> None:
+        """Check what holds for probes alone, or for networks alone."""
+        name, networks = self.segmenter, ", ".join(NETWORKS)
+        if self.pick_gains and name not in ("linear", "lda"):
+            raise ValueError(
+                f"pick_gains=True needs segmenter='linear' or 'lda'; for {name!r} single gains are not known"
+            )
+        if name in NETWORKS:
+            if self.features != "filterbank":
+                raise ValueError(
+                    f"features={shown(self.features)} has no effect with segmenter={name!r}, which learns its own; "
+                    "pass features='filterbank', the default"
+                )
+        elif self.device != "cpu" or self.precision == "bfloat16" or self.compile:
+            raise ValueError(
+                f"segmenter={name!r} computes on the CPU in float32, not with device={self.device!r}, "
+                f"precision={self.precision!r}, compile={self.compile!r}; those are for networks: {networks}"
+            )
+        elif self.recipe != "incremental":
+            raise ValueError(
+                f"recipe={self.recipe!r} has no effect with segmenter={name!r}, which is always fitted to all labels; "
+                f"drop it, or use a network: {networks}"
+            )
+
+    def _check_region(self) -> None:
+        if isinstance(self.region, str) and self.region not in ("image", "pixel"):
+            raise ValueError(f"region={shown(self.region)}: expected [height, width] in pixels, 'image' or 'pixel'")
+        if self.pixel and self.observation == "ralis":
+            raise ValueError("observation='ralis' pools the entropy of regions, which a pixel has not; use 'compact'")
+
+    def _check_scores(self) -> None:
+        for name in self.scores:
+            if name not in SCORES:
+                raise unknown("score", name, SCORES)
+            if "moments" in SCORES[name].needs and self.passes < 2:
+                raise ValueError(
+                    f"score {name!r} compares Monte-Carlo passes, but passes={self.passes}; use passes >= 2"
+                )
+            if self.scores.count(name) > 1:
+                raise ValueError(f"scores={shown(list(self.scores))}: {name!r} is named twice; name it once")
+        if self.pixel and "difficulty_entropy" in self.scores:
+            raise ValueError(
+                "score 'difficulty_entropy' is the spread within a region, which a pixel has not; "
+                "use 'difficulty_score'"
+            )
+
+    def _check_sizes(self) -> None:
+        """Refuse what cannot be held: the rows of the observation with its bounds, and what a pick and a pass keep."""
+        classes = len(self.module.CLASSES)
+        row = 16 * (observation.candidate_size(classes) + len(self.scores) + 1)
+        check_memory("picks", self.picks, 256)
+        check_memory("candidates", self.candidates, row * (self.picks if self.pooling == "global" else 1))
+        check_memory("passes", self.passes, 8 * classes * LAYER)
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What ``RegionSelectEnv.reset`` can be given."""
+
+    initial_images: tuple[str | int, ...] | None = None
 
 
 def parse_initial(initial: str, pool: str) -> tuple[str, int]:
-    """Split ``initial`` into its kind and number (0 where it has none)."""
-    kind, _, number = str(initial).partition(":")
+    """Split ``initial`` into its kind and number (0 where it has none).
+
+    Raises:
+        ValueError: If it is none of ``INITIAL``, or labels the whole pool.
+    """
     if initial in ("none", "train"):
         if initial == pool:
             raise ValueError("initial='train' labels the whole pool 'train'; use pool='eval' or another initial")
-        return kind, 0
-    if kind in ("state", "random"):
-        if not number.isdecimal() or int(number) < 1:
-            raise ValueError(f"initial={initial!r}: write a number of at least 1 after the colon, as in '{kind}:2'")
-        return kind, int(number)
-    raise unknown("initial", initial, INITIAL)
-
-
-def _positive(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name}={value!r}: expected an integer of at least 1")
-
-
-def _check_segmenter(segmenter: str, features: str, recipe: str, device: object, precision: str, compile: bool) -> None:
-    """Check what holds for probes alone, or for networks alone."""
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", str(device)):
-        raise ValueError(f"device={device!r}: expected 'cpu', 'cuda' or 'cuda:<number>'")
-    if segmenter in NETWORKS:
-        if features != "filterbank":
-            raise ValueError(
-                f"features={features!r} has no effect with segmenter={segmenter!r}, which learns its own; "
-                "pass features='filterbank', the default"
-            )
-    elif device != "cpu" or precision == "bfloat16" or compile:
-        raise ValueError(
-            f"segmenter={segmenter!r} computes on the CPU in float32, not with device={device!r}, "
-            f"precision={precision!r}, compile={compile!r}; those are for networks: {', '.join(NETWORKS)}"
-        )
-    elif recipe != "incremental":
-        raise ValueError(
-            f"recipe={recipe!r} has no effect with segmenter={segmenter!r}, which is always fitted to all labels; "
-            f"drop it, or use a network: {', '.join(NETWORKS)}"
-        )
-
-
-def _check_region(region: object) -> None:
-    if region in (None, "image", "pixel"):
-        return
-    if not isinstance(region, list | tuple) or len(region) != 2:
-        raise ValueError(f"region={region!r}: expected [height, width] in pixels, 'image' or 'pixel'")
-    for axis, value in zip(("region height", "region width"), region, strict=True):
-        _positive(axis, value)
-
-
-def _check_scores(scores: Sequence[str], passes: int, region: object) -> None:
-    if isinstance(scores, str):
-        raise ValueError(f"scores={scores!r}: expected a list of names; write scores=[{scores!r}]")
-    for name in scores:
-        if name not in SCORES:
-            raise unknown("score", name, SCORES)
-        if "moments" in SCORES[name].needs and passes < 2:
-            raise ValueError(f"score {name!r} compares Monte-Carlo passes, but passes={passes}; use passes >= 2")
-    if region == "pixel" and "difficulty_entropy" in scores:
-        raise ValueError(
-            "score 'difficulty_entropy' is the spread within a region, which a pixel has not; use 'difficulty_score'"
-        )
+        return initial, 0
+    kind, _, number = initial.partition(":")
+    if kind not in ("state", "random"):
+        raise unknown("initial", initial, INITIAL)
+    if (count := parse_count(number)) is None:
+        raise ValueError(f"initial={shown(initial)}: write a number of at least 1 after the colon, as in '{kind}:2'")
+    return kind, count

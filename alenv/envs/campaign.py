@@ -44,6 +44,9 @@ class Campaign:
     ) -> None:
         self._images = data.splits[pool]
         self._renew = renew
+        reward = data.masks[data.splits["reward"]]
+        self.reward_labels = label_histogram(reward, len(data.classes))
+        """int64 (C,), pixels of each class in the reward split."""
         self.data = data
         self.grid = grid
         self.learner = learner
@@ -55,48 +58,51 @@ class Campaign:
             self.learner.replace(self.data, self._images)
         classes = len(self.data.classes)
         self.learner.reset()
-        self.pool = LabelPool(self._images, self.grid.per_image, episode)
+        self.pool = self.open_pool(episode)
         self.ledger = Ledger(classes)
         self.class_pixels = np.zeros(classes, np.int64)
-        self.given = int(label_histogram(self.data.masks[self.data.splits["reward"]], classes).sum())
+        self.given = int(self.reward_labels.sum())
+
+    def open_pool(self, episode: int) -> LabelPool:
+        """Return the pool of an episode with nothing labelled."""
+        return LabelPool(self._images, self.grid.per_image, episode)
 
     def give(self, regions: Ids) -> None:
         """Label regions outside the budget and fit; those of the pool leave it."""
-        labels = label_histogram(self._masks(regions), len(self.class_pixels))
-        self.class_pixels += labels
-        self.given += int(labels.sum())
-        self.pool.take(regions[self.pool.holds(regions)])
+        self._enter_given(regions)
         self._learn(regions)
 
     def buy(self, regions: Ids) -> None:
         """Label regions of the pool, enter them in the ledger and fit."""
+        self._enter_bought(regions)
+        if len(regions):
+            self._learn(regions)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the model, and how many of its regions were given; the rest follows from these."""
+        return {"initial": len(self.learner.labelled) - self.ledger.regions, "learner": self.learner.get_state()}
+
+    def set_state(self, state: dict[str, Any], episode: int) -> None:
+        """Restore what ``get_state`` returned in the same episode."""
+        self.begin(episode)
+        labelled = state["learner"]["labelled"]
+        self._enter_given(labelled[: state["initial"]])
+        self._enter_bought(labelled[state["initial"] :])
+        self.learner.set_state(state["learner"])
+        self._score(self.learner.evaluate("reward"))
+
+    def _enter_given(self, regions: Ids) -> None:
+        labels = label_histogram(self._masks(regions), len(self.class_pixels))
+        self.class_pixels += labels
+        self.given += int(labels.sum())
+        self.pool.take(regions[self.pool.holds(regions)])
+
+    def _enter_bought(self, regions: Ids) -> None:
         self.pool.take(regions)
         before = self.ledger.class_pixels.copy()
         for region, mask in zip(regions, self._masks(regions), strict=True):
             self.ledger.buy(int(region) // self.grid.per_image, mask)
         self.class_pixels += self.ledger.class_pixels - before
-        if len(regions):
-            self._learn(regions)
-
-    def get_state(self) -> dict[str, Any]:
-        """Return all that later results depend on."""
-        return {
-            "pool": self.pool.get_state(),
-            "ledger": self.ledger.get_state(),
-            "learner": self.learner.get_state(),
-            "class_pixels": self.class_pixels.copy(),
-            "given": self.given,
-            "confusion": self.confusion.copy(),
-        }
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Restore what ``get_state`` returned; ``begin`` was called with the same episode."""
-        self.pool.set_state(state["pool"])
-        self.ledger.set_state(state["ledger"])
-        self.learner.set_state(state["learner"])
-        self.class_pixels = state["class_pixels"].copy()
-        self.given = state["given"]
-        self._score(state["confusion"].copy())
 
     def _learn(self, regions: Ids) -> None:
         self.learner.fit(regions)

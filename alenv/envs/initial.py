@@ -8,7 +8,7 @@ import numpy as np
 
 from alenv.data import SegmentationData
 from alenv.envs.arguments import parse_initial
-from alenv.errors import unknown
+from alenv.errors import shown, unknown
 from alenv.pool import LabelPool
 from alenv.regions import Ids, RegionGrid
 from alenv.rng import Stream, keyed_rng
@@ -30,8 +30,7 @@ def initial_regions(
         pool: The regions of the pool split.
         episode: Key of the episode's random draws.
 
-    Raises:
-        ValueError: If there are fewer images or regions than asked for.
+    There must be as many images or regions as are asked for, see ``check_initial``.
     """
     kind, number = parse_initial(initial, name)
     if kind == "none":
@@ -39,27 +38,48 @@ def initial_regions(
     if kind == "train":
         return grid.of_images(data.splits["train"])
     rng, states = keyed_rng(episode, Stream.INITIAL), data.splits["state"]
-    there = len(states) if kind == "state" else len(pool)
-    if number > there:
-        raise ValueError(f"initial={initial!r} asks for {number}, but there are {there}")
     if kind == "random":
         return pool.sample(rng, number)
     return grid.of_images(states[np.argsort(rng.random(len(states)), kind="stable")[:number]])
+
+
+def check_initial(initial: str, name: str, data: SegmentationData, grid: RegionGrid) -> None:
+    """Check that there are as many images or regions as are to be labelled at the start.
+
+    Raises:
+        ValueError: If there are fewer.
+    """
+    kind, number = parse_initial(initial, name)
+    there = len(data.splits["state"]) if kind == "state" else len(data.splits[name]) * grid.per_image
+    if number > there:
+        raise ValueError(f"initial={initial!r} asks for {number}, but there are {there}")
 
 
 def named_regions(images: Sequence[str | int], data: SegmentationData, grid: RegionGrid) -> Ids:
     """Return the regions of images that are given by name or index.
 
     Raises:
-        ValueError: If an image is unknown, or belongs to a split that policies are scored on.
+        ValueError: If an image is unknown, is named twice, or belongs to a split that policies are scored on.
     """
     indices = np.array([_find(image, data) for image in images], np.int64)
+    for image, count in zip(*np.unique(indices, return_counts=True), strict=True):
+        if count > 1:
+            raise ValueError(f"initial image {data.names[image]!r} is named twice; name it once")
+    check_unscored(indices, data)
+    return grid.of_images(np.unique(indices))
+
+
+def check_unscored(images: Ids, data: SegmentationData) -> None:
+    """Refuse to label images that policies are scored on.
+
+    Raises:
+        ValueError: If there is one of them.
+    """
     for split in SCORED:
-        inside = np.intersect1d(indices, data.splits.get(split, []))
+        inside = np.intersect1d(images, data.splits.get(split, []))
         if len(inside):
             name = data.names[int(inside[0])]
             raise ValueError(f"initial image {name!r} belongs to the split {split!r}, which is only for scoring")
-    return grid.of_images(np.unique(indices))
 
 
 def _find(image: str | int, data: SegmentationData) -> int:
@@ -67,6 +87,6 @@ def _find(image: str | int, data: SegmentationData) -> int:
         if image not in data.names:
             raise unknown("initial image", image, data.names)
         return data.names.index(image)
-    if not 0 <= int(image) < len(data.images):
-        raise ValueError(f"initial image {image}: the dataset has images 0..{len(data.images) - 1}")
-    return int(image)
+    if not 0 <= image < len(data.images):
+        raise ValueError(f"initial image {shown(image)}: the dataset has images 0..{len(data.images) - 1}")
+    return image

@@ -7,24 +7,27 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import gymnasium as gym
+import msgspec
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
 from alenv import data as datasets
 from alenv import render
-from alenv.acquisition import SCORES
 from alenv.data import GeneratedDataset, SegmentationData
-from alenv.envs import arguments
+from alenv.envs import region_snapshot
 from alenv.envs.actions import checked
+from alenv.envs.arguments import NETWORKS, Arguments, Options
 from alenv.envs.campaign import Campaign
 from alenv.envs.evidence import Evidence
-from alenv.envs.initial import initial_regions, named_regions
+from alenv.envs.initial import check_initial, initial_regions, named_regions
 from alenv.envs.live_gains import LiveGains
 from alenv.envs.observers import Compact, Observer, Ralis
 from alenv.envs.round import Round
+from alenv.envs.snapshot import Pickled, Random, facts, plain, random_state
 from alenv.errors import unknown
 from alenv.metrics import Confusion, Reward
+from alenv.outside import decode
 from alenv.pool import Candidates
 from alenv.regions import Ids, RegionGrid, make_grid
 from alenv.rng import Stream, keyed_rng
@@ -178,15 +181,13 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         compile: bool = False,
         render_mode: str | None = None,
     ) -> None:
-        self._arguments = {name: value for name, value in locals().items() if name != "self"}
-        self._dataset = datasets.dataset(dataset)
-        arguments.check(self._arguments, self._dataset)
+        self._arguments = decode(Arguments, {name: value for name, value in locals().items() if name != "self"})
+        self._dataset = self._arguments.module
         self.render_mode = render_mode
         self.picks, self._budget = picks, budget
         """Picks K of a round."""
         self.pooling = pooling
-        self._shown = picks * candidates if pooling == "global" else candidates
-        self._scores = [SCORES[name] for name in scores]
+        self._shown, self._scores = self._arguments.shown, self._arguments.channels
         self._reward = Reward(reward, self._dataset.CLASSES)
         self.action_space = spaces.Discrete(self._shown)
         self._built = False
@@ -208,16 +209,16 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
             options: ``initial_images``: names or indices of images to label at the start.
 
         Raises:
-            ValueError: If an option is unknown, or an initial image is unknown or belongs to a scored split.
+            ValueError: If an option is unknown, or an initial image is unknown or belongs to a scored split. Whatever
+                is refused changes nothing: the episode before goes on.
         """
-        super().reset(seed=seed)
-        for name in options or {}:
-            if name != "initial_images":
-                raise unknown("reset option", name, ["initial_images"])
+        chosen = decode(Options, {} if options is None else options, "reset option")
         self._build()
+        named = self._named(chosen.initial_images)  # whatever is refused is refused before anything changes
+        super().reset(seed=seed)
         self._snapshot = None
         self._begin(int(self.np_random.integers(2**62)))
-        self._campaign.give(self._initial((options or {}).get("initial_images")))
+        self._campaign.give(self._initial() if named is None else named)
         self._open_round()
         return self._observe(), self._info()
 
@@ -266,9 +267,17 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         )
 
     def evaluate(self, split: str) -> Confusion:
-        """Return the model's confusion matrix (C, C) on a split. For evaluators: policies never see it."""
+        """Return the model's confusion matrix (C, C) on a split. For evaluators: policies never see it.
+
+        Raises:
+            ValueError: If there is no such split, or it has no labels.
+        """
         self._resume()
-        return self._campaign.learner.evaluate(split)
+        self._check_splits([split])
+        confusion = self._campaign.learner.evaluate(split)
+        if not confusion.any():
+            raise ValueError(f"the split {split!r} of {self._arguments.dataset!r} has no labels to score; use another")
+        return confusion
 
     def candidate_gains(self, live: bool = False, splits: Sequence[str] = ("reward",)) -> NDArray[np.float64]:
         """Return what each candidate of the current pool would gain, (N,); NaN where masked.
@@ -278,8 +287,12 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         Args:
             live: As if the picks of this round were labelled already; otherwise as at its start.
             splits: On the images of which the score is taken.
+
+        Raises:
+            ValueError: If there is no such split.
         """
         self._resume()
+        self._check_splits(splits)
         current = self._current
         if live:
             values = self._live_gains(current.candidates[current.current], current.picked, self._reward, splits)
@@ -295,9 +308,8 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     def fingerprint(self) -> dict[str, Any]:
         """Return what the numbers of an episode depend on, with its hash under ``sha256``."""
         self._build()
-        facts = {k: v for k, v in self._arguments.items() if k not in ("root", "render_mode")}
-        learner = self._campaign.learner.facts
-        return fingerprint(env="RegionSelect", arguments=facts, data=self._loaded[0].manifest, learner=learner)
+        learner, data = self._campaign.learner.facts, self._loaded[0].manifest
+        return fingerprint(env="RegionSelect", arguments=facts(self._arguments), data=data, learner=learner)
 
     def get_state(self) -> dict[str, Any]:
         """Return a snapshot of the episode: plain arrays, numbers and dicts.
@@ -309,37 +321,56 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
             return self._snapshot
         self._resume()
         return {
-            "np_random": self.np_random.bit_generator.state,
+            "arguments": facts(self._arguments),
+            "data": self._loaded[0].manifest,
+            "np_random": random_state(self.np_random, self.np_random_seed),
             "episode": self._episode,
             "campaign": self._campaign.get_state(),
             "round": self._current.get_state(),
             "counters": (self._round, self._spent),
-            "picked": self._picked.copy(),
+            "picked": self._picked.tolist(),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restore a snapshot of an environment with the same arguments, in this or another process."""
+        """Restore a snapshot of an environment with the same arguments and data, in this or another process.
+
+        Versions of code and packages may differ: then the episode goes on, perhaps with other numbers.
+
+        Raises:
+            ValueError: If it is none, or one of other arguments or data; nothing is changed then.
+        """
         self._build()
-        self._snapshot = None
-        self._np_random = np.random.default_rng()
-        self._np_random.bit_generator.state = state["np_random"]
-        self._begin(state["episode"])
-        self._campaign.set_state(state["campaign"])
-        self._round, self._spent = state["counters"]
-        self._picked = state["picked"].copy()
-        shown = tuple(slice(*bounds) for bounds in state["round"]["shown"])
-        self._show(Candidates(state["round"]["ids"], shown))
-        self._current.set_state(state["round"])
+        data, campaign = self._loaded[0], self._campaign
+        saved, candidates = region_snapshot.read(state, self._arguments, data, campaign)
+        self._np_random, self._np_random_seed = saved.np_random.make(), saved.np_random.seed
+        self._snapshot, self._episode = None, saved.episode
+        campaign.set_state(msgspec.structs.asdict(saved.campaign), saved.episode)
+        self._round, self._spent = saved.counters
+        self._picked = np.array(saved.picked)
+        self._show(candidates)
+        self._current.set_state(msgspec.structs.asdict(saved.round))
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle arguments and snapshot: data and model are built anew where they are needed."""
         started = self._episode is not None or self._snapshot is not None
-        return {"arguments": self._arguments, "state": self.get_state() if started else None}
+        return {
+            "arguments": plain(self._arguments),
+            "np_random": None if self._np_random is None else random_state(self._np_random, self._np_random_seed),
+            "state": self.get_state() if started else None,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Unpickle; the snapshot is restored at the first use."""
-        RegionSelectEnv.__init__(self, **state["arguments"])
-        self._snapshot = state["state"]
+        """Unpickle; the snapshot is restored at the first use.
+
+        Raises:
+            ValueError: If the arguments or the generator are none.
+        """
+        pickled = decode(Pickled, state, "entry")
+        generator = None if pickled.np_random is None else decode(Random, pickled.np_random, "entry of np_random")
+        RegionSelectEnv.__init__(self, **plain(decode(Arguments, pickled.arguments)))
+        self._snapshot = pickled.state
+        if generator is not None:
+            self._np_random, self._np_random_seed = generator.make(), generator.seed
 
     def _make_observation_space(self) -> Any:
         classes, rows = len(self._dataset.CLASSES), self._shown
@@ -358,25 +389,26 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     def _loaded(self) -> tuple[SegmentationData, RegionGrid]:
         """The data as they are stored, and their regions."""
         chosen, module = self._arguments, self._dataset
-        data = datasets.load(chosen["dataset"], chosen["root"], chosen["split"])
+        data = datasets.load(chosen.dataset, chosen.root, chosen.split)
         size = data.images.shape[1:3]
         kinds = {"image": size, "pixel": (1, 1)}
-        region = chosen["region"] or module.REGION
-        return data, make_grid(size, kinds[region] if isinstance(region, str) else tuple(region), module.CELL)
+        region = chosen.region or module.REGION
+        return data, make_grid(size, kinds[region] if isinstance(region, str) else region, module.CELL)
 
     def _build(self) -> None:
         """Make the model: once, and not before the first reset: a process that has met CUDA cannot fork."""
         if self._built:
             return
         chosen, (data, grid) = self._arguments, self._loaded
+        check_initial(chosen.initial, chosen.pool, data, grid)
         learner = _make_learner(data, grid, self._dataset.CELL, chosen)
-        renew = self._renewed if chosen["fresh_pool"] else None
-        self._campaign = Campaign(data, chosen["pool"], grid, learner, renew)
-        self._built = True
+        campaign = Campaign(data, chosen.pool, grid, learner, self._renewed if chosen.fresh_pool else None)
+        self._reward.check(campaign.reward_labels, chosen.dataset)
+        self._campaign, self._built = campaign, True
 
     def _renewed(self, data: SegmentationData, images: Ids, episode: int) -> SegmentationData:
         generated = cast(GeneratedDataset, self._dataset)
-        return generated.fresh_pool(data, images, episode, self._arguments["split"] or generated.SPLIT_TABLES[0])
+        return generated.fresh_pool(data, images, episode, self._arguments.split or generated.SPLIT_TABLES[0])
 
     def _begin(self, episode: int) -> None:
         self._episode = episode
@@ -384,23 +416,35 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._round = self._spent = 0
         self._picked = np.full(3, -1)
 
-    def _initial(self, images: list[str | int] | None) -> Ids:
-        """The regions that are labelled before the first pick."""
+    def _named(self, images: Sequence[str | int] | None) -> Ids | None:
+        """The regions of the images that are to be labelled in the place of drawn ones."""
+        if images is None:
+            return None
         data, grid = self._campaign.data, self._campaign.grid
-        if images is not None and grid.pixels:
+        if grid.pixels:
             raise ValueError("reset option 'initial_images' labels whole images, which region='pixel' cannot; drop it")
-        if images is not None:
-            return named_regions(images, data, grid)
-        chosen, pool = self._arguments, self._campaign.pool
-        return initial_regions(chosen["initial"], chosen["pool"], data, grid, pool, self._episode or 0)
+        return named_regions(images, data, grid)
+
+    def _initial(self) -> Ids:
+        """The regions that are labelled before the first pick."""
+        campaign, chosen = self._campaign, self._arguments
+        return initial_regions(
+            chosen.initial, chosen.pool, campaign.data, campaign.grid, campaign.pool, self._episode or 0
+        )
+
+    def _check_splits(self, splits: Sequence[str]) -> None:
+        known = self._campaign.data.splits
+        for split in splits:
+            if not isinstance(split, str) or split not in known:
+                raise unknown(f"split of {self._arguments.dataset}", split, known)
 
     def _open_round(self) -> None:
         turns = range(self._spent, min(self._spent + self.picks, self._budget))
         chosen = self._arguments
-        self._show(self._campaign.pool.draw(self._round, turns, chosen["candidates"], chosen["pooling"]))
+        self._show(self._campaign.pool.draw(self._round, turns, chosen.candidates, chosen.pooling))
 
     def _show(self, candidates: Candidates) -> None:
-        campaign, evidence, passes = self._campaign, None, self._arguments["passes"]
+        campaign, evidence, passes = self._campaign, None, self._arguments.passes
         with campaign.learner.settings():
             self._observer.look(campaign)
             if len(candidates.ids):
@@ -416,7 +460,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         before = self._reward(campaign.confusion)
         campaign.buy(regions)
         gains = None
-        if self._arguments["pick_gains"]:
+        if self._arguments.pick_gains:
             gains = np.zeros(self.picks)
             gains[self._current.legal] = campaign.learner.gains(regions, self._reward, remove=True)
         self._round += 1
@@ -470,14 +514,13 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         }
 
 
-def _make_learner(data: SegmentationData, grid: RegionGrid, cell: int, chosen: dict[str, Any]) -> AnyLearner:
+def _make_learner(data: SegmentationData, grid: RegionGrid, cell: int, chosen: Arguments) -> AnyLearner:
     """Make the model; these modules import torch, which `import alenv` must not."""
-    segmenter, weights = chosen["segmenter"], chosen["weights"]
-    if segmenter in arguments.NETWORKS:
+    if chosen.segmenter in NETWORKS:
         from alenv.segmenters.network_learner import NetworkLearner
 
-        how = (chosen[name] for name in ("device", "precision", "recipe", "compile"))
-        return NetworkLearner(data, grid, segmenter, weights, *how)
+        how = chosen.device, chosen.precision, chosen.recipe, chosen.compile
+        return NetworkLearner(data, grid, chosen.segmenter, chosen.weights, *how)
     from alenv.segmenters.learner import Learner
 
-    return Learner(data, grid, cell, segmenter, chosen["features"], weights)
+    return Learner(data, grid, cell, chosen.segmenter, chosen.features, chosen.weights)

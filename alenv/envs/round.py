@@ -118,10 +118,8 @@ class Round:
         return out
 
     def get_state(self) -> dict[str, Any]:
-        """Return candidates and picks; the rest follows from the model."""
+        """Return the picks; the rest follows from the labels and the model."""
         return {
-            "ids": self.candidates.copy(),
-            "shown": [(part.start, part.stop) for part in self._candidates.shown],
             "made": self.made,
             "taken": list(self._taken),
             "legal": list(self.legal),

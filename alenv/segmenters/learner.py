@@ -10,14 +10,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from alenv.data import SegmentationData
-from alenv.errors import unknown
+from alenv.errors import shown, unknown
 from alenv.metrics import Confusion, Reward
+from alenv.outside import check_array, decode
 from alenv.regions import Ids, RegionGrid
 from alenv.segmenters import gains
 from alenv.segmenters.difficulty import DifficultyBranch, attend
@@ -50,6 +52,11 @@ class Prediction:
     embedding: NDArray[np.float32]
     nearest: NDArray[np.float32]
     typical: NDArray[np.float32]
+
+
+class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    labelled: NDArray
+    head: dict[str, NDArray]
 
 
 class Learner:
@@ -221,11 +228,27 @@ class Learner:
         return {"labelled": self.labelled.copy(), "head": self._head.get_state()}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restore what ``get_state`` returned, in this or another process."""
+        """Restore what ``get_state`` returned, in this or another process.
+
+        Raises:
+            ValueError: See ``check_state``.
+        """
+        self.check_state(state)
         self.reset()
         with self.settings():
             self._add(state["labelled"])
             self._head.set_state(state["head"])
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """Refuse what ``set_state`` cannot restore.
+
+        Raises:
+            ValueError: If an entry is missing or unknown, or is not what a fit leaves.
+        """
+        head = decode(_State, state, "entry of the learner").head
+        check_regions(state["labelled"], self._grid, len(self._data.images))
+        with self.settings():
+            self._make_head().set_state(head)
 
     def _add(self, regions: Ids) -> None:
         x = torch.from_numpy(self._grid.cut(self._vectors, regions, self._cell)).flatten(1, 2)
@@ -295,6 +318,24 @@ class Learner:
             return LdaHead(dimensions, self._classes)
         unit = 1 if self._grid.pixels else self._cell**2
         return (MlpHead if self._segmenter == "mlp" else LinearHead)(dimensions, self._classes, unit)
+
+
+def check_regions(regions: Ids, grid: RegionGrid, images: int) -> None:
+    """Check the ids of labelled regions.
+
+    Args:
+        regions: What should be ids (n,).
+        grid: The regions.
+        images: Number of images.
+
+    Raises:
+        ValueError: If they are none, or one of them comes twice.
+    """
+    check_array("labelled", regions, np.empty(len(regions) if regions.ndim else 0, np.int64))
+    if len(regions) and not 0 <= regions.min() <= regions.max() < images * grid.per_image:
+        raise ValueError(f"labelled: there are regions 0..{images * grid.per_image - 1}, not {regions.max()}")
+    if len(np.unique(regions)) < len(regions):
+        raise ValueError(f"labelled: a region is named twice in {shown(regions.tolist())}")
 
 
 def _chunks(x: Tensor, counts: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

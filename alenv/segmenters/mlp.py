@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alenv.segmenters.probes import DROPOUT, State, class_weights, dropped
+from alenv.outside import check_arrays
+from alenv.segmenters.probes import DROPOUT, LARGEST, State, class_weights, dropped
 
 
 class MlpHead:
@@ -85,7 +86,12 @@ class MlpHead:
         return {"first": self._first.numpy().copy(), "last": self._last.numpy().copy()}
 
     def set_state(self, state: State) -> None:
-        """Restore both layers, after the same cells were added again."""
+        """Restore both layers, after the same cells were added again.
+
+        Raises:
+            ValueError: If they are none; nothing is changed then.
+        """
+        check_arrays("head", state, self.get_state(), LARGEST)
         self._first, self._last = torch.tensor(state["first"]), torch.tensor(state["last"])
 
 

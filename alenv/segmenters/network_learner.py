@@ -22,6 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -32,8 +33,9 @@ from alenv.data import SegmentationData
 from alenv.data.store import open_store
 from alenv.errors import unknown
 from alenv.metrics import Confusion, Reward
+from alenv.outside import Count, check_array, decode
 from alenv.regions import Ids, RegionGrid
-from alenv.segmenters.learner import Learner, Prediction
+from alenv.segmenters.learner import Learner, Prediction, check_regions
 from alenv.segmenters.network_difficulty import predict_difficulty
 from alenv.segmenters.network_frames import BoughtLabels
 from alenv.segmenters.network_layers import resize
@@ -44,8 +46,18 @@ from alenv.state import fingerprint
 
 log = logging.getLogger(__name__)
 
+LARGEST = 1e6
+"""Beyond all weights of a network that has learned something."""
 SEED = 0
 """Of initial weights, crops and dropout."""
+
+
+class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    labelled: NDArray
+    fits: Count
+    weights: NDArray
+    momentum: NDArray
+    embedding: NDArray
 
 
 class NetworkLearner:
@@ -218,13 +230,36 @@ class NetworkLearner:
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restore what ``get_state`` returned, in this or another process."""
+        """Restore what ``get_state`` returned, in this or another process.
+
+        Raises:
+            ValueError: See ``check_state``.
+        """
+        self.check_state(state)
         self.reset()
         self._take(state["labelled"])
         self._fits = state["fits"]
         self._model.set_weights(torch.tensor(state["weights"]))
         self._momentum = torch.tensor(state["momentum"]) if len(state["momentum"]) else None
         self._embedding = torch.tensor(state["embedding"])
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """Refuse what ``set_state`` cannot restore.
+
+        Raises:
+            ValueError: If an entry is missing or unknown, or is not what a fit leaves.
+        """
+        saved = decode(_State, state, "entry of the learner")
+        check_regions(saved.labelled, self._grid, len(self._data.images))
+        if (saved.fits > 0) != (len(saved.labelled) > 0) or saved.fits > len(saved.labelled):
+            raise ValueError(f"fits={saved.fits}: there are {len(saved.labelled)} labelled regions to fit to")
+        momentum = self._model.parameters if saved.momentum.size else 0
+        embedding = np.empty((len(saved.labelled), self._model.channels), np.float32)
+        check_array("momentum", saved.momentum, np.empty(momentum, np.float32), LARGEST)
+        check_array("embedding", saved.embedding, embedding, LARGEST)
+        check_array("weights", saved.weights, self._model.get_weights().numpy(), LARGEST)
+        with self.settings():
+            self._model.try_weights(torch.tensor(saved.weights))
 
     def _take(self, regions: Ids) -> None:
         self._labels.take(self._data.masks, regions)

@@ -134,6 +134,25 @@ class NetworkModel:
         set_weights(self.network, weights)
         self.forget()
 
+    @property
+    def parameters(self) -> int:
+        """Number of the parameters that are trained."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+    def try_weights(self, weights: Tensor) -> None:
+        """Look at one image with other weights; those there are come back.
+
+        Raises:
+            ValueError: If what the network says is not finite.
+        """
+        before = self.get_weights()
+        try:
+            self.set_weights(weights)
+            if not next(self.logits(np.zeros(1, np.int64))).isfinite().all():
+                raise ValueError(f"with these weights segmenter={self._segmenter!r} overflows; take others")
+        finally:
+            self.set_weights(before)
+
     def forget(self) -> None:
         """Drop all answers: weights or images have changed."""
         self._logits.clear()

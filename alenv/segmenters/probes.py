@@ -16,9 +16,12 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, cg
 from torch import Tensor
 
+from alenv.outside import check_arrays
 from alenv.segmenters.convex import Curvature, centred, minimise
 
 State = dict[str, NDArray]
+LARGEST = 1e15
+"""Beyond all sums and weights of a head; float32 can still square it."""
 
 
 class Head(Protocol):
@@ -43,7 +46,11 @@ class Head(Protocol):
         """Return all that later results depend on, apart from the added cells."""
 
     def set_state(self, state: State) -> None:
-        """Restore what ``get_state`` returned."""
+        """Restore what ``get_state`` returned.
+
+        Raises:
+            ValueError: If it does not fit; nothing is changed then.
+        """
 
 
 class LinearHead:
@@ -132,10 +139,18 @@ class LinearHead:
         return {"weights": self._weights.numpy().copy(), "curvature": blocks, "counters": counters}
 
     def set_state(self, state: State) -> None:
-        """Restore weights and curvature, after the same cells were added again."""
+        """Restore weights and curvature, after the same cells were added again.
+
+        Raises:
+            ValueError: If they are none; nothing is changed then.
+        """
+        check_arrays("head", state, self.get_state(), LARGEST)
+        seen, renewed = state["counters"].tolist()
+        if torch.linalg.cholesky_ex(torch.tensor(state["curvature"])).info.any() or not 0 <= renewed <= seen:
+            raise ValueError(f"head: curvature and counters={[seen, renewed]} are not those of a fit")
         self._weights = torch.tensor(state["weights"])
         self._curvature.blocks = torch.tensor(state["curvature"])
-        self._seen, self._renewed = state["counters"].tolist()
+        self._seen, self._renewed = seen, renewed
 
     def gradient(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """Differentiate a function of the logits of ``x`` (n, D) by the weights, (C, D + 1)."""
@@ -259,16 +274,24 @@ class LdaHead:
         return dropped(torch.cat([self._weights, self._bias], 1), rng, passes)
 
     def get_state(self) -> State:
-        """Return the statistics and the solution."""
+        """Return the statistics; the solution follows from them."""
         return {name: getattr(self, f"_{name}").numpy().copy() for name in _LDA_STATE}
 
     def set_state(self, state: State) -> None:
-        """Restore the statistics and the solution."""
+        """Restore the statistics.
+
+        Raises:
+            ValueError: If they are none; nothing is changed then.
+        """
+        check_arrays("head", state, self.get_state(), LARGEST)
+        if (state["counts"] < 0).any():
+            raise ValueError(f"head.counts: {state['counts'].min()} is no number of pixels")
         for name in _LDA_STATE:
             setattr(self, f"_{name}", torch.tensor(state[name]))
+        self.fit()
 
 
-_LDA_STATE = ("counts", "sums", "moments", "weights", "bias")
+_LDA_STATE = ("counts", "sums", "moments")
 
 
 DROPOUT = 0.2

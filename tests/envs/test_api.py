@@ -1,5 +1,6 @@
 """Every registered id keeps Gymnasium's and Stable-Baselines3's contracts."""
 
+import inspect
 import json
 import re
 import subprocess
@@ -14,6 +15,7 @@ from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 import alenv
+from alenv.envs.region_select import RegionSelectEnv
 from alenv.registration import ENVS, register_envs
 
 ALLOWED = ("unconventional shape",)
@@ -94,7 +96,7 @@ def test_module_prefix_and_spelling():
 def test_docstring_is_the_documentation_page():
     page = gym.make("RegionSelect-v0").unwrapped.__class__.__doc__
     assert re.findall(r"## (.+)", page) == HEADINGS
-    for argument in gym.make("RegionSelect-v0").unwrapped._arguments:
+    for argument in list(inspect.signature(RegionSelectEnv).parameters):
         assert f"`{argument}`" in page, argument
     for env_id in ENVS:
         assert env_id in page
