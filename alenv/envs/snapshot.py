@@ -9,7 +9,6 @@ import numpy as np
 from msgspec import Meta
 
 from alenv.errors import shown
-from alenv.outside import Count
 
 HIDDEN = ("root", "render_mode", "num_envs", "autoreset_mode")
 """Arguments that the numbers of an episode do not depend on."""
