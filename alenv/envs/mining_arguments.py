@@ -1,92 +1,144 @@
-"""Checks of SingleClassMine's arguments, and the spaces that follow from them; nothing is read from disk."""
+"""SingleClassMine's arguments and reset options, and the spaces that follow from them; nothing is read from disk."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 from gymnasium import spaces
+from msgspec import Meta
+from numpy.typing import NDArray
 
 from alenv import mining
-from alenv.errors import unknown
+from alenv.errors import shown, unknown
+from alenv.memory import check_memory
 from alenv.mining.features import COSINES, DIMENSIONS, RELATIONS
 from alenv.mining.gains import check_gain
+from alenv.outside import LARGEST, Count, Place, Positive
 
-CHOICES = {
-    "pool": ("train", "eval"),
-    "observation": ("cosine", "relational", "embedding"),
-    "render_mode": (None, "rgb_array", "ansi"),
-}
 CLASSES = ("train", "heldout", "all")
 STATE = ("spent", "positive_share", "gain", "positives", "labelled", "looks")
 """The entries of ``state``, see the environment's page."""
 
-
-def check(arguments: Mapping[str, Any]) -> None:
-    """Check what can be checked without reading data.
-
-    Raises:
-        ValueError: For the first argument that is wrong.
-    """
-    for name, choices in CHOICES.items():
-        if arguments[name] not in choices:
-            raise unknown(name, arguments[name], [str(choice) for choice in choices])
-    for name in ("root", "embeddings"):
-        if not isinstance(arguments[name], str | None):
-            raise ValueError(f"{name}={arguments[name]!r}: expected a string")
-    for name, least in (("candidates", 2), ("budget", 1), ("positives", 0), ("negatives", 0)):
-        _integer(name, arguments[name], least)
-    _check_skip(arguments["skip"], arguments["look_cost"])
-    _check_classes(arguments["classes"])
-    check_gain(arguments["gain"])
-    _, size = mining.check_name(arguments["dataset"], arguments["root"], arguments["embeddings"])
-    if size:
-        check_pool(size // 2, arguments)
+Shown = Annotated[int, Meta(ge=2, le=LARGEST)]
+Name = Annotated[str, Meta(min_length=1)]
+Classes = Annotated[tuple[str, ...] | str, Meta(description="'train', 'heldout', 'all' or a list of class names")]
+Cost = Annotated[float, Meta(gt=0, le=1, description="a number above 0, at most 1; an image costs 1")]
 
 
-def check_pool(size: int, arguments: Mapping[str, Any]) -> None:
-    """Check that a pool of so many images cannot run out.
+class MiningArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """See the page of ``SingleClassMineEnv``; what can be checked without reading data is checked here."""
 
-    Raises:
-        ValueError: If it can.
-    """
-    seeds, shown = arguments["positives"] + arguments["negatives"], arguments["candidates"]
-    if arguments["budget"] + seeds + shown > size:
-        raise ValueError(
-            f"budget={arguments['budget']} with {seeds} seeds and candidates={shown} needs more than the {size} images "
-            f"of pool={arguments['pool']!r} of {arguments['dataset']!r}; use budget <= {max(size - seeds - shown, 0)}"
-        )
+    dataset: str
+    root: Place | None
+    embeddings: Name | None
+    pool: Literal["train", "eval"]
+    classes: Classes
+    candidates: Shown
+    budget: Positive
+    positives: Count
+    negatives: Count
+    skip: bool
+    look_cost: Cost
+    gain: str
+    observation: Literal["cosine", "relational", "embedding"]
+    render_mode: Literal["rgb_array", "ansi"] | None
+
+    def __post_init__(self) -> None:
+        """Check what concerns several arguments.
+
+        Raises:
+            ValueError: For the first that is wrong.
+        """
+        self._check_classes()
+        check_gain(self.gain)
+        _, size = mining.check_name(self.dataset, self.root, self.embeddings)
+        check_memory("candidates", self.candidates, 16 * (self.width + 1))
+        if size:
+            self.check_pool(size // 2)
+
+    @property
+    def seeds(self) -> int:
+        """Images that an episode starts with."""
+        return self.positives + self.negatives
+
+    @property
+    def labels(self) -> int:
+        """Images that an episode labels, at most."""
+        return self.budget + self.seeds
+
+    @property
+    def actions(self) -> int:
+        """Number of actions."""
+        return self.candidates + self.skip
+
+    @property
+    def width(self) -> int:
+        """Features F of a candidate."""
+        kind = len(COSINES if self.observation == "cosine" else RELATIONS)
+        return kind + (DIMENSIONS if self.observation == "embedding" else 0)
+
+    def check_pool(self, size: int) -> None:
+        """Check that a pool of so many images cannot run out, and that the candidates can be compared.
+
+        Raises:
+            ValueError: If it can, or they cannot.
+        """
+        if self.labels + self.candidates > size:
+            raise ValueError(
+                f"budget={self.budget} with {self.seeds} seeds and candidates={self.candidates} needs more than the "
+                f"{size} images of pool={self.pool!r} of {shown(self.dataset)}; "
+                f"use budget <= {max(size - self.seeds - self.candidates, 0)}"
+            )
+        check_memory("candidates", self.candidates, 20, power=2)
+
+    def _check_classes(self) -> None:
+        if isinstance(self.classes, str):
+            if self.classes not in CLASSES:
+                raise unknown("classes", self.classes, [*CLASSES, "or a list of class names"])
+        elif not self.classes:
+            raise ValueError("classes=[]: expected 'train', 'heldout', 'all' or a list of class names")
+        elif len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"classes={shown(list(self.classes))}: a class is named twice; name it once")
 
 
-def observation_space(arguments: Mapping[str, Any]) -> Any:
+class BatchArguments(MiningArguments, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """See ``SingleClassMineVectorEnv``."""
+
+    num_envs: Positive
+    autoreset_mode: Literal["NextStep", "SameStep", "Disabled"]
+
+    def __post_init__(self) -> None:
+        """Check what concerns several arguments.
+
+        Raises:
+            ValueError: For the first that is wrong.
+        """
+        super().__post_init__()
+        rows = 3 if self.observation == "cosine" else 4 + 2 * self.labels
+        labelled = 4 * DIMENSIONS * rows + 16 * self.labels
+        check_memory("num_envs", self.num_envs, labelled + 16 * self.candidates * (self.width + 2))
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What ``SingleClassMineEnv.reset`` can be given."""
+
+    target_class: str | None = None
+
+
+class BatchOptions(Options, frozen=True, forbid_unknown_fields=True):
+    """What ``SingleClassMineVectorEnv.reset`` can be given."""
+
+    reset_mask: NDArray[np.bool_] | None = None
+
+
+def observation_space(arguments: MiningArguments) -> Any:
     """Return the space of one episode's observations."""
-    shown, kind = arguments["candidates"], arguments["observation"]
-    width = len(COSINES if kind == "cosine" else RELATIONS) + (DIMENSIONS if kind == "embedding" else 0)
     return spaces.Dict(
         {
-            "candidates": spaces.Box(0, 1, (shown, width), np.float32),
+            "candidates": spaces.Box(0, 1, (arguments.candidates, arguments.width), np.float32),
             "state": spaces.Box(0, 1, (len(STATE),), np.float32),
-            "action_mask": spaces.Box(0, 1, (shown + arguments["skip"],), np.int8),
+            "action_mask": spaces.Box(0, 1, (arguments.actions,), np.int8),
         }
     )
-
-
-def _integer(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name}={value!r}: expected an integer of at least {least}")
-
-
-def _check_skip(skip: object, cost: object) -> None:
-    if not isinstance(skip, bool):
-        raise ValueError(f"skip={skip!r}: expected True or False")
-    if isinstance(cost, bool) or not isinstance(cost, int | float) or not 0 < cost <= 1:
-        raise ValueError(f"look_cost={cost!r}: expected a number above 0, at most 1; an image costs 1")
-
-
-def _check_classes(classes: object) -> None:
-    if isinstance(classes, str):
-        if classes not in CLASSES:
-            raise unknown("classes", classes, [*CLASSES, "or a list of class names"])
-    elif not isinstance(classes, list | tuple) or not classes or not all(isinstance(name, str) for name in classes):
-        raise ValueError(f"classes={classes!r}: expected {', '.join(map(repr, CLASSES))} or a list of class names")

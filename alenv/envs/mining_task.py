@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alenv import mining
-from alenv.envs.mining_arguments import check_pool
+from alenv.envs.mining_arguments import MiningArguments
 from alenv.envs.mining_draws import Draw, Images, draw
 from alenv.errors import unknown
 from alenv.mining.gains import make_gain
@@ -20,6 +19,7 @@ class MiningTask:
     """Images, classes and their worth; immutable once made.
 
     Attributes:
+        arguments: Of the environment.
         vectors: float32 (n, D) of all images.
         images: Those of the chosen pool, int64; ``policy_images`` are those of ``train``.
         modes: int16 (n, S), and ``pixels`` int32 (n, S): what images hold.
@@ -31,11 +31,11 @@ class MiningTask:
         counts: Logarithmic scale of counts of labels, 0 to 1.
     """
 
-    def __init__(self, arguments: Mapping[str, Any]) -> None:
-        data = mining.load(arguments["dataset"], arguments["root"], arguments["embeddings"])
-        self._arguments = arguments
-        self.images, self.policy_images = data.splits[arguments["pool"]], data.splits["train"]
-        check_pool(len(self.images), arguments)
+    def __init__(self, arguments: MiningArguments) -> None:
+        data = mining.load(arguments.dataset, arguments.root, arguments.embeddings)
+        self.arguments = arguments
+        self.images, self.policy_images = data.splits[arguments.pool], data.splits["train"]
+        arguments.check_pool(len(self.images))
         # views without the class memmap, whose indexing is slow
         self.vectors: NDArray[np.float32] = np.asarray(data.embeddings)
         self.modes: NDArray[np.int16] = np.asarray(data.modes)
@@ -49,9 +49,9 @@ class MiningTask:
             self._modes_of[target][mode] = place
         self.most_modes = int(self._place.max()) + 1
         self._members, self._starts = self._index()
-        self.gain = make_gain(arguments["gain"], data)
-        self.labels = arguments["budget"] + arguments["positives"] + arguments["negatives"]
-        self.memory = (self.labels, self.vectors.shape[1], arguments["observation"] != "cosine")
+        self.gain = make_gain(arguments.gain, data)
+        self.labels = arguments.labels
+        self.memory = (self.labels, self.vectors.shape[1], arguments.observation != "cosine")
         self.counts = np.log1p(np.arange(self.labels + 1)) / np.log1p(self.labels)
         self.eligible = self._choose()
 
@@ -63,24 +63,26 @@ class MiningTask:
         """Return whether an image holds a class."""
         return not self._modes_of[target].keys().isdisjoint(self.modes[image].tolist())
 
-    def target(self, key: int, name: str | None) -> int:
-        """Return the class of an episode: the one that is named, or a draw among the eligible ones.
+    def named(self, name: str) -> int:
+        """Return the class of a name.
 
         Raises:
-            ValueError: If the class is unknown, or has too few images.
+            ValueError: If the class is unknown, or is not eligible.
         """
-        if name is None:
-            return int(self.eligible[draw(key, Draw.TARGET, len(self.eligible))])
         target = self._find(name)
         if target not in self.eligible:
             self._refuse(target)
         return target
 
+    def target(self, key: int) -> int:
+        """Draw the class of an episode among the eligible ones."""
+        return int(self.eligible[draw(key, Draw.TARGET, len(self.eligible))])
+
     def seeds(self, key: int, target: int) -> list[int]:
         """Return the images labelled at the start of an episode, first those that hold its class."""
         have, chosen = self.members(target), list[int]()
-        for slot in range(self.labels - self._arguments["budget"]):
-            positive, attempt = slot < self._arguments["positives"], 0
+        for slot in range(self.arguments.seeds):
+            positive, attempt = slot < self.arguments.positives, 0
             pool, stream = (have, Draw.POSITIVES) if positive else (self.images, Draw.NEGATIVES)
             image = int(pool[draw(key, stream, len(pool), slot)])
             while image in chosen or (not positive and self.holds(image, target)):
@@ -121,7 +123,7 @@ class MiningTask:
 
     def _choose(self) -> NDArray[np.int64]:
         """Return the classes of the argument ``classes`` that have enough images."""
-        chosen = self._arguments["classes"]
+        chosen = self.arguments.classes
         if not isinstance(chosen, str):
             named = np.array([self._find(name) for name in chosen])
             for target in named[~self._enough[named]]:
@@ -132,8 +134,8 @@ class MiningTask:
         eligible = np.flatnonzero(kinds[chosen] & self._enough)
         if not len(eligible):
             raise ValueError(
-                f"classes={chosen!r}: none of them has enough images in pool={self._arguments['pool']!r} of "
-                f"{self._arguments['dataset']!r}; use fewer seeds or other classes"
+                f"classes={chosen!r}: none of them has enough images in pool={self.arguments.pool!r} of "
+                f"{self.arguments.dataset!r}; use fewer seeds or other classes"
             )
         return eligible
 
@@ -141,23 +143,23 @@ class MiningTask:
     def _enough(self) -> NDArray[np.bool_]:
         """Whether a class has more images than positive seeds, and as many without it as negative seeds, (C,)."""
         have = np.diff(self._starts)
-        return (have > self._arguments["positives"]) & (len(self.images) - have >= self._arguments["negatives"])
+        return (have > self.arguments.positives) & (len(self.images) - have >= self.arguments.negatives)
 
     def _find(self, name: str) -> int:
         if name not in self.classes:
-            raise unknown(f"class of {self._arguments['dataset']}", name, self.classes)
+            raise unknown(f"class of {self.arguments.dataset}", name, self.classes)
         return self.classes.index(name)
 
     def _refuse(self, target: int) -> None:
         if self._enough[target]:
             raise ValueError(
-                f"class {self.classes[target]!r} is not among classes={self._arguments['classes']!r}; use classes='all'"
+                f"class {self.classes[target]!r} is not among classes={self.arguments.classes!r}; use classes='all'"
             )
-        chosen, have = self._arguments, len(self.members(target))
+        chosen, have = self.arguments, len(self.members(target))
         raise ValueError(
-            f"class {self.classes[target]!r} is in {have} of the {len(self.images)} images of pool={chosen['pool']!r}; "
-            f"an episode with positives={chosen['positives']} and negatives={chosen['negatives']} needs "
-            f"{chosen['positives'] + 1} with it and {chosen['negatives']} without; use fewer seeds or another class"
+            f"class {self.classes[target]!r} is in {have} of the {len(self.images)} images of pool={chosen.pool!r}; "
+            f"an episode with positives={chosen.positives} and negatives={chosen.negatives} needs "
+            f"{chosen.positives + 1} with it and {chosen.negatives} without; use fewer seeds or another class"
         )
 
 

@@ -11,7 +11,7 @@ from alenv.data import SegmentationData
 from alenv.envs.arguments import Arguments
 from alenv.envs.campaign import Campaign
 from alenv.envs.initial import check_unscored
-from alenv.envs.snapshot import Key, Random, Snapshot, check_counts, facts
+from alenv.envs.snapshot import Key, Random, check_counts, check_same
 from alenv.outside import Count, decode
 from alenv.pool import Candidates
 from alenv.regions import Ids
@@ -32,9 +32,11 @@ class RoundState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     taken: tuple[Count, ...]
 
 
-class RegionSnapshot(Snapshot, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RegionSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What ``RegionSelectEnv.get_state`` returns; pool, ledger, score and candidates follow from it."""
 
+    arguments: dict[str, Any]
+    data: str
     np_random: Random
     episode: Key
     campaign: CampaignState
@@ -61,7 +63,7 @@ def read(
         ValueError: If it is none, or one of other arguments or data.
     """
     saved = decode(RegionSnapshot, state, "snapshot entry")
-    saved.check_same(facts(arguments), data.manifest)
+    check_same(saved, arguments, data.manifest)
     campaign.learner.check_state(saved.campaign.learner)
     labelled, initial = saved.campaign.learner["labelled"], saved.campaign.initial
     _check_counters(saved, arguments, len(labelled) - initial)

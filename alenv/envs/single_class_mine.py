@@ -11,12 +11,14 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from alenv.contact_sheet import ContactSheet, Page
-from alenv.envs import mining_arguments
 from alenv.envs.actions import checked
+from alenv.envs.mining_arguments import MiningArguments, Options, observation_space
 from alenv.envs.mining_draws import first_candidates, settle
+from alenv.envs.mining_snapshot import read_episode
 from alenv.envs.mining_task import MiningTask
-from alenv.errors import unknown
+from alenv.envs.snapshot import Pickled, Random, facts, plain, random_state
 from alenv.mining.features import Relation, raw
+from alenv.outside import decode
 from alenv.state import fingerprint
 from alenv.tiles import tiles
 
@@ -145,14 +147,14 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
         observation: str = "relational",
         render_mode: str | None = None,
     ) -> None:
-        self._arguments = {name: value for name, value in locals().items() if name != "self"}
-        mining_arguments.check(self._arguments)
+        given = {name: value for name, value in locals().items() if name != "self"}
+        self._arguments = decode(MiningArguments, given)
         self.render_mode = render_mode
         self._shown, self._budget, self._look_cost = candidates, budget, look_cost if skip else 0.0
         self._actions, self._raw = candidates + skip, observation == "embedding"
         self._legal = np.ones(self._actions, np.int8)
         self.action_space = spaces.Discrete(self._actions)
-        self.observation_space = mining_arguments.observation_space(self._arguments)
+        self.observation_space = observation_space(self._arguments)
         self._task: MiningTask | None = None
         self._key: int | None = None
         self._gain = self._worth = 0.0
@@ -167,15 +169,15 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
             options: ``target_class``: name of the class to mine.
 
         Raises:
-            ValueError: If an option or a class is unknown, or the class has too few images.
+            ValueError: If an option or a class is unknown, or the class has too few images. Whatever is refused
+                changes nothing: the episode before goes on.
         """
-        super().reset(seed=seed)
-        for name in options or {}:
-            if name != "target_class":
-                raise unknown("reset option", name, ["target_class"])
-        task, self._snapshot = self._build(), None
+        chosen, task = decode(Options, {} if options is None else options, "reset option"), self._build()
+        named = None if chosen.target_class is None else task.named(chosen.target_class)
+        super().reset(seed=seed)  # whatever is refused was refused before anything changed, or is refused here
+        self._snapshot = None
         key = int(self.np_random.integers(2**62))
-        target = task.target(key, (options or {}).get("target_class"))
+        target = task.target(key) if named is None else named
         self._begin(key, target, task.seeds(key, target))
         return self._observe(), self._info()
 
@@ -245,7 +247,7 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
             ValueError: If the policy images are those that are mined: their labels must be bought.
         """
         self._resume(over=True)
-        if self._arguments["pool"] == "train":
+        if self._arguments.pool == "train":
             raise ValueError("pool='train' mines the policy images, so their labels must be bought; use pool='eval'")
         task = self._build()
         targets = np.full(len(task.policy_images), self._target)
@@ -253,8 +255,7 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what the numbers of an episode depend on, with its hash under ``sha256``."""
-        facts = {k: v for k, v in self._arguments.items() if k not in ("root", "render_mode")}
-        return fingerprint(env="SingleClassMine", arguments=facts, data=self._build().manifest)
+        return fingerprint(env="SingleClassMine", arguments=facts(self._arguments), data=self._build().manifest)
 
     def get_state(self) -> dict[str, Any]:
         """Return a snapshot of the episode: plain numbers and lists. What was learned follows from the labels.
@@ -266,46 +267,56 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
             return self._snapshot
         self._resume(over=True)
         return {
+            "arguments": facts(self._arguments),
             "data": self._build().manifest,
-            "np_random": self.np_random.bit_generator.state,
+            "np_random": random_state(self.np_random, self.np_random_seed),
             "episode": (self._key, self._target, list(self._labelled)),
             "counters": (self._step, self._looks, self._wasted),
             "last": (self._picked, self._invalid),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restore a snapshot of an environment with the same arguments, in this or another process.
+        """Restore a snapshot of an environment with the same arguments and data, in this or another process.
+
+        Versions of code and packages may differ: then the episode goes on, perhaps with other numbers.
 
         Raises:
-            ValueError: If the snapshot was taken on other data.
+            ValueError: If it is none, or one of other arguments or data; nothing is changed then.
         """
-        task, self._snapshot = self._build(), None
-        if state["data"] != task.manifest:
-            raise ValueError(
-                f"the snapshot was taken on other data (manifest {state['data']}) than these ({task.manifest}); "
-                "make the environment with the same dataset, root and embeddings"
-            )
-        self._np_random = np.random.default_rng()
-        self._np_random.bit_generator.state = state["np_random"]
-        key, target, labelled = state["episode"]
-        seeds = self._arguments["positives"] + self._arguments["negatives"]
-        self._begin(key, target, labelled[:seeds])
+        task = self._build()
+        saved = read_episode(state, task)
+        self._snapshot = None
+        self._np_random, self._np_random_seed = saved.np_random.make(), saved.np_random.seed
+        (key, target, labelled), seeds = saved.episode, self._arguments.seeds
+        self._begin(key, target, list(labelled[:seeds]))
         for image in labelled[seeds:]:
             self._buy(image)
-        self._step, self._looks, self._wasted = state["counters"]
-        self._picked, self._invalid = state["last"]
+        self._step, self._looks, self._wasted = saved.counters
+        self._picked, self._invalid = saved.last
         self._ended = self._over
         self._show(task)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle arguments and snapshot: the pool is loaded anew where it is needed."""
         started = self._key is not None or self._snapshot is not None
-        return {"arguments": self._arguments, "state": self.get_state() if started else None}
+        return {
+            "arguments": plain(self._arguments),
+            "np_random": None if self._np_random is None else random_state(self._np_random, self._np_random_seed),
+            "state": self.get_state() if started else None,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Unpickle; the snapshot is restored at the first use."""
-        SingleClassMineEnv.__init__(self, **state["arguments"])
-        self._snapshot = state["state"]
+        """Unpickle; the snapshot is restored at the first use.
+
+        Raises:
+            ValueError: If the arguments or the generator are none.
+        """
+        pickled = decode(Pickled, state, "entry")
+        generator = None if pickled.np_random is None else decode(Random, pickled.np_random, "entry of np_random")
+        SingleClassMineEnv.__init__(self, **plain(decode(MiningArguments, pickled.arguments)))
+        self._snapshot = pickled.state
+        if generator is not None:
+            self._np_random, self._np_random_seed = generator.make(), generator.seed
 
     def _build(self) -> MiningTask:
         """Load the pool: once, and not before it is needed."""
@@ -376,7 +387,7 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
     @cached_property
     def _sheet(self) -> ContactSheet:
         chosen = self._arguments
-        pictures = tiles(chosen["dataset"], chosen["root"], chosen["embeddings"])
+        pictures = tiles(chosen.dataset, chosen.root, chosen.embeddings)
         return ContactSheet(pictures, self._shown, self._budget)
 
     def _page(self) -> Page:

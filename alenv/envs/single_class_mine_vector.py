@@ -15,12 +15,15 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from alenv.envs import mining_arguments
+from alenv.envs.mining_arguments import BatchArguments, BatchOptions, observation_space
 from alenv.envs.mining_draws import first_candidates, settle_many
+from alenv.envs.mining_snapshot import read_batch, rows
 from alenv.envs.mining_task import MiningTask
 from alenv.envs.single_class_mine import SingleClassMineEnv
-from alenv.errors import unknown
+from alenv.envs.snapshot import Pickled, Random, facts, plain, random_state
+from alenv.errors import shown
 from alenv.mining.features import ALL, Relations, Rows, raw
+from alenv.outside import decode
 from alenv.state import fingerprint
 
 Observation = dict[str, NDArray]
@@ -75,23 +78,24 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
         observation: str = "relational",
         render_mode: str | None = None,
     ) -> None:
-        self._arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        self.autoreset_mode = _autoreset_mode(autoreset_mode)
-        self._arguments["autoreset_mode"] = self.autoreset_mode.value
-        mining_arguments.check(self._arguments)
-        if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
-            raise ValueError(f"num_envs={num_envs!r}: expected an integer of at least 1")
+        given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        if isinstance(autoreset_mode, AutoresetMode):
+            given["autoreset_mode"] = autoreset_mode.value
+        self._arguments = decode(BatchArguments, given)
+        self.autoreset_mode = AutoresetMode(self._arguments.autoreset_mode)
         self.num_envs, self.render_mode = num_envs, render_mode
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self._shown, self._budget, self._look_cost = candidates, budget, look_cost if skip else 0.0
         self._actions, self._raw = candidates + skip, observation == "embedding"
         self.single_action_space = spaces.Discrete(self._actions)
-        self.single_observation_space = mining_arguments.observation_space(self._arguments)
+        self.single_observation_space = observation_space(self._arguments)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._numbers = np.arange(num_envs)
         self._task: MiningTask | None = None
         self._generators: list[np.random.Generator] = []
+        self._random_seeds: list[int] = []
+        self._begun = False
         self._snapshot: dict[str, Any] | None = None
         self._set: dict[str, tuple[Any, ...]] = {}
 
@@ -105,21 +109,19 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
             options: ``target_class``: name of the class to mine. ``reset_mask``: bool (E,), which environments.
 
         Raises:
-            ValueError: If an option, a class, the number of seeds or the mask is wrong.
+            ValueError: If an option, a class, a seed, their number or the mask is wrong. Whatever is refused changes
+                nothing: the episodes before go on.
         """
-        chosen = dict(options or {})
-        mask = self._reset_mask(chosen.pop("reset_mask", None))
-        for name in chosen:
-            if name != "target_class":
-                raise unknown("reset option", name, ["target_class", "reset_mask"])
-        self._build()
+        chosen = decode(BatchOptions, {} if options is None else options, "reset option")
+        mask, seeds, task = self._reset_mask(chosen.reset_mask), self._check_seeds(seed), self._build()
+        named = None if chosen.target_class is None else task.named(chosen.target_class)
         if mask.all():
             self._snapshot = None
         else:
             self._resume()
-        self._seed(seed, mask)
+        self._seed(seeds, mask)
         which = self._rows(mask)
-        self._begin(self._numbers[which], chosen.get("target_class"))
+        self._begin(self._numbers[which], named)
         if which is ALL:
             self._last = self._observe(ALL)
         else:  # a copy: the caller has the arrays of the last step
@@ -209,12 +211,22 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what the numbers of an episode depend on, with its hash under ``sha256``."""
-        hidden = ("root", "render_mode", "num_envs", "autoreset_mode")
-        facts = {k: v for k, v in self._arguments.items() if k not in hidden}
-        return fingerprint(env="SingleClassMine", arguments=facts, data=self._build().manifest)
+        return fingerprint(env="SingleClassMine", arguments=facts(self._arguments), data=self._build().manifest)
+
+    @property  # type: ignore[misc] # as ``SyncVectorEnv`` has it
+    def np_random(self) -> Any:
+        """The generators of all environments."""
+        self._seed([None] * self.num_envs, np.zeros(self.num_envs, bool))
+        return tuple(self._generators)
+
+    @property
+    def np_random_seed(self) -> Any:
+        """The seeds that they were made of."""
+        self._seed([None] * self.num_envs, np.zeros(self.num_envs, bool))
+        return tuple(self._random_seeds)
 
     def get_state(self) -> dict[str, Any]:
-        """Return a snapshot of all episodes: plain arrays, numbers and dicts. What was learned follows from the labels.
+        """Return a snapshot of all episodes: plain numbers and lists. What was learned follows from the labels.
 
         Raises:
             gymnasium.error.ResetNeeded: Before the first ``reset``.
@@ -222,53 +234,79 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
         if self._snapshot is not None:
             return self._snapshot
         self._resume()
-        return {
-            "data": self._build().manifest,
-            "np_random": [generator.bit_generator.state for generator in self._generators],
-            "episodes": {name: getattr(self, name).copy() for name in _KEPT},
-        }
+        episodes = [self._state_of(episode) for episode in range(self.num_envs)]
+        return {"arguments": facts(self._arguments), "data": self._build().manifest, "episodes": episodes}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restore a snapshot of an environment with the same arguments, in this or another process.
+        """Restore a snapshot of an environment with the same arguments and data, in this or another process.
+
+        Versions of code and packages may differ: then the episodes go on, perhaps with other numbers.
 
         Raises:
-            ValueError: If the snapshot was taken on other data, or of another number of environments.
+            ValueError: If it is none, or one of other arguments, data or number of environments; nothing is changed
+                then.
         """
-        task, self._snapshot = self._build(), None
-        if state["data"] != task.manifest or len(state["np_random"]) != self.num_envs:
-            raise ValueError(
-                f"the snapshot is of {len(state['np_random'])} environments on data {state['data']}, this batch has "
-                f"{self.num_envs} on {task.manifest}; make it with the same dataset and num_envs"
-            )
-        self._generators = [np.random.default_rng() for _ in range(self.num_envs)]
-        for generator, position in zip(self._generators, state["np_random"], strict=True):
-            generator.bit_generator.state = position
-        kept = {name: array.copy() for name, array in state["episodes"].items()}
-        self._key, self._target = kept["_key"], kept["_target"]
-        self._start_episodes(self._numbers, kept["_labelled"][:, : self._seeds])
+        task = self._build()
+        episodes = read_batch(state, task, self.num_envs)
+        self._snapshot, self._begun = None, True
+        self._restore([episode.np_random for episode in episodes])
+        kept = rows(episodes, task.labels)
+        self._key, self._target, labelled = kept["key"], kept["target"], kept["labelled"]
+        self._start_episodes(self._numbers, labelled[:, : self._seeds])
         for column in range(self._seeds, task.labels):
-            which = np.flatnonzero(kept["_labelled"][:, column] >= 0)
+            which = np.flatnonzero(labelled[:, column] >= 0)
             if len(which):
-                self._label(which, kept["_labelled"][which, column])
-        for name, array in kept.items():
-            setattr(self, name, array)
+                self._positives[which] += self._label(which, labelled[which, column])
+                self._bought[which] += 1
+        self._steps, self._looks, self._wasted = kept["counters"].T.copy()
+        self._picked, self._invalid = kept["last"][:, 0].copy(), kept["last"][:, 1].astype(bool)
         self._last = self._observe(ALL)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle arguments and snapshot: the pool is loaded anew where it is needed."""
-        started = bool(self._generators) or self._snapshot is not None
-        return {"arguments": self._arguments, "state": self.get_state() if started else None}
+        started = self._begun or self._snapshot is not None
+        random = [random_state(*pair) for pair in zip(self._generators, self._random_seeds, strict=True)]
+        return {
+            "arguments": plain(self._arguments),
+            "np_random": random or None,
+            "state": self.get_state() if started else None,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Unpickle; the snapshot is restored at the first use."""
-        SingleClassMineVectorEnv.__init__(self, **state["arguments"])
-        self._snapshot = state["state"]
+        """Unpickle; the snapshot is restored at the first use.
+
+        Raises:
+            ValueError: If the arguments or the generators are none.
+        """
+        pickled = decode(Pickled, state, "entry")
+        arguments = decode(BatchArguments, pickled.arguments)
+        random = decode(list[Random], pickled.np_random or [], "entry of np_random")
+        if random and len(random) != arguments.num_envs:
+            raise ValueError(f"np_random holds {len(random)} generators, but num_envs={arguments.num_envs}")
+        SingleClassMineVectorEnv.__init__(self, **plain(arguments))
+        self._snapshot = pickled.state
+        self._restore(random)
+
+    def _state_of(self, episode: int) -> dict[str, Any]:
+        """Return what the snapshot of a single environment holds of one episode."""
+        labelled = self._labelled[episode, : self._count[episode]].tolist()
+        counters, last = (self._steps, self._looks, self._wasted), (self._picked, self._invalid)
+        return {
+            "np_random": random_state(self._generators[episode], self._random_seeds[episode]),
+            "episode": (int(self._key[episode]), int(self._target[episode]), labelled),
+            "counters": tuple(array[episode].item() for array in counters),
+            "last": tuple(array[episode].item() for array in last),
+        }
+
+    def _restore(self, random: Sequence[Random]) -> None:
+        self._generators = [one.make() for one in random]
+        self._random_seeds = [one.seed for one in random]
 
     @cached_property
     def _view(self) -> SingleClassMineEnv:
         """A single environment, to show one episode after the other."""
         own = ("num_envs", "autoreset_mode")
-        view = SingleClassMineEnv(**{name: value for name, value in self._arguments.items() if name not in own})
+        view = SingleClassMineEnv(**{name: value for name, value in plain(self._arguments).items() if name not in own})
         if self.spec is not None:
             kwargs = {k: v for k, v in self.spec.kwargs.items() if k not in (*own, "vectorization_mode")}
             view.spec = replace(self.spec, kwargs=kwargs)
@@ -277,30 +315,19 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
     def _single(self, episode: int) -> SingleClassMineEnv:
         """Return a copy of one episode, which is good until the next call; it is restored where that is needed."""
         view = self._view
-        if self._snapshot is not None or self._generators:
+        if self._snapshot is not None or self._begun:
             self._resume()
-            view._use(self._build())
-            view._snapshot = self._state_of(episode)
+            task = view._use(self._build())
+            same = {"arguments": facts(self._arguments), "data": task.manifest}
+            view._snapshot = {**same, **self._state_of(episode)}
         return view
-
-    def _state_of(self, episode: int) -> dict[str, Any]:
-        """Return the snapshot of one episode, as of a single environment."""
-        labelled = self._labelled[episode, : self._count[episode]].tolist()
-        counters, last = (self._steps, self._looks, self._wasted), (self._picked, self._invalid)
-        return {
-            "data": self._build().manifest,
-            "np_random": self._generators[episode].bit_generator.state,
-            "episode": (int(self._key[episode]), int(self._target[episode]), labelled),
-            "counters": tuple(array[episode].item() for array in counters),
-            "last": tuple(array[episode].item() for array in last),
-        }
 
     def _build(self) -> MiningTask:
         """Load the pool and make the arrays: once, and not before they are needed."""
         if self._task is not None:
             return self._task
         task, episodes = MiningTask(self._arguments), self.num_envs
-        self._seeds = self._arguments["positives"] + self._arguments["negatives"]
+        self._seeds = self._arguments.seeds
         self._relations = Relations(episodes, *task.memory)
         self._names = np.array(task.classes, object)
         self._key, self._target = np.zeros(episodes, np.uint64), np.zeros(episodes, np.int64)
@@ -326,27 +353,35 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
         """Bring an unpickled batch back to life; there must be one."""
         if self._snapshot is not None:
             self.set_state(self._snapshot)
-        if not self._generators:
+        if not self._begun:
             raise gym.error.ResetNeeded("there are no episodes yet; call reset()")
 
-    def _seed(self, seed: int | Sequence[int | None] | None, mask: Mask) -> None:
-        """Give new generators to the chosen environments that have a seed, and to those that never had one."""
-        seeds = [None if seed is None else seed + i for i in range(self.num_envs)] if _is_one(seed) else list(seed)  # type: ignore[operator, arg-type]
+    def _check_seeds(self, seed: object) -> list[int | None]:
+        """Return one seed for each environment; None leaves its generator as it is."""
+        one = seed is None or _is_seed(seed)
+        seeds = [seed + i if isinstance(seed, int) else None for i in range(self.num_envs)] if one else seed
+        if not isinstance(seeds, list | tuple) or not all(s is None or _is_seed(s) for s in seeds):
+            raise ValueError(f"seed={shown(seed)}: expected an integer of at least 0, or a list of such and None")
         if len(seeds) != self.num_envs:
             raise ValueError(f"seed is a list of {len(seeds)}, but num_envs={self.num_envs}; give one seed for each")
+        return list(seeds)
+
+    def _seed(self, seeds: Sequence[int | None], mask: Mask) -> None:
+        """Give new generators to the chosen environments that have a seed, and to those that never had one."""
         if not self._generators:
-            self._generators = [seeding.np_random(s)[0] for s in seeds]
+            pairs = [seeding.np_random(seed) for seed in seeds]
+            self._generators, self._random_seeds = [list(column) for column in zip(*pairs, strict=True)]
             return
         for i in np.flatnonzero(mask).tolist():
             if seeds[i] is not None:
-                self._generators[i] = seeding.np_random(seeds[i])[0]
+                self._generators[i], self._random_seeds[i] = seeding.np_random(seeds[i])
 
-    def _reset_mask(self, mask: object) -> Mask:
+    def _reset_mask(self, mask: Mask | None) -> Mask:
         if mask is None:
             return np.ones(self.num_envs, bool)
-        if not isinstance(mask, np.ndarray) or mask.shape != (self.num_envs,) or mask.dtype != bool or not mask.any():
+        if mask.shape != (self.num_envs,) or mask.dtype != bool or not mask.any():
             raise ValueError(
-                f"reset_mask={mask!r}: expected a bool array of shape ({self.num_envs},) with at least one True"
+                f"reset_mask={shown(mask)}: expected a bool array of shape ({self.num_envs},) with at least one True"
             )
         return mask
 
@@ -359,11 +394,11 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
             raise ValueError(f"action {wrong} is not one of 0..{self._actions - 1}")
         return chosen
 
-    def _begin(self, episodes: NDArray[np.int64], name: str | None) -> None:
-        """Draw and start new episodes."""
-        task = self._build()
+    def _begin(self, episodes: NDArray[np.int64], named: int | None) -> None:
+        """Draw and start new episodes, of the named class or a drawn one."""
+        task, self._begun = self._build(), True
         keys = [int(self._generators[i].integers(2**62)) for i in episodes.tolist()]
-        targets = [task.target(key, name) for key in keys]
+        targets = [task.target(key) if named is None else named for key in keys]
         seeds = [task.seeds(key, target) for key, target in zip(keys, targets, strict=True)]
         self._key[episodes], self._target[episodes] = np.array(keys, np.uint64), targets
         self._start_episodes(episodes, np.array(seeds, np.int64).reshape(len(episodes), self._seeds))
@@ -498,21 +533,7 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
 _AT_ONCE = ("action_masks", "candidate_gains")
 """What clients ask of every episode at every step, and is known for all of them at once."""
 _CHANGES = ("reset", "step", "set_state", "close")
-_KEPT = (
-    *("_key", "_target", "_labelled", "_collected", "_count", "_held", "_bought", "_positives", "_steps", "_looks"),
-    *("_wasted", "_quantity", "_worth", "_start", "_picked", "_invalid"),
-)
-"""The arrays of a snapshot."""
 
 
-def _is_one(seed: object) -> bool:
-    return seed is None or isinstance(seed, int | np.integer)
-
-
-def _autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
-    known = {m.value: m for m in AutoresetMode}
-    if isinstance(mode, AutoresetMode):
-        return mode
-    if mode not in known:
-        raise unknown("autoreset_mode", mode, known)
-    return known[mode]
+def _is_seed(seed: object) -> bool:
+    return isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -65,34 +65,55 @@ class Pickled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     state: dict[str, Any] | None
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the snapshot of any environment holds."""
+class Taken(Protocol):
+    """What the snapshot of any environment says of where it was taken.
 
-    arguments: dict[str, Any]
-    data: str
+    Attributes:
+        arguments: See ``facts``.
+        data: Hash of the data.
+    """
 
-    def check_same(self, arguments: dict[str, Any], data: str) -> None:
-        """Refuse what was taken of another environment.
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """See above."""
 
-        Args:
-            arguments: See ``facts``, of the environment that is to be restored.
-            data: Hash of its data.
+    @property
+    def data(self) -> str:
+        """See above."""
 
-        Raises:
-            ValueError: With the first argument that differs.
-        """
-        for name in sorted({*arguments, *self.arguments}, key=str):
-            there, here = (table.get(name, "nothing") for table in (self.arguments, arguments))
-            if there != here:
-                raise ValueError(
-                    f"the snapshot was taken with {name}={shown(there)}, this environment has {name}={shown(here)}; "
-                    "restore it in one with the same arguments"
-                )
-        if self.data != data:
+
+def check_same(saved: Taken, arguments: msgspec.Struct, data: str) -> None:
+    """Refuse a snapshot of other arguments or data.
+
+    Args:
+        saved: The snapshot.
+        arguments: Of the environment that is to be restored.
+        data: Hash of its data.
+
+    Raises:
+        ValueError: With the first argument that differs.
+    """
+    own = facts(arguments)
+    for name in sorted({*own, *saved.arguments}, key=str):
+        there, here = (table.get(name, "nothing") for table in (saved.arguments, own))
+        if not _equal(there, here):
             raise ValueError(
-                f"the snapshot was taken on other data (manifest {shown(self.data)}) than these ({data}); "
-                "restore it in an environment with the same files"
+                f"the snapshot was taken with {name}={shown(there)}, this environment has {name}={shown(here)}; "
+                "restore it in one with the same arguments"
             )
+    if saved.data != data:
+        raise ValueError(
+            f"the snapshot was taken on other data (manifest {shown(saved.data)}) than these ({data}); "
+            "restore it in an environment with the same files"
+        )
+
+
+def _equal(there: object, here: object) -> bool:
+    """Compare JSON values; arrays are none."""
+    try:
+        return bool(there == here)
+    except ValueError:
+        return False
 
 
 def facts(arguments: msgspec.Struct) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from alenv.data import DATASETS
-from alenv.errors import unknown
-from alenv.mining.mixture import IMAGES, generate
+from alenv.errors import shown, unknown
+from alenv.memory import check_memory
+from alenv.mining.mixture import EACH, IMAGES, generate
 from alenv.mining.pool import MiningPool
+from alenv.outside import parse_count
 
 GENERATED = {"mixture": generate}
 """Pools that need no images; ``name:n`` asks for n of them."""
@@ -21,17 +23,23 @@ def check_name(name: str, root: str | None = None, embeddings: str | None = None
     Raises:
         ValueError: If the name is unknown, its size is not one, or a generated pool is given arguments of others.
     """
-    kind, colon, size = str(name).partition(":")
+    kind, colon, size = name.partition(":")
     if kind not in GENERATED:
         if name not in DATASETS:
             raise unknown("dataset", name, [*GENERATED, *DATASETS])
         return name, 0
     for argument, value in (("root", root), ("embeddings", embeddings)):
         if value is not None:
-            raise ValueError(f"{argument}={value!r} has no effect on dataset={name!r}, which is generated; drop it")
-    if colon and (not size.isdecimal() or int(size) < SMALLEST):
-        raise ValueError(f"dataset={name!r}: write a number of at least {SMALLEST} after the colon: '{kind}:100000'")
-    return kind, int(size) if colon else IMAGES
+            raise ValueError(
+                f"{argument}={shown(value)} has no effect on dataset={shown(name)}, which is generated; drop it"
+            )
+    images = parse_count(size) if colon else IMAGES
+    if images is None or images < SMALLEST:
+        raise ValueError(
+            f"dataset={shown(name)}: write a number of at least {SMALLEST} after the colon: '{kind}:100000'"
+        )
+    check_memory(f"dataset={kind!r} with images", images, EACH)
+    return kind, images
 
 
 def load(name: str, root: str | None = None, embeddings: str | None = None) -> MiningPool:

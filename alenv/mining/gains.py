@@ -6,19 +6,19 @@ public. Every form is 0 where nothing is mined, so only its increase counts.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from alenv.data.store import cache_folder
-from alenv.errors import unknown
+from alenv.errors import shown, unknown
 from alenv.mining.pool import MiningPool
+from alenv.outside import Place, decode, decode_json
 
 Values = NDArray[np.float64]
 FORMS: dict[str, Callable[[Values, Values], Values]] = {
@@ -94,15 +94,17 @@ def make_gain(name: str, pool: MiningPool) -> Gain:
     return Gain(np.full(len(classes), form), classes, _scales(pool) * (HALF if kind == "saturating" else 1))
 
 
-def check_gain(name: object) -> None:
+def check_gain(name: str) -> None:
     """Check the name of a gain without reading a file.
 
     Raises:
         ValueError: If it is unknown.
     """
-    kind, colon, _ = str(name).partition(":")
+    kind, colon, path = name.partition(":")
     if kind not in GAINS or (colon and kind != "curve"):
         raise unknown("gain", name, [*GAINS, "curve:<file>"])
+    if colon:
+        decode(Place, path, "file of gain='curve:<file>'")
 
 
 def curve_file(dataset: str) -> Path:
@@ -133,25 +135,36 @@ def read_curves(path: Path, classes: tuple[str, ...]) -> Gain:
         FileNotFoundError: If there is no such file.
     """
     try:
-        curves = json.loads(path.read_text(encoding="utf-8"))
-        rows = [_parse(curves, name) for name in classes]
+        curves = decode_json(dict[str, _Curve], path.read_bytes(), "class")
     except FileNotFoundError:
         raise FileNotFoundError(f"gain='curve:{path}': there is no such file") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(
-            f"{path} does not hold a curve for every class ({error!r}); write it with `python -m benchmarks.curves`"
-        ) from error
-    forms, slopes, shapes = zip(*rows, strict=True)
+            f"{path} does not hold a curve for every class ({error}); write it with `python -m benchmarks.curves`"
+        ) from None
+    forms, slopes, shapes = zip(*(_parse(curves, name, path) for name in classes), strict=True)
     return Gain(np.array(forms), np.array(slopes), np.array(shapes))
 
 
-def _parse(curves: Mapping[str, Any], name: str) -> tuple[int, float, float]:
-    form, values = curves[name]["form"], curves[name]["parameters"]
+class _Curve(msgspec.Struct, frozen=True):
+    """A measured curve; what else the file says of it is for people."""
+
+    form: str
+    parameters: dict[str, float]
+
+
+def _parse(curves: Mapping[str, _Curve], name: str, path: Path) -> tuple[int, float, float]:
+    if name not in curves:
+        raise ValueError(
+            f"{path} does not hold a curve for every class: {name!r} is missing; "
+            "write it with `python -m benchmarks.curves`"
+        )
+    form, values = curves[name].form, curves[name].parameters
     if form not in PARAMETERS:
         raise unknown(f"form of {name}", form, PARAMETERS)
-    slope, shape = (float(values[parameter]) for parameter in PARAMETERS[form])
+    slope, shape = (values.get(parameter, np.nan) for parameter in PARAMETERS[form])
     if not (0 <= slope < np.inf and 0 < shape < np.inf):
-        raise ValueError(f"the curve of {name} is not concave: {values}")
+        raise ValueError(f"the curve of {name} in {path} is not concave: {shown(values)}; measure it anew")
     return list(FORMS).index(form), slope, shape
 
 

@@ -31,6 +31,8 @@ NOISE = 1.5
 """Length of the noise, in units of a typical object."""
 CROWD = 0.6
 """Spread of the modes around their centre, in units of its length, where they have one."""
+EACH = 4 * DIMENSIONS + 6 * SLOTS + 8
+"""Bytes of an image."""
 MAPPED = 100_000
 """Larger pools are written to the cache and memory-mapped."""
 VERSION = 1

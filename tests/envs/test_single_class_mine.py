@@ -217,7 +217,10 @@ def test_snapshot_goes_on_in_a_spawned_process(kwargs):
 def test_snapshots_of_other_data_are_refused():
     env = make()
     env.reset(seed=0)
-    with pytest.raises(ValueError, match="the snapshot was taken on other data"):
+    with pytest.raises(
+        ValueError,
+        match="the snapshot was taken with dataset='mixture:1000', this environment has dataset='mixture:2000'",
+    ):
         make(dataset="mixture:2000").set_state(env.get_state())
 
 

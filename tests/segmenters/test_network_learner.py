@@ -344,7 +344,7 @@ def test_out_of_memory_says_what_to_lower(fitted):
         ({"device": "cuda"}, "computes on the CPU"),
         ({"precision": "bfloat16"}, "computes on the CPU"),
         ({"compile": True}, "compile=True; those are for networks"),
-        ({"segmenter": "tiny", "compile": "yes"}, "unknown compile 'yes'; known: False, True"),
+        ({"segmenter": "tiny", "compile": "yes"}, "compile='yes': expected True or False"),
         ({"recipe": "retrain"}, "recipe='retrain' has no effect with segmenter='linear', which is always fitted"),
         ({"segmenter": "tiny", "recipe": "retrian"}, "unknown recipe 'retrian'; did you mean 'retrain'"),
         ({"segmenter": "fpn_resnet"}, "did you mean 'fpn_resnet50'"),
