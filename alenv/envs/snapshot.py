@@ -123,7 +123,7 @@ def facts(arguments: msgspec.Struct) -> dict[str, Any]:
 
 def plain(arguments: msgspec.Struct) -> dict[str, Any]:
     """Return all arguments as JSON values."""
-    table: dict[str, Any] = msgspec.to_builtins(arguments)
+    table: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(arguments))  # lists in the place of tuples
     return table
 
 
