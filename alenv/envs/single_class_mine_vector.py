@@ -173,7 +173,8 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
         if name in self._set:
             return self._set[name]
         if name in _AT_ONCE:
-            return tuple(getattr(self, name)(*args, **kwargs))
+            known = getattr(self, name)
+            return tuple(known(*args, **kwargs) if callable(known) else known)
         if name in _CHANGES or name.startswith("_"):
             raise AttributeError(f"{name!r} cannot be asked of the episodes of a batch, which are copies")
         found = (getattr(self._single(episode), name) for episode in range(self.num_envs))
@@ -530,8 +531,8 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
         return {"final_obs": final, "_final_obs": over.copy(), "final_info": infos, "_final_info": over.copy()}
 
 
-_AT_ONCE = ("action_masks", "candidate_gains")
-"""What clients ask of every episode at every step, and is known for all of them at once."""
+_AT_ONCE = ("action_masks", "candidate_gains", "np_random", "np_random_seed")
+"""What is known of all episodes at once; the masks are asked for at every step."""
 _CHANGES = ("reset", "step", "set_state", "close")
 
 

@@ -94,6 +94,8 @@ def test_every_episode_answers_as_a_single_environment(mode):
             assert all(data_equivalence(*pair, exact=True) for pair in zip(*answers, strict=True)), name
         assert data_equivalence(ours.render(), theirs.render(), exact=True)
     np.testing.assert_array_equal(ours.action_masks(), np.stack(ours.call("action_masks")))
+    assert ours.get_attr("np_random_seed") == theirs.get_attr("np_random_seed") == (1, 2, 3)
+    assert ours.get_attr("np_random")[2] is ours.np_random[2]
 
 
 def test_what_cannot_be_asked():
