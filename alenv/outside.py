@@ -58,6 +58,8 @@ def decode(kind: type[T], value: object, what: str = "argument") -> T:
         raise _explained(error, kind, value, what) from None
     except RecursionError:
         raise _too_deep(what, value) from None
+    except AttributeError as error:  # msgspec asks an array in the place of a table for its keys
+        raise ValueError(f"{what} {shown(value)}: expected a table of names and values, not an array") from error
     except UnicodeEncodeError:
         raise ValueError(f"{what} {shown(value)}: expected text, but half a character is no Unicode") from None
 

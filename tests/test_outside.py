@@ -67,6 +67,8 @@ class Plain:
         ({"parts": [{"name": "a", "kind": "secnd"}]}, r"unknown parts\[0\].kind 'secnd'; did you mean 'second'"),
         ({"parts": [{"nme": "a", "name": "a"}]}, r"unknown argument parts\[0\]: 'nme'; did you mean 'name'"),
         ({"flag": "no"}, "flag='no': expected True or False"),
+        ({"table": np.zeros(3)}, "expected a table of names and values, not an array"),
+        ({"names": {"a", "b"}}, "is a set, which has no order; write a list"),
         ({"table": {"a": "b"}}, r"table=\{'a': 'b'\}: expected a number"),
         ({"cuont": 1}, "unknown argument 'cuont'; did you mean 'count'"),
         ({1: 2}, r"argument=\{1: 2\}: expected a string"),
