@@ -17,21 +17,35 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import gymnasium as gym
 import numpy as np
 import torch
 import tyro
+from msgspec import Meta
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import alenv  # noqa: F401  registers the ids
-from agents.checkpoints import read_policy
+from agents.arguments import (
+    Names,
+    NonNegative,
+    Rate,
+    check_fields,
+    check_kwargs,
+    check_seeds,
+    check_width,
+    read_args,
+)
+from agents.checkpoints import Weights, check, read_policy
+from agents.environments import make_env
 from agents.equivariant import block
 from agents.policy import Info, Observation, channels
-from agents.training import check_seed, command, read_args
+from agents.training import command
+from alenv.memory import check_memory
 from alenv.observation import GLOBAL, PER_CANDIDATE
+from alenv.outside import Count, Positive, Share, decode
 
 TRAINING, VALIDATION = 1_000_000, 2_000_000
 """First seeds of training, by ten thousands for every ``seed``, and of validation."""
@@ -48,44 +62,47 @@ class Args:
     """folder of checkpoint.pt, best.pt and TensorBoard events"""
     config: Path | None = None
     """TOML file of these arguments; flags override it"""
-    envs: tuple[str, ...] = ("RegionSelect-v0",)
+    envs: Annotated[Names, Meta(min_length=1)] = ("RegionSelect-v0",)
     """environments of training, in turn; those with generated data get a new pool in every episode"""
-    scores: tuple[str, ...] = ()
+    scores: Names = ()
     """acquisition channels that the policy sees besides the observation"""
-    budget: int = 240
+    budget: Positive = 240
     """regions bought in an episode"""
     kwargs: Annotated[dict[str, Any], tyro.conf.Fixed] = field(default_factory=dict)
     """more of their arguments: the table [kwargs] of the file"""
-    splits: tuple[str, ...] = ("reward",)
+    splits: Annotated[tuple[Literal["reward", "train"], ...], Meta(min_length=1)] = ("reward",)
     """on the images of which a gain is measured; ("reward", "train") are all that have labels in training"""
     live: bool = True
     """whether a gain counts what this round's picks will have taught; otherwise all are taken at its start"""
-    seed: int = 0
+    seed: Count = 0
     """of episodes, weights, exploration and batches"""
-    iterations: int = 40
+    iterations: Positive = 40
     """training episodes; each is followed by updates on all pools so far"""
-    updates: int = 60
+    updates: Positive = 60
     """after an episode"""
-    batch: int = 64
+    batch: Positive = 64
     """pools of an update"""
-    hidden: int = 64
+    hidden: Annotated[int, Meta(ge=2)] = 64
     """width of the layers"""
-    learning_rate: float = 1e-3
+    learning_rate: Rate = 1e-3
     """of AdamW, at the start; it falls linearly to a tenth"""
-    weight_decay: float = 1e-2
+    weight_decay: NonNegative = 1e-2
     """of AdamW"""
-    explore: float = 0.1
+    explore: Share = 0.1
     """share of random picks in training"""
-    validate_every: int = 10
+    validate_every: Positive = 10
     """iterations between validations"""
-    validation_episodes: int = 8
+    validation_episodes: Positive = 8
     """episodes of a validation, always the same"""
-    save_every: int = 1
+    save_every: Positive = 1
     """iterations between checkpoints"""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
-        check_seed(self.seed, 100)
+        check_fields(self)
+        check_seeds(self, 10_000, "iterations")
+        check_width(self.hidden, 6)
+        check_kwargs(self.kwargs, ("pool", "budget", "scores", "fresh_pool", "observation"))
 
 
 class Scorer(nn.Module):
@@ -199,14 +216,16 @@ class LookAheadPolicy:
 
 def load_policy(path: str | Path) -> LookAheadPolicy:
     """Load a policy that was trained, see ``read_policy``."""
-    return read_policy(path, "lookahead", _make_policy)
+    return read_policy(path, "lookahead", Weights, _make_policy)
 
 
-def _make_policy(saved: dict[str, Any], digest: str) -> LookAheadPolicy:
-    args = saved["args"]
-    scorer = Scorer(len(args["scores"]), args["hidden"])
-    scorer.load_state_dict(saved["weights"])
-    return LookAheadPolicy(scorer, args["scores"], digest)
+def _make_policy(saved: Weights, digest: str) -> LookAheadPolicy:
+    args = decode(Args, saved.args)
+    with torch.device("meta"):
+        scorer = Scorer(len(args.scores), args.hidden)
+    check(saved.weights, scorer.state_dict(), "weights")
+    scorer.load_state_dict(saved.weights, assign=True)
+    return LookAheadPolicy(scorer, args.scores, digest)
 
 
 Pools = dict[str, NDArray]
@@ -261,6 +280,8 @@ class Run:
 
     def __init__(self, args: Args, envs: list[gym.Env]) -> None:
         self.args, self.envs, self.iteration, self.best = args, envs, 0, -np.inf
+        rows = max(env.observation_space["candidates"].shape[0] for env in envs)
+        check_memory("batch", args.batch, 4 * 4 * rows * args.hidden)
         self.rng = np.random.default_rng(args.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(args.seed)
@@ -307,6 +328,10 @@ class Run:
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restore a snapshot."""
+        check(state["rng"], self.rng.bit_generator.state, "rng")
+        check([None] * len(state["pools"]), [None] * len(self.envs), "pools")
+        for index, (env, pools) in enumerate(zip(self.envs, state["pools"], strict=True)):
+            check(pools, _example(env, len(pools["state"])) if pools else {}, f"pools[{index}]")
         self.rng.bit_generator.state = state["rng"]
         self.pools = state["pools"]
 
@@ -347,16 +372,32 @@ def play(policy: LookAheadPolicy, env: gym.Env, seed: int) -> float:
     return float(np.mean(scores))
 
 
-def make_env(env_id: str, args: Args) -> gym.Env:
+def _example(env: gym.Env, count: int) -> Pools:
+    """Return what was met in an environment, in kind: a number of pools without memory."""
+    shapes = {name: (space.shape, space.dtype) for name, space in env.observation_space.items()}
+    (rows, columns), real = shapes["candidates"]
+    shapes["mask"] = shapes.pop("action_mask")
+    shapes.setdefault("scores", ((rows, 0), real))
+    shapes |= {"picked": ((columns - PER_CANDIDATE,), real), "target": ((rows,), real)}
+    return {name: np.broadcast_to(np.zeros((), kind), (count, *shape)) for name, (shape, kind) in shapes.items()}
+
+
+def make_envs(args: Args) -> list[gym.Env]:
+    """Make the environments of training."""
+    return [_make_env(env_id, args) for env_id in args.envs]
+
+
+def _make_env(env_id: str, args: Args) -> gym.Env:
     """Make an environment of training: generated data get a new pool in every episode."""
     fresh = {"fresh_pool": True} if env_id.removeprefix("alenv:") == "RegionSelect-v0" else {}
-    return gym.make(env_id, pool="train", budget=args.budget, scores=list(args.scores), **fresh, **args.kwargs)
+    chosen: dict[str, Any] = {"pool": "train", "budget": args.budget, "scores": list(args.scores), **fresh}
+    return make_env(env_id, regions_only=True, **chosen, **args.kwargs)
 
 
 def make_run(argv: list[str]) -> Run:
     """Make the training that a command line asks for."""
     args = read_args(Args, argv, __doc__)
-    return Run(args, [make_env(env_id, args) for env_id in args.envs])
+    return Run(args, make_envs(args))
 
 
 if __name__ == "__main__":

@@ -26,11 +26,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import alenv  # noqa: F401  registers the ids
-from agents.checkpoints import read_policy
+from agents.arguments import Rate, check_fields, check_seeds, check_width, read_args
+from agents.checkpoints import Weights, check, read_policy
 from agents.equivariant import block, standardise
 from agents.policy import Info, Observation
-from agents.training import check_seed, command, read_args
+from agents.training import command
+from alenv.envs.mining_arguments import STATE
+from alenv.memory import check_memory
 from alenv.mining.features import RELATIONS
+from alenv.outside import Count, Positive, Share, decode
 
 ENV = "SingleClassMine-v0"
 OBSERVED = ("candidates", "state", "action_mask")
@@ -48,47 +52,52 @@ class Args:
     """TOML file of these arguments; flags override it"""
     dataset: str = "mixture"
     """what is mined"""
-    budget: int = 50
+    budget: Positive = 50
     """images bought in an episode"""
     skip: bool = False
     """whether the agent may look at other candidates"""
-    seed: int = 0
+    seed: Count = 0
     """of episodes, weights, exploration and replay"""
-    gamma: float = 0.9
+    gamma: Share = 0.9
     """discount; 0 learns the immediate reward"""
-    iterations: int = 6_000
+    iterations: Positive = 6_000
     """each one step in every environment and, after the warm-up, one update"""
-    num_envs: int = 64
+    num_envs: Positive = 64
     """environments stepped together"""
-    warmup: int = 100
+    warmup: Positive = 100
     """iterations before the first update"""
-    replay: int = 50_000
+    replay: Positive = 50_000
     """transitions remembered"""
-    batch: int = 128
+    batch: Positive = 128
     """transitions of an update"""
-    hidden: int = 64
+    hidden: Positive = 64
     """width of the layers"""
-    learning_rate: float = 1e-3
+    learning_rate: Rate = 1e-3
     """of Adam, at the start; it falls linearly to a tenth"""
-    target_rate: float = 0.005
+    target_rate: Rate = 0.005
     """step of the target network towards the online one at every update; the target is what is kept as the policy"""
-    epsilon: float = 0.05
+    epsilon: Share = 0.05
     """share of random actions from half of the iterations on; it falls linearly from 1"""
-    validate_every: int = 500
+    validate_every: Positive = 500
     """iterations between validations"""
-    validation_episodes: int = 768
+    validation_episodes: Positive = 768
     """episodes of a validation, always the same"""
-    save_every: int = 500
+    save_every: Positive = 500
     """iterations between checkpoints"""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
-        check_seed(self.seed, 1000)
-        if self.warmup < 1 or self.replay < 2 * self.num_envs:
+        check_fields(self)
+        check_seeds(self, 1000, "num_envs")
+        check_width(self.hidden, 5)
+        enough = max(2 * self.num_envs, self.batch)
+        if self.replay < enough:
             raise ValueError(
-                f"warmup={self.warmup}, replay={self.replay}: an update needs two steps of all {self.num_envs} "
-                f"environments; use warmup >= 1 and replay >= {2 * self.num_envs}"
+                f"replay={self.replay}: an update needs two steps of all {self.num_envs} environments, and a batch of "
+                f"{self.batch}; use replay >= {enough}"
             )
+        if self.warmup >= self.iterations:
+            raise ValueError(f"warmup={self.warmup}: nothing is learned in {self.iterations} iterations; use fewer")
 
 
 class Scorer(nn.Module):
@@ -131,6 +140,7 @@ class Replay:
 
     def __init__(self, rows: int, obs: Observation) -> None:
         envs = len(obs["state"])
+        check_memory("replay", rows * envs, sum(array[0].nbytes for array in obs.values()) + 16)
         self._arrays = {name: np.zeros((rows, *array.shape), array.dtype) for name, array in obs.items()}
         for name, dtype in (("action", np.int64), ("reward", np.float32), ("over", np.float32)):
             self._arrays[name] = np.zeros((rows, envs), dtype)
@@ -157,7 +167,13 @@ class Replay:
         return {"count": self._count, **{name: array[:kept] for name, array in self._arrays.items()}}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restore a snapshot."""
+        """Restore a snapshot.
+
+        Raises:
+            ValueError: If it is of another training.
+        """
+        kept = min(decode(Count, state["count"], "count"), self._rows)
+        check(state, {"count": 0, **{name: array[:kept] for name, array in self._arrays.items()}}, "replay")
         self._count = state["count"]
         for name, array in self._arrays.items():
             array[: len(state[name])] = state[name]
@@ -269,6 +285,8 @@ class Run:
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restore a snapshot."""
+        like = {"obs": self.obs, "returns": self.returns, "rng": self.rng.bit_generator.state}
+        check({name: state[name] for name in like}, like, "state")
         self.obs, self.returns = state["obs"], state["returns"]
         self.rng.bit_generator.state = state["rng"]
         self.envs.set_state(state["envs"])
@@ -327,12 +345,15 @@ class Misical:
 
 def load_policy(path: str | Path) -> Misical:
     """Load a policy that was trained, see ``read_policy``."""
-    return read_policy(path, "misical", _make_policy)
+    return read_policy(path, "misical", Weights, _make_policy)
 
 
-def _make_policy(saved: dict[str, Any], digest: str) -> Misical:
-    saved["args"]["skip"]  # other agents have no such argument
-    return Misical({name: tensor.double().numpy() for name, tensor in saved["weights"].items()}, digest)
+def _make_policy(saved: Weights, digest: str) -> Misical:
+    args = decode(Args, saved.args)
+    with torch.device("meta"):
+        network = Scorer(len(RELATIONS), len(STATE), args.hidden, int(args.skip))
+    check(saved.weights, network.state_dict(), "weights")
+    return Misical({name: tensor.double().numpy() for name, tensor in saved.weights.items()}, digest)
 
 
 def make_run(argv: list[str]) -> Run:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 import alenv  # noqa: F401  registers the ids
 from agents.episode import Episode
-from alenv.errors import unknown
+from agents.own_policy import load_own
+from alenv.errors import shown, unknown
 from alenv.metrics import class_iou, mean_iou
 
 Observation = dict[str, NDArray]
@@ -176,6 +177,8 @@ def make_policy(spec: str, env_id: str = "RegionSelect-v0") -> Policy:
     Raises:
         ValueError: If there is no such policy, or the agent's file cannot be read.
     """
+    if not isinstance(spec, str):
+        raise ValueError(f"policy {shown(spec)}: expected a string, such as 'random'")
     module, colon, name = spec.partition(":")
     if not colon:
         known = _heuristics(env_id)
@@ -183,15 +186,12 @@ def make_policy(spec: str, env_id: str = "RegionSelect-v0") -> Policy:
             raise unknown("policy", spec, known)
         return known[spec]()
     if module in AGENTS:
+        if not name:
+            raise ValueError(f"policy {spec!r} names no file; write '{module}:path/to/best.pt'")
         return importlib.import_module(f"agents.{module}").load_policy(name)
-    try:
-        policy = getattr(importlib.import_module(module), name)()
-    except (ImportError, AttributeError, TypeError) as error:
-        raise ValueError(f"policy {spec!r}: {error}; write 'package.module:Class'") from error
-    for part in ("name", "scores", "oracle", "reset", "act"):
-        if not hasattr(policy, part):
-            raise ValueError(f"policy {spec!r} has no {part!r}; see agents.policy.Policy for what it must have")
-    return policy
+    if ("/" in name or name.endswith(".pt")) and "." not in module:
+        raise unknown("agent", module, AGENTS)
+    return load_own(spec)
 
 
 def mines(env_id: str) -> bool:

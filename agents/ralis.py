@@ -20,19 +20,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import gymnasium as gym
 import numpy as np
 import torch
 import torch.nn.functional as F
 import tyro
+from msgspec import Meta
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import alenv  # noqa: F401  registers the ids
-from agents.checkpoints import read_policy
+from agents.arguments import Names, NonNegative, Rate, check_fields, check_kwargs, check_seeds, read_args
+from agents.checkpoints import Weights, check, read_policy
+from agents.environments import make_env
 from agents.policy import Info, Observation, channels
-from agents.training import check_seed, command, read_args
+from agents.training import command
 from alenv.acquisition import SCORES
+from alenv.memory import check_memory
+from alenv.outside import Count, Positive, Share, decode
 from alenv.ralis import BINS
 from alenv.wrappers import JointPools
 
@@ -41,6 +45,10 @@ TRAINING, VALIDATION = 1_000_000, 2_000_000
 """First seeds of training, by ten thousands for every ``seed``, and of validation."""
 WIDTH = 128
 """Length of what the two branches make of a candidate and of the state."""
+
+
+CHOSEN = ("budget", "picks", "candidates", "observation", "scores", "pool", "fresh_pool", "pick_gains")
+"""Arguments of the environment that are not in ``kwargs``."""
 
 
 @dataclass(frozen=True)
@@ -55,72 +63,80 @@ class Args:
     """id of a RegionSelect environment"""
     kwargs: Annotated[dict[str, Any], tyro.conf.Fixed] = field(default_factory=dict)
     """more of its arguments: the table [kwargs] of the file"""
-    budget: int = 240
+    budget: Positive = 240
     """regions bought in an episode"""
-    picks: int = 24
+    picks: Positive = 24
     """pools of a round, K"""
-    candidates: int = 20
+    candidates: Positive = 20
     """candidates in a pool, N"""
     fresh_pool: bool = False
     """whether every episode labels newly generated drives (scenes only)"""
     observation: Literal["ralis", "compact"] = "ralis"
     """features of candidates and state; only those of the paper have divergences, and so the similarity gate"""
-    scores: tuple[str, ...] = ()
+    scores: Names = ()
     """acquisition channels added to the features of a candidate, each standardised over its pool"""
     credit: Literal["shared", "pick"] = "shared"
     """reward of a pick: the round's, as in the paper, or K times what the round's gain would lose without this pick"""
-    seed: int = 0
+    seed: Count = 0
     """of episodes, weights, exploration and replay"""
-    episodes: int = 100
+    episodes: Positive = 100
     """played while training"""
-    gamma: float = 0.999
+    gamma: Share = 0.999
     """discount; 0 learns the immediate reward"""
-    n_step: int = 1
+    n_step: Positive = 1
     """rounds of rewards before the target network is asked"""
     norm: Literal["batch", "layer"] = "batch"
     """normalisation before every layer; `layer` leaves the network's inputs as they are"""
     dueling: bool = False
     """whether the value of the state is learned apart from the advantages of the candidates"""
-    replay: int = 600
+    replay: Positive = 600
     """transitions remembered, one for every pool of a round"""
-    batch: int = 16
+    batch: Positive = 16
     """transitions of an update"""
-    updates: int = 1
+    updates: Positive = 1
     """updates after every round"""
     optimizer: Literal["sgd", "adam"] = "sgd"
     """SGD with momentum 0.95, or AdamW"""
-    learning_rate: float = 1e-3
+    learning_rate: Rate = 1e-3
     """of the optimiser, at the start"""
-    rate_decay: float = 0.97
+    rate_decay: Rate = 0.97
     """factor of the learning rate from one round to the next"""
-    weight_decay: float = 1e-3
+    weight_decay: NonNegative = 1e-3
     """of the optimiser"""
-    target_every: int = 5
+    target_every: Positive = 5
     """rounds between copies of the online network to the target network"""
-    epsilon: float = 0.05
+    epsilon: Share = 0.05
     """share of random rounds in the end"""
-    epsilon_start: float = 0.9
+    epsilon_start: Share = 0.9
     """share of random rounds at the start"""
-    epsilon_rounds: float = 10.0
+    epsilon_rounds: Annotated[float, Meta(gt=0, le=sys.float_info.max)] = 10.0
     """rounds in which the difference of the two falls to 1/e"""
-    validate_every: int = 100
+    validate_every: Positive = 100
     """rounds between validations"""
-    validation_episodes: int = 8
+    validation_episodes: Positive = 8
     """episodes of a validation, always the same"""
-    save_every: int = 10
+    save_every: Positive = 10
     """rounds between checkpoints"""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
-        check_seed(self.seed, 100)
+        check_fields(self)
+        check_seeds(self, 10_000, "episodes")
+        check_kwargs(self.kwargs, CHOSEN)
         for name in self.scores:
             if name in SCORES and SCORES[name].live:
                 raise ValueError(f"score {name!r} changes within a round, which JointPools does not show; drop it")
         enough = (self.n_step + 1) * self.picks + self.batch
-        if self.n_step < 1 or self.replay < enough:
+        if self.replay < enough:
             raise ValueError(
                 f"n_step={self.n_step}, replay={self.replay}: an update needs a batch of {self.batch} and the n_step "
-                f"rounds of {self.picks} picks that followed; use n_step >= 1 and replay >= {enough}"
+                f"rounds of {self.picks} picks that followed; use replay >= {enough}"
+            )
+        rounds = self.n_step + math.ceil(self.batch / self.picks)
+        if self.iterations < rounds:
+            raise ValueError(
+                f"episodes={self.episodes} have {self.iterations} rounds of {self.picks} picks: nothing is learned "
+                f"before round {rounds}; use more episodes or a smaller batch than {self.batch}"
             )
 
     @property
@@ -239,6 +255,7 @@ class Replay:
 
     def __init__(self, rows: int, obs: Observation) -> None:
         pools = len(obs["candidates"])
+        check_memory("replay", rows * pools, (2 * obs["candidates"].size + 2 * obs["state"].size) // pools + 16)
         parts = {"candidates": np.float16, "state": np.float16, "action_mask": np.int8}
         self._arrays: dict[str, NDArray] = {name: np.zeros((rows, *obs[name].shape), t) for name, t in parts.items()}
         for name, dtype in (("action", np.int64), ("reward", np.float32), ("there", np.float32)):
@@ -291,7 +308,13 @@ class Replay:
         return {"count": self._count, **{name: array[:kept] for name, array in self._arrays.items()}}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restore a snapshot."""
+        """Restore a snapshot.
+
+        Raises:
+            ValueError: If it is of another training.
+        """
+        kept = min(decode(Count, state["count"], "count"), self._rows)
+        check(state, {"count": 0, **{name: array[:kept] for name, array in self._arrays.items()}}, "replay")
         self._count = state["count"]
         for name, array in self._arrays.items():
             array[: len(state[name])] = state[name]
@@ -421,8 +444,7 @@ class Run:
 
     def policy(self) -> dict[str, Any]:
         """Return the weights of the policy, in half precision to keep files small, and the sizes of what it sees."""
-        weights = {k: v.half() if v.is_floating_point() else v for k, v in self.online.state_dict().items()}
-        return {"weights": weights, "sizes": self.sizes}
+        return {"weights": _half(self.online.state_dict()), "sizes": self.sizes}
 
     def get_state(self) -> dict[str, Any]:
         """Return all that ``advance`` changes besides the networks."""
@@ -431,6 +453,8 @@ class Run:
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restore a snapshot."""
+        like = {"episode": 0, "score": 0.0, "obs": self.obs, "rng": self.rng.bit_generator.state}
+        check({name: state[name] for name in like}, like, "state")
         self.episode, self.score, self.obs = state["episode"], state["score"], state["obs"]
         self.rng.bit_generator.state = state["rng"]
         self.env.unwrapped.set_state(state["env"])
@@ -491,14 +515,26 @@ class Ralis:
 
 def load_policy(path: str | Path) -> Ralis:
     """Load a policy that was trained, see ``read_policy``."""
-    return read_policy(path, "ralis", _make_policy)
+    return read_policy(path, "ralis", _Saved, _make_policy)
 
 
-def _make_policy(saved: dict[str, Any], digest: str) -> Ralis:
-    args, sizes = Args(**saved["args"]), saved["sizes"]
-    network = make_network(sizes[0], sizes[1:], args)
-    network.load_state_dict(saved["weights"])
-    return Ralis(network, args, sizes, digest)
+class _Saved(Weights):
+    sizes: Annotated[list[Annotated[int, Meta(ge=1, le=2**20)]], Meta(min_length=2, max_length=3)]
+
+
+def _make_policy(saved: _Saved, digest: str) -> Ralis:
+    args = decode(Args, saved.args)
+    with torch.device("meta"):
+        network = QNetwork(saved.sizes[0], saved.sizes[1:], args).eval()
+    check(saved.weights, _half(network.state_dict()), "weights")
+    network.load_state_dict(
+        {k: v.float() if v.is_floating_point() else v for k, v in saved.weights.items()}, assign=True
+    )
+    return Ralis(network, args, saved.sizes, digest)
+
+
+def _half(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
 
 
 def make_run(argv: list[str]) -> Run:
@@ -506,8 +542,8 @@ def make_run(argv: list[str]) -> Run:
     args = read_args(Args, argv, __doc__)
     kwargs: dict[str, Any] = {name: getattr(args, name) for name in ("budget", "picks", "candidates", "observation")}
     kwargs |= {"scores": list(args.scores), "pool": "train", "fresh_pool": args.fresh_pool, **args.kwargs}
-    training = gym.make(args.env, **kwargs, pick_gains=args.credit == "pick")
-    return Run(args, JointPools(training), JointPools(gym.make(args.env, **kwargs)))
+    training = make_env(args.env, regions_only=True, **kwargs, pick_gains=args.credit == "pick")
+    return Run(args, JointPools(training), JointPools(make_env(args.env, **kwargs)))
 
 
 if __name__ == "__main__":

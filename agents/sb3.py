@@ -22,15 +22,21 @@ import numpy as np
 import torch
 import tyro
 from gymnasium import spaces
+from msgspec import Meta
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecMonitor
+from torch import Tensor
 
 import alenv  # noqa: F401  registers the ids
 from agents import sb3_models
-from agents.checkpoints import read_policy
+from agents.arguments import Names, NonNegative, Rate, check_fields, check_seeds, check_width, read_args
+from agents.checkpoints import Trained, check, read_policy
+from agents.environments import make_env
 from agents.equivariant import Head, Rows, describe
 from agents.mining import play
 from agents.policy import Info, Observation, channels, mines
-from agents.training import check_seed, command, read_args
+from agents.training import command
+from alenv.memory import check_memory
+from alenv.outside import Count, Positive, Share, decode
 
 SCALARS = {
     "train/loss": "losses/td_loss",
@@ -38,6 +44,8 @@ SCALARS = {
     "rollout/exploration_rate": "charts/epsilon",
 }
 """What the other agents call otherwise than SB3, the first for dqn and qrdqn; ``train/`` else becomes ``losses/``."""
+PROCESS = 2**28
+"""Bytes that an environment in a process of its own takes at least."""
 TRAINING, VALIDATION = 3_000_000, 4_000_000
 """First seeds of training, by thousands for every ``seed``, and of validation."""
 
@@ -56,55 +64,73 @@ class Args:
     """id of the environment"""
     kwargs: Annotated[dict[str, Any], tyro.conf.Fixed] = field(default_factory=dict)
     """its arguments: the table [kwargs] of the file"""
-    num_envs: int = 1
+    num_envs: Positive = 1
     """environments stepped together, each in a process of its own if there are several"""
-    seed: int = 0
+    seed: Count = 0
     """of episodes, weights, exploration and replay"""
-    iterations: int = 100
+    iterations: Positive = 100
     """each ``rollout`` steps in every environment, and what is learned from them"""
-    rollout: int = 1_000
+    rollout: Positive = 1_000
     """steps of every environment in an iteration; for ppo and maskable_ppo between two updates"""
-    gamma: float = 0.9
+    gamma: Share = 0.9
     """discount; 0 learns the immediate reward"""
-    learning_rate: float = 1e-3
+    learning_rate: Rate = 1e-3
     """of Adam, at the start; it falls linearly to a tenth"""
-    batch: int = 100
+    batch: Positive = 100
     """transitions of a step of Adam"""
-    hidden: int = 64
+    hidden: Positive = 64
     """width of the layers"""
-    epochs: int = 5
+    epochs: Positive = 5
     """ppo: passes over the transitions of an iteration"""
-    entropy: float = 0.0
+    entropy: NonNegative = 0.0
     """ppo: weight of the entropy in the loss"""
-    replay: int = 20_000
+    replay: Positive = 20_000
     """dqn: transitions remembered"""
-    warmup: int = 1_000
+    warmup: Count = 1_000
     """dqn: random steps before the first update"""
-    update_every: int = 4
+    update_every: Positive = 4
     """dqn: steps of every environment between updates"""
-    target_rate: float = 0.01
+    target_rate: Rate = 0.01
     """dqn: step of the target network towards the online one at every update"""
-    epsilon: float = 0.05
+    epsilon: Share = 0.05
     """dqn: share of random actions from half of the training on; it falls linearly from 1"""
-    quantiles: int = 25
+    quantiles: Annotated[int, Meta(ge=1, le=1000)] = 25
     """qrdqn: number of quantiles"""
-    validate_every: int = 5
+    validate_every: Positive = 5
     """iterations between validations"""
-    validation_episodes: int = 50
+    validation_episodes: Positive = 50
     """episodes of a validation, always the same"""
-    save_every: int = 5
+    save_every: Positive = 5
     """iterations between checkpoints"""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
-        check_seed(self.seed, 1000)
-        if self.algorithm in sb3_models.OFF_POLICY and self.rollout % self.update_every:
-            raise ValueError(f"rollout={self.rollout} is no multiple of update_every={self.update_every}; use one")
-        if self.algorithm in sb3_models.ON_POLICY and self.rollout * self.num_envs % self.batch:
+        check_fields(self)
+        check_seeds(self, 1000, "num_envs")
+        check_width(self.hidden, 11)
+        if self.algorithm in sb3_models.OFF_POLICY:
+            self._check_off_policy()
+        elif self.rollout * self.num_envs % self.batch:
             raise ValueError(
                 f"rollout={self.rollout} with num_envs={self.num_envs}: its transitions are no multiple of "
                 f"batch={self.batch}; use another batch"
             )
+
+    def _check_off_policy(self) -> None:
+        if self.rollout % self.update_every:
+            raise ValueError(f"rollout={self.rollout} is no multiple of update_every={self.update_every}; use one")
+        if self.replay < max(self.batch, self.num_envs):
+            raise ValueError(
+                f"replay={self.replay} holds no batch of {self.batch} and no step of {self.num_envs} environments; "
+                f"use replay >= {max(self.batch, self.num_envs)}"
+            )
+        if self.warmup >= self.steps:
+            raise ValueError(f"warmup={self.warmup}: nothing is learned in a training of {self.steps} steps; use fewer")
+
+    @property
+    def steps(self) -> int:
+        """Steps of all environments in the whole training."""
+        return self.iterations * self.rollout * self.num_envs
 
 
 class Run:
@@ -155,9 +181,13 @@ class Run:
 
     def validate(self) -> float:
         """Return the mean return of the greedy policy, on the same seeds each time."""
-        policy = SB3Policy({**self.policy(), "args": self.args.__dict__})
+        policy = self.player()
         seeds = range(VALIDATION, VALIDATION + self.args.validation_episodes)
         return float(np.mean([play(policy, self._validation, seed) for seed in seeds]))
+
+    def player(self) -> SB3Policy:
+        """Return the policy as it is now."""
+        return SB3Policy(self.args, **self.policy())
 
     def policy(self) -> dict[str, Any]:
         """Return the weights of the policy, and the shapes of what it sees."""
@@ -172,6 +202,12 @@ class Run:
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restore a snapshot."""
+        count = self.args.num_envs
+        running = {"returns": np.zeros(count, np.float32), "lengths": np.zeros(count, np.int32)}
+        for name, like in {"rng": self._rng, "running": running}.items():
+            check(state[name], like, name)
+        check([None] * len(state["envs"]), [None] * count, "envs")
+        _swap(_swap(state["rng"]))  # refuses what is no state of a generator
         self._rng = state["rng"]
         sb3_models.set_state(self.model, state["model"])
         self.envs.reset()  # Gymnasium's wrappers ask for it
@@ -198,24 +234,31 @@ class SB3Policy:
     """A trained agent as a policy, without Stable-Baselines3 and in double precision.
 
     Args:
-        saved: Entries of ``best.pt``: weights, shapes and arguments.
+        args: What it was trained with.
+        weights: Of the parts that choose actions.
+        shapes: Of what it sees.
         digest: Tells trained agents apart, see ``benchmarks.runner.source``.
     """
 
     oracle = False
 
-    def __init__(self, saved: dict[str, Any], digest: str = "") -> None:
-        args, self._shapes, self.digest = saved["args"], saved["shapes"], digest
-        self.name = f"sb3_{args['algorithm']}"
-        self.scores: tuple[str, ...] = tuple(args["kwargs"].get("scores", ()))
-        self._mines = mines(args["env"])
-        self.observation: str = args["kwargs"].get("observation", "relational" if self._mines else "compact")
-        space = spaces.Dict({name: spaces.Box(0, 1, shape) for name, shape in self._shapes.items()})
-        quantiles = args["quantiles"] if args["algorithm"] == "qrdqn" else 1
-        with torch.random.fork_rng(devices=[]):  # the initial weights are drawn for nothing
-            self._rows, self._head = Rows(space, args["hidden"]), Head(args["hidden"], quantiles)
-        for name, part in (("rows", self._rows), ("head", self._head)):
-            part.load_state_dict(saved["weights"][name])
+    def __init__(
+        self, args: Args, weights: dict[str, dict[str, Tensor]], shapes: dict[str, list[int]], digest: str = ""
+    ) -> None:
+        self._shapes, self.digest = shapes, digest
+        self.name = f"sb3_{args.algorithm}"
+        self.scores = decode(Names, args.kwargs.get("scores", ()), "kwargs.scores")
+        self._mines = mines(args.env)
+        usual = "relational" if self._mines else "compact"
+        self.observation = decode(str, args.kwargs.get("observation", usual), "kwargs.observation")
+        space = spaces.Dict({name: spaces.MultiBinary(shape) for name, shape in shapes.items()})  # without memory
+        with torch.device("meta"):
+            self._rows = Rows(space, args.hidden)
+            self._head = Head(args.hidden, args.quantiles if args.algorithm == "qrdqn" else 1)
+        parts = {"rows": self._rows, "head": self._head}
+        check(weights, {name: part.state_dict() for name, part in parts.items()}, "weights")
+        for name, part in parts.items():
+            part.load_state_dict(weights[name], assign=True)
             part.double()
 
     def reset(self, seed: int) -> None:
@@ -251,11 +294,35 @@ class SB3Policy:
 
 def load_policy(path: str | Path) -> SB3Policy:
     """Load a policy that was trained, see ``read_policy``."""
-    return read_policy(path, "sb3", SB3Policy)
+    return read_policy(path, "sb3", _Saved, _make_policy)
+
+
+Shape = list[Annotated[int, Meta(ge=1, le=2**20)]]
+
+
+class _Saved(Trained):
+    weights: dict[str, Any]
+    shapes: dict[str, Shape]
+
+
+def _make_policy(saved: _Saved, digest: str) -> SB3Policy:
+    args = decode(Args, saved.args)
+    axes = {"candidates": 2, "state": 1, "action_mask": 1} | ({"scores": 2} if args.kwargs.get("scores") else {})
+    check(
+        {name: [1] * len(shape) for name, shape in saved.shapes.items()},
+        {k: [1] * n for k, n in axes.items()},
+        "shapes",
+    )
+    return SB3Policy(args, saved.weights, saved.shapes, digest)
 
 
 def make_envs(args: Args) -> VecEnv:
-    """Make the environments of training: several are spawned, because a fork of a process that used torch hangs."""
+    """Make the environments of training: several are spawned, because a fork of a process that used torch hangs.
+
+    Raises:
+        ValueError: If there are more than fit into memory.
+    """
+    check_memory("num_envs", args.num_envs, PROCESS)
     make = partial(gym.make, "alenv:" + args.env.removeprefix("alenv:"), disable_env_checker=True, **args.kwargs)
     if args.num_envs == 1:
         return DummyVecEnv([make])
@@ -265,7 +332,8 @@ def make_envs(args: Args) -> VecEnv:
 def make_run(argv: list[str]) -> Run:
     """Make the training that a command line asks for."""
     args = read_args(Args, argv, __doc__)
-    return Run(args, make_envs(args), gym.make(args.env, disable_env_checker=True, **args.kwargs))
+    validation = make_env(args.env, disable_env_checker=True, **args.kwargs)  # here its errors show, not in a process
+    return Run(args, make_envs(args), validation)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,10 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import nn
 
+from agents.checkpoints import check
 from agents.equivariant import Head, Rows, Value
+from alenv.memory import check_memory
+from alenv.outside import Count, decode
 
 
 class MaskedDQNPolicy(DQNPolicy):
@@ -116,6 +120,11 @@ def make_model(args: Any, env: VecEnv) -> BaseAlgorithm:
         env: Where it is trained.
     """
     kind, policy = (OFF_POLICY | ON_POLICY)[args.algorithm]
+    row = sum(part.dtype.itemsize * math.prod(part.shape) for part in env.observation_space.values()) + 32
+    if args.algorithm in OFF_POLICY:
+        check_memory("replay", args.replay, 2 * row)
+    else:
+        check_memory("rollout", args.rollout, args.num_envs * row)
     network = {"features_extractor_class": Rows, "features_extractor_kwargs": {"hidden": args.hidden}, "net_arch": []}
     chosen = _off_policy(args) if args.algorithm in OFF_POLICY else _on_policy(args)
     if args.algorithm in ON_POLICY:
@@ -125,7 +134,7 @@ def make_model(args: Any, env: VecEnv) -> BaseAlgorithm:
     rate = LinearSchedule(args.learning_rate, args.learning_rate / 10, 1.0)
     common = {"learning_rate": rate, "gamma": args.gamma, "batch_size": args.batch, "device": "cpu"}
     model = kind(policy, env, policy_kwargs=network, **common, **chosen)
-    model.whole = args.iterations * args.rollout * args.num_envs
+    model.whole = args.steps
     model.set_logger(Logger(None, []))  # what it records is read by the training loop
     return model
 
@@ -178,7 +187,12 @@ def get_state(model: BaseAlgorithm) -> dict[str, Any]:
 
 
 def set_state(model: BaseAlgorithm, state: dict[str, Any]) -> None:
-    """Restore what ``get_state`` returned."""
+    """Restore what ``get_state`` returned.
+
+    Raises:
+        ValueError: If it is of another training.
+    """
+    check(state, _example(model, state), "model")
     for name, value in state["counters"].items():
         setattr(model, name, value)
     model._last_obs, model._last_episode_starts = state["obs"], state["starts"]
@@ -187,6 +201,20 @@ def set_state(model: BaseAlgorithm, state: dict[str, Any]) -> None:
         buffer.pos, buffer.full = saved["pos"], saved["full"]
         for name in KEPT:
             _fill(getattr(buffer, name), saved[name])
+
+
+def _example(model: BaseAlgorithm, state: dict[str, Any]) -> dict[str, Any]:
+    """Return a state of a model, in kind; of a replay with as many rows as a given one says."""
+    envs, spaces = model.n_envs, model.observation_space
+    obs = {name: np.zeros((envs, *part.shape), part.dtype) for name, part in spaces.items()}
+    like = {**get_state(model), "obs": obs, "starts": np.zeros(envs, bool)}
+    if "replay" in like:
+        buffer, saved = model.replay_buffer, state["replay"]
+        rows = (
+            buffer.buffer_size if saved["full"] is True else min(decode(Count, saved["pos"], "pos"), buffer.buffer_size)
+        )
+        like["replay"] = {"pos": 0, "full": False, **{name: _first(getattr(buffer, name), rows) for name in KEPT}}
+    return like
 
 
 def _first(tree: Any, rows: int) -> Any:

@@ -1,29 +1,31 @@
-"""What all agents that learn here share: the command line, the loop around training, and its checkpoints."""
+"""What all agents that learn here share: the loop around training, its checkpoints, and its command."""
 
 from __future__ import annotations
 
-import argparse
+import copy
 import hashlib
+import math
+import signal
 import sys
-import tomllib
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol
 
 import gymnasium as gym
-import tyro
+import msgspec
+import torch
+from msgspec import Meta
 from rich.console import Console
 from rich.progress import Progress
 from torch.utils.tensorboard import SummaryWriter
 
-from agents.checkpoints import arrays, read, write
-from alenv.errors import unknown
+from agents.arguments import PLACES
+from agents.checkpoints import arrays, check, finite, read, write, writing
+from alenv.outside import Count, decode
 from alenv.segmenters.threads import torch_threads
 from alenv.state import code_digest
-
-Arguments = TypeVar("Arguments")
 
 
 class Run(Protocol):
@@ -68,38 +70,63 @@ def train(run: Run, console: Console, log_every: int = 1) -> None:
         run: The training.
         console: Shows the progress.
         log_every: Iterations between points of TensorBoard's curves; returns are all there.
+
+    Raises:
+        ValueError: If there is another training's checkpoint or a damaged one, or if the weights become NaN.
+        OSError: If files cannot be written; what was written before stands.
     """
     args = run.args
     _load(run)
+    if run.best > -math.inf:
+        _check_best(run)
     if run.iteration >= args.iterations:
         return
-    args.out.mkdir(parents=True, exist_ok=True)
-    with (
-        SummaryWriter(str(args.out), purge_step=run.steps + 1) as writer,
-        Progress(console=console, disable=not console.is_terminal) as progress,
-    ):
+    with writing(args.out):
+        args.out.mkdir(parents=True, exist_ok=True)
+        writer = SummaryWriter(str(args.out), purge_step=run.steps + 1)
+    with writer, Progress(console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("training", total=args.iterations, completed=run.iteration)
         while run.iteration < args.iterations:
             scalars = run.advance()
             last = run.iteration == args.iterations
             if run.iteration % args.validate_every == 0 or last:
+                _check_weights(run)
                 scalars["charts/validation_return"] = score = run.validate()
                 _keep_if_best(run, score)
                 console.print(f"iteration {run.iteration}: validation {score:.4f}, best {run.best:.4f}")
-            for name, value in scalars.items():
-                if run.iteration % log_every == 0 or "return" in name:
-                    writer.add_scalar(name, value, run.steps)
+            with writing(args.out):
+                for name, value in scalars.items():
+                    if run.iteration % log_every == 0 or "return" in name:
+                        writer.add_scalar(name, value, run.steps)
             if run.iteration % args.save_every == 0 or last:
                 save(run)
             progress.update(bar, completed=run.iteration)
 
 
 def save(run: Run) -> None:
-    """Write the checkpoint."""
+    """Write the checkpoint.
+
+    Raises:
+        ValueError: If it would hold weights that are not finite.
+        OSError: If it cannot be written.
+    """
+    _check_weights(run)
     modules = {name: module.state_dict() for name, module in run.modules.items()}
     state = {"iteration": run.iteration, "best": run.best, **run.get_state()}
     facts = {"args": plain(run.args), "code": code()}
-    write(run.args.out / "checkpoint.pt", {**facts, "modules": modules, "state": state})
+    write(_checkpoint(run), {**facts, "modules": modules, "state": state})
+
+
+class _Progress(msgspec.Struct):
+    iteration: Count
+    best: Annotated[float, Meta(le=sys.float_info.max)]  # at the start minus infinity
+
+
+class _Checkpoint(msgspec.Struct, forbid_unknown_fields=True):
+    args: dict[str, Any]
+    modules: dict[str, Any]
+    state: dict[str, Any]
+    code: str = ""
 
 
 def _load(run: Run) -> None:
@@ -108,27 +135,113 @@ def _load(run: Run) -> None:
     Raises:
         ValueError: If it was written with other arguments, or by other code and is not done, or is damaged.
     """
-    path = run.args.out / "checkpoint.pt"
+    path = _checkpoint(run)
     if not path.exists():
         return
-    saved = read(path)
+    saved = _part(path, _Checkpoint, read(path))
     for name, value in plain(run.args).items():
-        was = saved["args"].get(name)
+        was = saved.args.get(name)
         if was != value:
             raise ValueError(f"{path} has {name}={was!r}, not {value!r}; give another --out, or delete the folder")
-    state = arrays(saved["state"])
-    run.iteration, run.best = state.pop("iteration"), state.pop("best")
-    if run.iteration >= run.args.iterations:
-        return
-    if saved.get("code") != code():
-        raise ValueError(f"{path} was written by another version of the code; give another --out, or delete the folder")
+    _part(path, type(run.args), saved.args)
+    progress = _part(path, _Progress, saved.state)
+    if progress.iteration > run.args.iterations:
+        raise _damaged(path, f"iteration {progress.iteration} is beyond the last, {run.args.iterations}")
+    if progress.iteration < run.args.iterations:
+        if saved.code != code():
+            raise ValueError(
+                f"{path} was written by another version of the code; give another --out, or delete the folder"
+            )
+        _restore(run, path, saved)
+    run.iteration, run.best = progress.iteration, progress.best
+
+
+def _restore(run: Run, path: Path, saved: _Checkpoint) -> None:
+    """Put networks, optimisers and all else into the state of a checkpoint."""
+    state = {name: part for name, part in saved.state.items() if name not in ("iteration", "best")}
+    try:
+        check_modules(saved.modules, run.modules)
+        for name, module in run.modules.items():
+            module.load_state_dict(saved.modules[name])
+        run.set_state(arrays(state))
+        check(dict.fromkeys(state), dict.fromkeys(run.get_state()), "state")
+    except (ValueError, TypeError, LookupError, AttributeError, RuntimeError, OverflowError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def check_modules(saved: dict[str, Any], modules: dict[str, Any]) -> None:
+    """Compare saved networks and optimisers with those of a training.
+
+    Raises:
+        ValueError: If a name, shape, type or setting differs, or a number is not finite.
+    """
+    check(dict.fromkeys(saved), dict.fromkeys(modules), "modules")
+    stepped = copy.deepcopy(modules)  # together: an optimiser shares the weights of its network
+    for name, module in stepped.items():
+        if not isinstance(module, torch.optim.Optimizer):
+            check(saved[name], module.state_dict(), name)
+            continue
+        like = _step(module).state_dict()
+        part = saved[name] if isinstance(saved[name], dict) else {}
+        begun = part.get("state") if isinstance(part.get("state"), dict) else {}
+        like["state"] = {key: value for key, value in like["state"].items() if key in begun}  # those without gradients
+        check(part, like, name)
+        for group, example in zip(part["param_groups"], like["param_groups"], strict=True):
+            for key in example.keys() - {"lr"}:
+                if group[key] != example[key]:
+                    raise ValueError(f"{name} has {key}={group[key]!r}, not {example[key]!r}")
+
+
+def _step(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Take one step with gradients of 0: only then does an optimiser have a state."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    return optimizer
+
+
+def _part(path: Path, kind: type, value: dict[str, Any]) -> Any:
+    try:
+        return decode(kind, value, "entry")
+    except ValueError as error:
+        raise _damaged(path, str(error)) from None
+
+
+def _damaged(path: Path, cause: str) -> ValueError:
+    cause = cause.partition("\n")[0]
+    return ValueError(f"{path} is no checkpoint of this training ({cause}); give another --out, or delete the folder")
+
+
+def _checkpoint(run: Run) -> Path:
+    path: Path = run.args.out / "checkpoint.pt"
+    return path
+
+
+def _check_best(run: Run) -> None:
+    """Refuse to go on from a checkpoint, or to be done, without the policy that was the best so far."""
+    try:
+        read(run.args.out / "best.pt")
+    except ValueError as error:
+        cause = str(error).partition(";")[0]
+        raise ValueError(f"{cause}; put it back beside {_checkpoint(run)}, or delete both and train again") from None
+
+
+def _check_weights(run: Run) -> None:
+    """Refuse to keep what has diverged."""
     for name, module in run.modules.items():
-        module.load_state_dict(saved["modules"][name])
-    run.set_state(state)
+        if isinstance(module, torch.nn.Module) and not all(map(finite, module.state_dict().values())):
+            raise _diverged(run, f"weights of {name!r} are no longer finite")
+
+
+def _diverged(run: Run, what: str) -> ValueError:
+    return ValueError(f"iteration {run.iteration}: {what}; train with a smaller learning_rate and another --out")
 
 
 def _keep_if_best(run: Run, score: float) -> None:
     """Write the policy if it validates better than all before."""
+    if not math.isfinite(score):
+        raise _diverged(run, f"validation is {score}")
     if score > run.best:
         run.best = score
         about = {"iteration": run.iteration, "validation": score, "args": plain(run.args), "code": code()}
@@ -142,45 +255,9 @@ def code() -> str:
     return f"{code_digest()}-{hashlib.sha256(b''.join(agents)).hexdigest()[:16]}"
 
 
-def check_seed(seed: int, below: int) -> None:
-    """Refuse a seed of training whose episodes could be those of validation.
-
-    Raises:
-        ValueError: If it is not in [0, below).
-    """
-    if not 0 <= seed < below:
-        raise ValueError(f"seed={seed}: its episodes could be those of validation; use one of 0..{below - 1}")
-
-
 def plain(args: Any) -> dict[str, Any]:
     """Return the arguments on which the result depends, as plain values."""
-    return {name: value for name, value in asdict(args).items() if name not in ("out", "config")}
-
-
-def read_args(kind: type[Arguments], argv: list[str], description: str | None) -> Arguments:
-    """Read the command line over the config file.
-
-    Args:
-        kind: A dataclass of arguments, ``out`` and ``config`` among them.
-        argv: The command line.
-        description: Of the program.
-
-    Raises:
-        ValueError: If the file cannot be read, or has an unknown key.
-    """
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--config", type=Path)
-    path = first.parse_known_args(argv)[0].config
-    known = [field.name for field in fields(kind) if field.name not in ("out", "config")]  # type: ignore[arg-type]
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
-        table = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ValueError(f"{path}: {error}") from None
-    for name in table:
-        if name not in known:
-            raise unknown(f"key in {path}:", name, known)
-    return tyro.cli(kind, args=argv, default=kind(**table), description=description)
+    return {name: value for name, value in asdict(args).items() if name not in PLACES}
 
 
 def command(make: Callable[[], Run], log_every: int = 1) -> int:
@@ -192,10 +269,12 @@ def command(make: Callable[[], Run], log_every: int = 1) -> int:
     """
     console = Console(highlight=False)
     try:
+        if callable(signal.getsignal(signal.SIGINT)):  # it may be ignored, in the background
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         with torch_threads(1):
-            run = _made(make)
+            run = make()
             train(run, console, log_every)
-    except (ValueError, FileNotFoundError, RuntimeError, gym.error.Error) as error:
+    except (ValueError, OSError, RuntimeError, MemoryError, gym.error.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -203,10 +282,3 @@ def command(make: Callable[[], Run], log_every: int = 1) -> int:
         return 130
     console.print(f"validation {run.best:.4f}: {run.args.out / 'best.pt'}")
     return 0
-
-
-def _made(make: Callable[[], Run]) -> Run:
-    try:
-        return make()
-    except TypeError as error:  # an argument that the environment does not have
-        raise ValueError(str(error)) from error

@@ -9,10 +9,11 @@ import torch
 from rich.console import Console
 
 from agents import lookahead
+from agents.arguments import read_args
 from agents.heuristics import ClassBalancedEntropy
 from agents.lookahead import Args, LookAheadPolicy, Run, Scorer, load_policy, look_ahead, loss
 from agents.policy import evaluate, make_policy
-from agents.training import read_args, train
+from agents.training import train
 from alenv.observation import GLOBAL, PER_CANDIDATE
 from benchmarks.runner import source
 

@@ -126,9 +126,9 @@ def test_policies_by_name_and_by_class():
     [
         ("entropi", "unknown policy 'entropi'; did you mean 'entropy'"),
         ("agents.heuristic:Random", "No module named"),
-        ("agents.heuristics:Rndom", "no attribute 'Rndom'"),
-        ("agents.heuristics:np", "not callable"),
-        ("builtins:dict", "has no 'name'"),
+        ("agents.heuristics:Rndom", "did you mean 'Random'"),
+        ("agents.heuristics:np", "no class with methods"),
+        ("builtins:dict", "no class with methods"),
     ],
 )
 def test_bad_policies_are_named(spec, message):

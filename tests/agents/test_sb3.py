@@ -11,12 +11,13 @@ from rich.console import Console
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from agents import sb3
+from agents.arguments import read_args
 from agents.equivariant import ILLEGAL, Head, Rows, Value
 from agents.mining import play
 from agents.policy import evaluate, make_policy
-from agents.sb3 import Args, Run, SB3Policy, load_policy, make_envs
+from agents.sb3 import Args, Run, load_policy, make_envs
 from agents.sb3_models import OFF_POLICY, ON_POLICY, actor, uniform
-from agents.training import read_args, train
+from agents.training import train
 
 ALGORITHMS = [*OFF_POLICY, *ON_POLICY]
 QUIET = Console(file=io.StringIO())
@@ -295,7 +296,7 @@ def test_a_region_selector_plays_in_the_loop_of_all_policies(tmp_path):
 def test_the_policy_acts_like_the_model(tmp_path, algorithm):
     kwargs = {**SELECT["kwargs"], "scores": ["entropy", "margin"]}
     run = run_in(tmp_path, SELECT | {"kwargs": kwargs}, algorithm=algorithm)
-    policy, env = SB3Policy({**run.policy(), "args": run.args.__dict__}), gym.make("RegionSelect-v0", **kwargs)
+    policy, env = run.player(), gym.make("RegionSelect-v0", **kwargs)
     assert policy.scores == ("entropy", "margin")
     (obs, info), over = env.reset(seed=1), False
     while not over:

@@ -1,0 +1,68 @@
+"""Policies of users, by import path. Importing runs their module, and nothing else is run before it is a policy."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from alenv.errors import shown, unknown
+from alenv.outside import decode
+
+FORM = "write 'package.module:Class', of a class with the methods of agents.policy.Policy"
+
+
+def load_own(spec: str) -> Any:
+    """Make a policy.
+
+    Args:
+        spec: ``package.module:Class``; the class takes no arguments, or has defaults.
+
+    Raises:
+        ValueError: If there is no such class, it is no policy, or its code raises.
+    """
+    module, _, name = spec.partition(":")
+    kind = _attribute(spec, module, name)
+    if not isinstance(kind, type) or not all(callable(getattr(kind, part, None)) for part in ("reset", "act")):
+        raise ValueError(f"policy {shown(spec)} is no class with methods 'reset' and 'act'; {FORM}")
+    try:
+        policy = kind()
+    except Exception as error:
+        raise ValueError(f"policy {shown(spec)} cannot be made without arguments: {_cause(error)}") from error
+    _check(spec, policy)
+    return policy
+
+
+def _attribute(spec: str, module: str, name: str) -> Any:
+    if not all(part.isidentifier() for part in (*module.split("."), name)):
+        raise ValueError(f"policy {shown(spec)} is no import path; {FORM}")
+    try:
+        loaded = importlib.import_module(module)
+    except (Exception, SystemExit) as error:  # whatever somebody's module does
+        raise ValueError(f"policy {shown(spec)} cannot be imported: {_cause(error)}; {FORM}") from error
+    if not hasattr(loaded, name):
+        classes = [known for known, value in vars(loaded).items() if isinstance(value, type) and known[0] != "_"]
+        raise unknown(f"class of {module}", name, classes)
+    return getattr(loaded, name)
+
+
+def _check(spec: str, policy: Any) -> None:
+    """Refuse attributes that tables, environments and evaluators could do nothing with."""
+    parts: dict[str, Any] = {"name": str, "scores": list[str] | tuple[str, ...], "oracle": bool}
+    for part in ("observation", "digest"):
+        if hasattr(policy, part):
+            parts[part] = str
+    for part, kind in parts.items():
+        if not hasattr(policy, part):
+            raise ValueError(f"policy {shown(spec)} has no {part!r}; see agents.policy.Policy for what it must have")
+        try:
+            decode(kind, getattr(policy, part), part)
+        except ValueError as error:
+            raise ValueError(f"policy {shown(spec)}: {error}") from None
+    if not policy.name:
+        raise ValueError(f"policy {shown(spec)} has an empty name; give it one for the tables")
+    if policy.oracle and not callable(getattr(policy, "attach", None)):
+        raise ValueError(f"policy {shown(spec)} is an oracle without a method 'attach'; see agents.policy.Policy")
+
+
+def _cause(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
