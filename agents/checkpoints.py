@@ -180,7 +180,9 @@ def check(value: Any, like: Any, place: str) -> None:
             if name not in value:
                 raise ValueError(f"{place}.{name} is missing")
             check(value[name], like[name], f"{place}.{name}")
-    elif isinstance(like, list | tuple) and isinstance(value, list | tuple) and len(like) == len(value):
+    elif isinstance(like, list | tuple) and isinstance(value, list | tuple):
+        if len(value) != len(like):
+            raise ValueError(f"{place} has {len(value)} entries, not {len(like)}")
         for index, (part, example) in enumerate(zip(value, like, strict=True)):
             check(part, example, f"{place}[{index}]")
     elif isinstance(like, Tensor | np.ndarray) and type(value) is type(like):

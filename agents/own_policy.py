@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
 
 from alenv.errors import shown, unknown
 from alenv.outside import decode
@@ -45,21 +48,22 @@ def _attribute(spec: str, module: str, name: str) -> Any:
     return getattr(loaded, name)
 
 
+class _Attributes(msgspec.Struct):
+    """What tables, environments and evaluators read of a policy."""
+
+    name: Annotated[str, Meta(min_length=1)]
+    scores: tuple[str, ...]
+    oracle: bool
+    observation: str = ""
+    digest: str = ""
+
+
 def _check(spec: str, policy: Any) -> None:
-    """Refuse attributes that tables, environments and evaluators could do nothing with."""
-    parts: dict[str, Any] = {"name": str, "scores": list[str] | tuple[str, ...], "oracle": bool}
-    for part in ("observation", "digest"):
-        if hasattr(policy, part):
-            parts[part] = str
-    for part, kind in parts.items():
-        if not hasattr(policy, part):
-            raise ValueError(f"policy {shown(spec)} has no {part!r}; see agents.policy.Policy for what it must have")
-        try:
-            decode(kind, getattr(policy, part), part)
-        except ValueError as error:
-            raise ValueError(f"policy {shown(spec)}: {error}") from None
-    if not policy.name:
-        raise ValueError(f"policy {shown(spec)} has an empty name; give it one for the tables")
+    attributes = {name: getattr(policy, name) for name in _Attributes.__struct_fields__ if hasattr(policy, name)}
+    try:
+        decode(_Attributes, attributes, "attribute")
+    except ValueError as error:
+        raise ValueError(f"policy {shown(spec)}: {error}; see agents.policy.Policy for what it must have") from None
     if policy.oracle and not callable(getattr(policy, "attach", None)):
         raise ValueError(f"policy {shown(spec)} is an oracle without a method 'attach'; see agents.policy.Policy")
 
