@@ -444,7 +444,8 @@ class Run:
 
     def policy(self) -> dict[str, Any]:
         """Return the weights of the policy, in half precision to keep files small, and the sizes of what it sees."""
-        return {"weights": _half(self.online.state_dict()), "sizes": self.sizes}
+        weights = {k: v.half() if v.is_floating_point() else v for k, v in self.online.state_dict().items()}
+        return {"weights": weights, "sizes": self.sizes}
 
     def get_state(self) -> dict[str, Any]:
         """Return all that ``advance`` changes besides the networks."""
@@ -526,15 +527,10 @@ def _make_policy(saved: _Saved, digest: str) -> Ralis:
     args = decode(Args, saved.args)
     with torch.device("meta"):
         network = QNetwork(saved.sizes[0], saved.sizes[1:], args).eval()
-    check(saved.weights, _half(network.state_dict()), "weights")
-    network.load_state_dict(
-        {k: v.float() if v.is_floating_point() else v for k, v in saved.weights.items()}, assign=True
-    )
+    weights = {k: v.float() if v.is_floating_point() else v for k, v in saved.weights.items()}  # the oldest are whole
+    check(weights, network.state_dict(), "weights")
+    network.load_state_dict(weights, assign=True)
     return Ralis(network, args, saved.sizes, digest)
-
-
-def _half(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
 
 
 def make_run(argv: list[str]) -> Run:
