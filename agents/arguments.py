@@ -49,13 +49,13 @@ def read_args(kind: type[Arguments], argv: list[str], description: str | None) -
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config", type=Path)
-    path = first.parse_known_args(argv)[0].config
-    default = _read_file(kind, path) if path else kind()
-    args = tyro.cli(kind, args=argv, default=default, description=description)
-    with writing(args.out):  # type: ignore[attr-defined]
-        if args.out.exists() and not args.out.is_dir():  # type: ignore[attr-defined]
+    first.add_argument("--out", type=Path, default=Path())
+    places = first.parse_known_args(argv)[0]
+    with writing(places.out):
+        if places.out.exists() and not places.out.is_dir():
             raise NotADirectoryError("it is no folder")
-    return args
+    default = _read_file(kind, places.config) if places.config else kind()
+    return tyro.cli(kind, args=argv, default=default, description=description)
 
 
 def _read_file(kind: type[Arguments], path: Path) -> Arguments:
