@@ -1,7 +1,7 @@
 """CamVid in the SegNet layout: 701 frames of 480x360, 11 classes, three split tables.
 
 Folders ``train``, ``val``, ``test`` hold the images and ``trainannot``, ``valannot``, ``testannot`` masks of the
-same names; frames may be JPEG (``.jpg``). Split tables: ``blocked`` (temporal blocks of all drives; ``holdout`` = same
+same names; frames may be JPEG. Split tables: ``blocked`` (temporal blocks of all drives; ``holdout`` = same
 drives, ``test`` = official test), ``interleaved`` (Casanova et al., 2020) and ``disjoint`` (every subset from a drive
 of its own).
 """
@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alenv.data import IGNORE, SegmentationData, find_root, from_store
-from alenv.data.pairs import FORBIDDEN, find_pairs, open_pairs
+from alenv.data.files import FORBIDDEN
+from alenv.data.pairs import find_pairs, open_pairs
 from alenv.data.store import key
 
 CLASSES = (
@@ -44,7 +45,7 @@ def load(root: Path | None, split: str) -> SegmentationData:
 
     Raises:
         FileNotFoundError: If a folder, a mask or a frame of the split is missing.
-        ValueError: If a file cannot be read or holds a label other than 0..11.
+        ValueError: If a file cannot be read or holds a label other than 0..11 and 255.
     """
     root = find_root("camvid", root)
     pairs = find_pairs({root / part: root / f"{part}annot" for part in ("train", "val", "test")})
@@ -56,7 +57,7 @@ def load(root: Path | None, split: str) -> SegmentationData:
 def _labels() -> NDArray[np.uint8]:
     labels = np.full(256, FORBIDDEN, np.uint8)
     labels[: len(CLASSES)] = np.arange(len(CLASSES))
-    labels[len(CLASSES)] = IGNORE  # label 11 is "unlabelled" in this layout
+    labels[[len(CLASSES), IGNORE]] = IGNORE  # label 11 is "unlabelled" in this layout, and 255 in many copies of it
     return labels
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alenv.data import IGNORE, SegmentationData, find_root, from_store
-from alenv.data.pairs import FORBIDDEN, _image, _mask, _relabel
+from alenv.data.files import FORBIDDEN, IMAGES, files_by_stem, read_image, read_mask, relabel
 from alenv.data.resized import Item, centred, cut, open_items, palette, shuffled
 from alenv.data.store import key
 
@@ -55,24 +55,25 @@ def load(root: Path | None, split: str) -> SegmentationData:
     """
     root = find_root("ccp256", root)
     _check_classes(root / "class_stats.json")
-    names = sorted(path.stem for path in (root / "images").glob("*.jpg"))
-    if len(names) != sum(SPLITS.values()):
+    photos = files_by_stem(root / "images", IMAGES)
+    if len(photos) != sum(SPLITS.values()):
         raise FileNotFoundError(
-            f"{root / 'images'} holds {len(names)} photos (*.jpg), but the set has {sum(SPLITS.values())} with masks; "
+            f"{root / 'images'} holds {len(photos)} photos, but the set has {sum(SPLITS.values())} with masks; "
             "copy the missing ones there, or remove what is not part of it"
         )
-    store = open_items(f"ccp-{key(root.resolve())}", [_item(root, name) for name in names], SIZE)
-    return from_store("ccp", store, CLASSES, COLOURS, cut(shuffled(names), SPLITS))
+    store = open_items(f"ccp-{key(root.resolve())}", [_item(root, path) for path in photos.values()], SIZE)
+    return from_store("ccp", store, CLASSES, COLOURS, cut(shuffled(list(photos)), SPLITS))
 
 
-def _item(root: Path, name: str) -> Item:
-    image, mask = root / "images" / f"{name}.jpg", root / "masks" / f"{name}.png"
-    return Item(name, (image, mask), partial(_read, image, mask))
+def _item(root: Path, image: Path) -> Item:
+    mask = root / "masks" / f"{image.stem}.png"
+    return Item(image.stem, (image, mask), partial(_read, image, mask))
 
 
 def _read(image: Path, mask: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    labels = _relabel(_mask(mask), _labels(), mask)
-    return centred(_image(image), SIZE, 0), centred(labels, SIZE, IGNORE)
+    labels = relabel(read_mask(mask), _labels(), mask)
+    photo = read_image(image, labels.shape, str(mask))
+    return centred(photo, SIZE, 0), centred(labels, SIZE, IGNORE)
 
 
 def _labels() -> NDArray[np.uint8]:

@@ -10,18 +10,16 @@ Splits: ``test`` is the official validation set; the training set is divided by 
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools.coco import COCO
 
-from alenv.data import IGNORE, SegmentationData, find_root, from_store
+from alenv.data import SegmentationData, find_root, from_store
+from alenv.data.annotations import Instances, Picture, instance_mask, read_instances
 from alenv.data.coco_names import THINGS
-from alenv.data.pairs import _image
+from alenv.data.files import read_image
 from alenv.data.resized import Item, cut, open_items, palette, shares, shuffled, stretched
 from alenv.data.store import key
 
@@ -34,6 +32,8 @@ CELL = 16
 GENERATED = False
 SPLIT_TABLES = ("hash",)
 PARTS = ("train2017", "val2017")
+INDEX = {category: index for index, category in enumerate(sorted(THINGS), start=1)}
+"""Category ids, which have gaps, to class indices."""
 
 
 def load(root: Path | None, split: str) -> SegmentationData:
@@ -45,7 +45,7 @@ def load(root: Path | None, split: str) -> SegmentationData:
 
     Raises:
         FileNotFoundError: If the folder or one of its files is missing.
-        ValueError: If a file cannot be read, or its categories are not COCO's 80.
+        ValueError: If a file cannot be read, its categories are not COCO's 80, or annotations cannot be painted.
     """
     root = find_root("coco", root)
     train, test = (instance_items(find_json(root, "instances", part), find_images(root, part)) for part in PARTS)
@@ -55,58 +55,19 @@ def load(root: Path | None, split: str) -> SegmentationData:
 
 def instance_items(annotations: Path, images: Path) -> list[Item]:
     """List the images of an instance JSON, with masks of ``CLASSES``."""
-    coco = read_json(annotations)
-    index = category_index(annotations, coco, THINGS, first=1)
-    return [_item(coco, image, images, annotations, index) for image in sorted(coco.imgs)]
+    instances = read_instances(annotations, THINGS)
+    return [_item(instances, picture, images, annotations) for picture in instances.pictures.values()]
 
 
-def _item(coco: COCO, image: int, images: Path, annotations: Path, index: Mapping[int, int]) -> Item:
-    path = images / coco.imgs[image]["file_name"]
+def _item(instances: Instances, picture: Picture, images: Path, annotations: Path) -> Item:
+    path = images / picture.file_name
 
     def read() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        return stretched(_image(path), SIZE), stretched(instance_mask(coco, image, index), SIZE)
+        mask = instance_mask(instances, picture.id, INDEX)
+        whose = f"image {picture.id} of {annotations}, by its height and width,"
+        return stretched(read_image(path, mask.shape, whose), SIZE), stretched(mask, SIZE)
 
     return Item(path.stem, (path, annotations), read)
-
-
-def instance_mask(coco: COCO, image: int, index: Mapping[int, int]) -> NDArray[np.uint8]:
-    """Paint the instances of an image, large ones first and crowds last: (h, w) of class indices, 0 where none is.
-
-    Args:
-        coco: The annotations.
-        image: Id of the image.
-        index: Category id -> class index.
-    """
-    mask = np.zeros((coco.imgs[image]["height"], coco.imgs[image]["width"]), np.uint8)
-    shapes = [(a, coco.annToMask(a).astype(bool)) for a in coco.imgToAnns[image]]
-    for annotation, shape in sorted(shapes, key=lambda pair: (pair[0]["iscrowd"], -pair[1].sum(), pair[0]["id"])):
-        mask[shape] = IGNORE if annotation["iscrowd"] else index[annotation["category_id"]]
-    return mask
-
-
-def read_json(path: Path) -> COCO:
-    """Read annotations, quietly."""
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            return COCO(str(path))
-    except (ValueError, KeyError, AssertionError) as error:
-        raise ValueError(f"cannot read {path} as COCO annotations: {error!r}; copy it again") from error
-
-
-def category_index(path: Path, coco: COCO, names: Mapping[int, str], first: int) -> dict[int, int]:
-    """Map category ids to consecutive class indices, in the order of the ids, which have gaps.
-
-    Raises:
-        ValueError: If the categories are others than expected.
-    """
-    found = {category["id"]: category["name"] for category in coco.dataset["categories"]}
-    if found != names:
-        wrong = sorted(set(found.items()) ^ set(names.items()))
-        raise ValueError(
-            f"{path} has {len(found)} categories, but not COCO's {len(names)} (first difference: {wrong[0]}); "
-            "use the official annotations"
-        )
-    return {category: index for index, category in enumerate(sorted(found), start=first)}
 
 
 def find_json(root: Path, kind: str, part: str) -> Path:

@@ -6,19 +6,21 @@ images as for ``coco``. Crowds and pixels of no segment are ignored. Sizes and s
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from alenv.data import IGNORE, SegmentationData, find_root, from_store
+from alenv.data.annotations import Picture, by_id, read_content, read_entries
 from alenv.data.coco import PARTS, SIZE, find_images, find_json, official_splits
 from alenv.data.coco_names import PANOPTIC_STUFF, THINGS
-from alenv.data.pairs import _image
+from alenv.data.faults import listed
+from alenv.data.files import decode, read_image, rgb
 from alenv.data.resized import Item, open_items, palette, stretched
 from alenv.data.store import key
 
@@ -28,6 +30,23 @@ REGION = (64, 64)
 CELL = 16
 GENERATED = False
 SPLIT_TABLES = ("hash",)
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """One segment of an image; ``iscrowd`` may be left out."""
+
+    id: int
+    category_id: int
+    iscrowd: Literal[0, 1] | bool = 0
+
+
+class Panoptic(msgspec.Struct, frozen=True):
+    """An entry of ``annotations``: the segments of one image."""
+
+    image_id: int
+    file_name: str
+    segments_info: tuple[Segment, ...]
+
 
 _INDEX = {category: index for index, category in enumerate([*THINGS, *PANOPTIC_STUFF])}
 
@@ -61,26 +80,34 @@ def panoptic_items(annotations: Path, segments: Path, images: Path) -> list[Item
         annotations: The JSON file.
         segments: Folder of the PNG files that it names.
         images: Folder of the images.
+
+    Raises:
+        ValueError: If entries cannot be used; names all of them.
     """
-    content = json.loads(annotations.read_text(encoding="utf-8"))
-    names = {image["id"]: image["file_name"] for image in content["images"]}
+    content, faults = read_content(annotations), list[str]()
+    pictures = by_id(read_entries(content, "images", Picture, annotations, faults), "image", annotations, faults)
+    entries = read_entries(content, "annotations", Panoptic, annotations, faults)
+    for entry in entries:
+        if entry.image_id not in pictures:
+            faults.append(f"{annotations}: the segments of image {entry.image_id}, which the file does not list")
+    if faults:
+        raise ValueError(listed(faults))
     return [
-        _item(images / names[entry["image_id"]], segments / entry["file_name"], entry["segments_info"], annotations)
-        for entry in sorted(content["annotations"], key=lambda entry: entry["image_id"])
+        _item(images / pictures[entry.image_id].file_name, segments / entry.file_name, entry.segments_info, annotations)
+        for entry in sorted(entries, key=lambda entry: entry.image_id)
     ]
 
 
-def _item(image: Path, segments: Path, infos: Sequence[Mapping[str, Any]], annotations: Path) -> Item:
+def _item(image: Path, segments: Path, infos: Sequence[Segment], annotations: Path) -> Item:
     return Item(image.stem, (image, segments, annotations), partial(_read, image, segments, infos))
 
 
-def _read(
-    image: Path, segments: Path, infos: Sequence[Mapping[str, Any]]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    return stretched(_image(image), SIZE), stretched(panoptic_mask(segments, infos), SIZE)
+def _read(image: Path, segments: Path, infos: Sequence[Segment]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    mask = panoptic_mask(segments, infos)
+    return stretched(read_image(image, mask.shape, str(segments)), SIZE), stretched(mask, SIZE)
 
 
-def panoptic_mask(path: Path, infos: Sequence[Mapping[str, Any]]) -> NDArray[np.uint8]:
+def panoptic_mask(path: Path, infos: Sequence[Segment]) -> NDArray[np.uint8]:
     """Read a panoptic PNG, whose colours are segment ids (R + 256 G + 65536 B): (h, w) of class indices.
 
     Args:
@@ -90,18 +117,18 @@ def panoptic_mask(path: Path, infos: Sequence[Mapping[str, Any]]) -> NDArray[np.
     Raises:
         ValueError: If a segment is not in the JSON, or has an unknown category.
     """
-    ids = _image(path).astype(np.int64) @ np.array([1, 256, 65536])
+    ids = rgb(decode(path), path).astype(np.int64) @ np.array([1, 256, 65536])
     found, place = np.unique(ids, return_inverse=True)
-    classes = {0: IGNORE} | {info["id"]: _class(path, info) for info in infos}
+    classes = {0: IGNORE} | {info.id: _class(path, info) for info in infos}
     if unknown := set(found.tolist()) - set(classes):
         raise ValueError(f"{path} holds segment {min(unknown)}, which its JSON does not list; take both from one copy")
     return np.array([classes[i] for i in found.tolist()], np.uint8)[place.reshape(ids.shape)]
 
 
-def _class(path: Path, info: Mapping[str, Any]) -> int:
-    if info["category_id"] not in _INDEX:
+def _class(path: Path, info: Segment) -> int:
+    if info.category_id not in _INDEX:
         raise ValueError(
-            f"segment {info['id']} of {path} has category {info['category_id']}, not one of COCO's {len(CLASSES)}; "
+            f"segment {info.id} of {path} has category {info.category_id}, not one of COCO's {len(CLASSES)}; "
             "use the official annotations"
         )
-    return IGNORE if info["iscrowd"] else _INDEX[info["category_id"]]
+    return IGNORE if info.iscrowd else _INDEX[info.category_id]

@@ -19,7 +19,7 @@ from scipy.io import loadmat
 from alenv.data import IGNORE, SegmentationData, find_root, from_store
 from alenv.data.coco import SIZE, official_splits
 from alenv.data.coco_names import STUFF, THINGS
-from alenv.data.pairs import FORBIDDEN, _image, _mask, _relabel
+from alenv.data.files import FORBIDDEN, read_image, read_mask, relabel
 from alenv.data.resized import Item, open_items, palette, stretched
 from alenv.data.store import key
 
@@ -71,7 +71,8 @@ def _item(root: Path, name: str) -> Item:
 
 
 def _read(image: Path, labels: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    return stretched(_image(image), SIZE), stretched(stuff_mask(labels), SIZE)
+    mask = stuff_mask(labels)
+    return stretched(read_image(image, mask.shape, str(labels)), SIZE), stretched(mask, SIZE)
 
 
 def stuff_mask(path: Path) -> NDArray[np.uint8]:
@@ -80,7 +81,7 @@ def stuff_mask(path: Path) -> NDArray[np.uint8]:
     Raises:
         ValueError: If it cannot be read, or holds a label that must not occur.
     """
-    return _relabel(_mat(path) if path.suffix == ".mat" else _png(path), _labels(), path)
+    return relabel(_mat(path) if path.suffix == ".mat" else _png(path), _labels(), path)
 
 
 def _mat(path: Path) -> NDArray:
@@ -91,7 +92,7 @@ def _mat(path: Path) -> NDArray:
 
 
 def _png(path: Path) -> NDArray:
-    less_one = _mask(path).astype(np.int64)
+    less_one = read_mask(path).astype(np.int64)
     return np.where(less_one == 255, 0, less_one + 1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from alenv.data.pairs import _begin
+from alenv.data.faults import absent, listed
 from alenv.data.store import Store, key, open_store
+from alenv.data.writing import Read, write_items
 
 VERSION = 1
 """Part of the key of every store: raise it when images or masks come out differently."""
@@ -35,7 +36,7 @@ class Item:
 
     name: str
     files: tuple[Path, ...]
-    read: Callable[[], tuple[NDArray[np.uint8], NDArray[np.uint8]]]
+    read: Read
 
 
 def open_items(name: str, items: Sequence[Item], size: Size, *labels: object) -> Store:
@@ -48,18 +49,12 @@ def open_items(name: str, items: Sequence[Item], size: Size, *labels: object) ->
         labels: JSON-like values that the masks depend on besides the files.
 
     Raises:
-        FileNotFoundError: If a file is missing.
-        ValueError: If a file cannot be read or holds what it must not.
+        FileNotFoundError: If files are missing; names them.
+        ValueError: If files cannot be read or hold what they must not; names all of them.
     """
 
     def build(folder: Path) -> dict[str, Any]:
-        with (folder / "images.npy").open("wb") as images, (folder / "masks.npy").open("wb") as masks:
-            _begin(images, (len(items), *size, 3))
-            _begin(masks, (len(items), *size))
-            for item in items:
-                image, mask = item.read()
-                images.write(image.tobytes())
-                masks.write(mask.tobytes())
+        write_items(folder, size, [item.read for item in items])
         return {"names": [item.name for item in items]}
 
     files = {path for item in items for path in item.files}
@@ -68,9 +63,7 @@ def open_items(name: str, items: Sequence[Item], size: Size, *labels: object) ->
 
 def _signatures(files: set[Path]) -> list[Any]:
     if missing := sorted(path for path in files if not path.is_file()):
-        raise FileNotFoundError(
-            f"{len(missing)} files are missing (first: {missing[0]}); copy them there, or unpack the dataset again"
-        )
+        raise FileNotFoundError(listed([f"{absent(path)}; unpack the dataset again" for path in missing]))
     status = [path.stat() for path in sorted(files)]
     return [(s.st_size, s.st_mtime_ns) for s in status]
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import warnings
 from collections.abc import Callable, Mapping
@@ -100,8 +102,9 @@ def _make_writable(cache: Path) -> None:
 
 def _build(folder: Path, source: str, build: Build) -> None:
     """Build a store beside its place, then move it there. The caller holds the lock."""
-    temporary = folder.with_name(f"{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)  # of a killed build
+    for left in folder.parent.glob(f"{glob.escape(folder.name)}.*.tmp"):  # of killed builds
+        shutil.rmtree(left, ignore_errors=True)
+    temporary = folder.with_name(f"{folder.name}.{secrets.token_hex(8)}.tmp")  # nobody has put a link there
     temporary.mkdir()
     try:
         meta = build(temporary)

@@ -1,5 +1,7 @@
 """COCO and COCO-Stuff: real samples of the formats, and a made-up COCO-Stuff 10k."""
 
+import contextlib
+import io
 import json
 import shutil
 
@@ -7,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as rle
+from pycocotools.coco import COCO
 from scipy.io import loadmat, savemat
 
 from alenv import data
-from alenv.data import IGNORE, coco, coco_panoptic, coco_stuff10k
+from alenv.data import IGNORE, annotations, coco, coco_panoptic, coco_stuff10k
 from alenv.data.coco_names import PANOPTIC_STUFF, STUFF, THINGS
 
 PARTS = {"train2017": 32, "val2017": 6}
@@ -22,8 +25,10 @@ def _cache(tmp_path, monkeypatch):
 
 
 def instances(root, part):
+    """The annotations as we read them, and as pycocotools does."""
     path = coco.find_json(root, "instances", part)
-    return path, coco.read_json(path)
+    with contextlib.redirect_stdout(io.StringIO()):
+        return path, annotations.read_instances(path, THINGS), COCO(str(path))
 
 
 def test_names():
@@ -36,8 +41,8 @@ def test_names():
 
 
 def test_category_names_are_those_of_the_annotations(coco_tiny_root, panoptic_root):
-    _, annotations = instances(coco_tiny_root, "val2017")
-    assert {c["id"]: c["name"] for c in annotations.dataset["categories"]} == THINGS
+    _, _, theirs = instances(coco_tiny_root, "val2017")
+    assert {c["id"]: c["name"] for c in theirs.dataset["categories"]} == THINGS
     content = json.loads((panoptic_root / "panoptic_examples.json").read_text())
     assert {c["id"]: c["name"] for c in content["categories"]} == THINGS | PANOPTIC_STUFF
 
@@ -45,13 +50,14 @@ def test_category_names_are_those_of_the_annotations(coco_tiny_root, panoptic_ro
 @pytest.mark.parametrize("part", PARTS)
 def test_instance_masks_follow_the_annotations(coco_tiny_root, part):
     """Pixel by pixel: a crowd is ignored, else the smallest instance is seen, else there is background."""
-    path, annotations = instances(coco_tiny_root, part)
-    index = coco.category_index(path, annotations, THINGS, first=1)
+    _, ours, theirs = instances(coco_tiny_root, part)
+    index = coco.INDEX
     assert sorted(index.values()) == list(range(1, 81))
+    assert list(ours.pictures) == sorted(theirs.imgs)
     overlaps = 0
-    for image in annotations.imgs:
-        mask = coco.instance_mask(annotations, image, index)
-        shapes = [(a, annotations.annToMask(a) > 0) for a in annotations.imgToAnns[image]]
+    for image in theirs.imgs:
+        mask = annotations.instance_mask(ours, image, index)
+        shapes = [(a, theirs.annToMask(a) > 0) for a in theirs.imgToAnns[image]]
         crowds = [shape for a, shape in shapes if a["iscrowd"]]
         crowd = np.any(crowds, 0) if crowds else np.zeros(mask.shape, bool)
         np.testing.assert_array_equal(mask == IGNORE, crowd)
@@ -72,20 +78,19 @@ def test_load_instances(coco_tiny_root):
     assert sorted(np.concatenate(list(loaded.splits.values()))) == list(range(38))
     assert loaded.classes[0] == coco.BACKGROUND
     # Stretching keeps shares: what covers a tenth of the picture does so afterwards.
-    path, annotations = instances(coco_tiny_root, "train2017")
-    index = coco.category_index(path, annotations, THINGS, first=1)
-    original = coco.instance_mask(annotations, sorted(annotations.imgs)[0], index)
+    _, ours, _ = instances(coco_tiny_root, "train2017")
+    original = annotations.instance_mask(ours, min(ours.pictures), coco.INDEX)
     share = [(mask == 0).mean() for mask in (original, loaded.masks[0])]
     assert share[0] == pytest.approx(share[1], abs=0.01)
 
 
 def test_errors_of_instances(coco_tiny_root, tmp_path):
     root = shutil.copytree(coco_tiny_root, tmp_path / "coco")
-    path, annotations = instances(root, "val2017")
-    content = annotations.dataset
+    path = coco.find_json(root, "instances", "val2017")
+    content = json.loads(path.read_text())
     victim = next((root / "images" / "val2017").glob("*.jpg"))
     victim.unlink()
-    with pytest.raises(FileNotFoundError, match=rf"1 files are missing \(first: {victim}\)"):
+    with pytest.raises(FileNotFoundError, match=f"there is no {victim}; unpack"):
         data.load("coco", root)
     path.write_text(json.dumps(content | {"categories": content["categories"][1:]}))
     with pytest.raises(ValueError, match=r"has 79 categories, .*COCO's 80 \(first difference: \(1, 'person'\)\)"):
@@ -107,13 +112,17 @@ def panoptic(panoptic_root):
     return items, entries
 
 
+def segments(entries):
+    return [coco_panoptic.Segment(e["id"], e["category_id"], e.get("iscrowd", 0)) for e in entries]
+
+
 def test_panoptic_masks_agree_with_the_segments_as_run_lengths(panoptic, panoptic_root):
     """The sample holds every segment a second time, in the format of detections."""
     content = json.loads((panoptic_root / "panoptic_coco_detection_format.json").read_text())
     names = list((THINGS | PANOPTIC_STUFF).values())
     by_id = THINGS | PANOPTIC_STUFF
     for file, infos in panoptic[1].items():
-        mask = coco_panoptic.panoptic_mask(panoptic_root / "panoptic_examples" / file, infos)
+        mask = coco_panoptic.panoptic_mask(panoptic_root / "panoptic_examples" / file, segments(infos))
         expected = np.full(mask.shape, IGNORE)
         for a in content["annotations"]:
             if f"{a['image_id']:012d}.png" == file and not a["iscrowd"]:
@@ -143,12 +152,13 @@ def test_load_panoptic(panoptic_root, tmp_path):
 
 
 def test_errors_of_panoptic(panoptic, panoptic_root):
-    file, infos = next(iter(panoptic[1].items()))
+    file, entries = next(iter(panoptic[1].items()))
+    infos = segments(entries)
     path = panoptic_root / "panoptic_examples" / file
     with pytest.raises(ValueError, match=r"holds segment \d+, which its JSON does not list"):
         coco_panoptic.panoptic_mask(path, infos[1:])
     with pytest.raises(ValueError, match="has category 91, not one of COCO's 133"):
-        coco_panoptic.panoptic_mask(path, [{**infos[0], "category_id": 91}, *infos[1:]])
+        coco_panoptic.panoptic_mask(path, [coco_panoptic.Segment(infos[0].id, 91), *infos[1:]])
 
 
 LISTS = {"train": [f"COCO_train2014_{i:012d}" for i in range(12)], "test": ["COCO_train2014_000000000099"]}

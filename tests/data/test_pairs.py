@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from alenv.data import pairs
+from alenv.data import files
 from alenv.data.pairs import FORBIDDEN, Pair, find_pairs, open_pairs
 from alenv.data.store import StoreWarning
 
@@ -50,10 +50,11 @@ def load(root):
 def test_pairs_by_name_and_decoded_exactly(root):
     (root / "x" / "notes.txt").write_text("not an image")
     store = load(root)
-    assert store.meta["names"] == ["C.PNG", "a.png", "b.png"]
+    assert store.meta["names"] == ["C.png", "a.png", "b.png"]
     for name, image, mask in zip(store.meta["names"], store.arrays["images"], store.arrays["masks"], strict=True):
-        np.testing.assert_array_equal(image, read(root / "x" / name))
-        np.testing.assert_array_equal(mask, LABELS[read(root / "y" / name)])
+        file = name.replace("C.png", "C.PNG")
+        np.testing.assert_array_equal(image, read(root / "x" / file))
+        np.testing.assert_array_equal(mask, LABELS[read(root / "y" / file)])
     assert store.arrays["images"].dtype == store.arrays["masks"].dtype == np.uint8
 
 
@@ -61,7 +62,7 @@ def test_a_jpeg_has_the_name_of_its_mask(root):
     (root / "x" / "a.png").unlink()
     Image.new("RGB", SIZE[::-1], (10, 20, 30)).save(root / "x" / "a.jpg", quality=95)
     store = load(root)
-    assert store.meta["names"] == ["C.PNG", "a.png", "b.png"]
+    assert store.meta["names"] == ["C.png", "a.png", "b.png"]
     assert abs(store.arrays["images"][1].astype(int) - (10, 20, 30)).max() <= 3
     np.testing.assert_array_equal(store.arrays["masks"][1], LABELS[read(root / "y" / "a.png")])
 
@@ -99,9 +100,9 @@ def test_relabelling_looks_every_label_up(mask, dtype, known):
     strange = sorted({int(label) for label in mask.flat} - set(known))
     if strange:
         with pytest.raises(ValueError, match=rf"mask m\.png holds label {strange[0]};"):
-            pairs._relabel(mask, labels, "m.png")
+            files.relabel(mask, labels, "m.png")
     else:
-        relabelled = pairs._relabel(mask, labels, "m.png")
+        relabelled = files.relabel(mask, labels, "m.png")
         assert relabelled.dtype == np.uint8
         assert [known[int(label)] for label in mask.flat] == relabelled.reshape(-1).tolist()
 
@@ -112,8 +113,18 @@ def truncate(path):
 
 FAULTS = {
     "mask missing": ("y", lambda p: p.unlink(), FileNotFoundError, "mask .* is missing; copy it there, or remove"),
-    "mask too small": ("y", lambda p: save(np.zeros((12, 15), np.uint8), p), ValueError, "is 15x12, .* 16x12; take"),
-    "image too large": ("x", lambda p: save(np.zeros((13, 16), np.uint8), p), ValueError, "is 16x13, .* 16x12; take"),
+    "mask too small": (
+        "y",
+        lambda p: save(np.zeros((12, 15), np.uint8), p),
+        ValueError,
+        r"is 15x12 .*, but the set is 16x12 .*; take",
+    ),
+    "image too large": (
+        "x",
+        lambda p: save(np.zeros((13, 16), np.uint8), p),
+        ValueError,
+        r"is 16x13 .*, but the set is 16x12 .*; take",
+    ),
     "label out of range": (
         "y",
         lambda p: save(np.full(SIZE, 4, np.uint8), p),
@@ -123,7 +134,7 @@ FAULTS = {
     "label over 255": ("y", lambda p: save(np.full(SIZE, 300, np.uint16), p), ValueError, r"label 300; .* 0\.\.3"),
     "RGB mask": (
         "y",
-        lambda p: save(np.zeros((*SIZE, 3), np.uint8), p),
+        lambda p: save(np.arange(36, dtype=np.uint8).repeat(16).reshape(*SIZE, 3), p),
         ValueError,
         "mode RGB, .*; save it as .* 8-bit",
     ),
@@ -166,7 +177,7 @@ def test_whatever_a_broken_file_makes_pillow_say_the_error_names_it(tmp_path_fac
     path.write_bytes(png[: data.draw(st.integers(0, len(png)))])
     message = str(path)
     try:
-        pairs._mask(path)
+        files.read_mask(path)
     except ValueError as error:
         message = str(error)
     assert str(path) in message

@@ -236,11 +236,22 @@ def test_killed_build_leaves_nothing_that_looks_finished(cache, moment, before):
     assert process.stdout.readline() == "now\n"
     process.kill()
     process.communicate()
-    assert (cache / "s.tmp" / "a.npy").exists()  # it was killed in the middle
+    assert len(list(cache.glob("s.*.tmp/a.npy"))) == 1  # it was killed in the middle
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", StoreWarning)
         check(open_store("s", "source", build))
     assert sorted(path.name for path in cache.iterdir()) == ["s", "s.lock"]
+
+
+def test_a_build_follows_no_link_that_waits_for_it(cache, tmp_path, monkeypatch):
+    cache.mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setattr("alenv.data.store.secrets.token_hex", lambda n: "known")
+    monkeypatch.setattr("alenv.data.store.shutil.rmtree", lambda *args, **named: None)
+    (cache / "s.known.tmp").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileExistsError):
+        open_store("s", "source", build)
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_of_two_processes_one_builds(cache, tmp_path):
