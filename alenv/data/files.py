@@ -165,7 +165,7 @@ def relabel(mask: NDArray, labels: NDArray[np.uint8], path: Path) -> NDArray[np.
     wrong = (mask != index) | (labels[index] == FORBIDDEN)
     if wrong.any():
         raise ValueError(
-            f"the mask {path} holds label {mask[wrong].min()}; allowed are {_ranges(labels)}: "
+            f"the mask {path} holds label {int(mask[wrong].min())}; allowed are {_ranges(labels)}: "
             "is it of another label set (say, 32 classes or colours)?"
         )
     return labels[index]

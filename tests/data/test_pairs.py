@@ -117,13 +117,13 @@ FAULTS = {
         "y",
         lambda p: save(np.zeros((12, 15), np.uint8), p),
         ValueError,
-        r"is 15x12 .*, but the set is 16x12 .*; take",
+        r"is 15x12 .*, but the set is 16x12; take",
     ),
     "image too large": (
         "x",
         lambda p: save(np.zeros((13, 16), np.uint8), p),
         ValueError,
-        r"is 16x13 .*, but the set is 16x12 .*; take",
+        r"is 16x13 .*, but the set is 16x12; take",
     ),
     "label out of range": (
         "y",
