@@ -17,7 +17,7 @@ import msgspec
 import tyro
 from msgspec import Meta
 
-from agents.checkpoints import writing
+from agents.checkpoints import named, writing
 from alenv.errors import shown, unknown
 from alenv.memory import installed
 from alenv.outside import decode, read_toml
@@ -70,7 +70,7 @@ def _read_file(kind: type[Arguments], path: Path) -> Arguments:
                 raise unknown("key", name, [known for known in _fields(kind).__struct_fields__ if known not in PLACES])
         return decode(kind, table, "key")
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{named(path)}: {error}") from None
 
 
 def check_fields(args: Any) -> None:

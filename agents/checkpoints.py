@@ -52,6 +52,11 @@ class Weights(Trained):
     weights: dict[str, Tensor]
 
 
+def named(path: Path) -> str:
+    """Return a path for a sentence of one line."""
+    return str(path) if str(path).isprintable() else shown(str(path))
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Say what cannot be written, and that nothing is lost.
@@ -63,7 +68,9 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         cause = error.strerror or str(error)
-        raise OSError(f"{path} cannot be written ({cause}); make room, or give another --out: files stand") from error
+        raise OSError(
+            f"{named(path)} cannot be written ({cause}); make room, or give another --out: files stand"
+        ) from error
 
 
 def write(path: Path, entries: dict[str, Any]) -> None:
@@ -94,14 +101,14 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
             raise OSError("it is no file")
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(f"{path}: there is no such file; train an agent first") from None
+        raise ValueError(f"{named(path)}: there is no such file; train an agent first") from None
     except (OSError, ValueError) as error:  # a path with a null byte
-        raise ValueError(f"{path} cannot be read ({error}); give the file of a trained agent") from None
+        raise ValueError(f"{named(path)} cannot be read ({error}); give the file of a trained agent") from None
     try:
         return _entries(content), hashlib.sha256(content).hexdigest()
     except Exception as error:  # of a damaged file, torch.load raises nearly everything
         cause = str(error).partition("\n")[0].partition(". ")[0]
-        raise ValueError(f"{path} cannot be read ({cause}); delete it and train again") from error
+        raise ValueError(f"{named(path)} cannot be read ({cause}); delete it and train again") from error
 
 
 def _entries(content: bytes) -> dict[str, Any]:
@@ -157,7 +164,7 @@ def read_policy(path: str | Path, agent: str, kind: type[Saved], make: Callable[
     except (ValueError, RuntimeError) as error:
         cause = str(error).partition("\n")[0]
         raise ValueError(
-            f"{path} holds no policy of agents.{agent} ({cause}); give a best.pt of `python -m agents.{agent}`"
+            f"{named(path)} holds no policy of agents.{agent} ({cause}); give a best.pt of `python -m agents.{agent}`"
         ) from error
 
 
