@@ -22,27 +22,45 @@ MADE = {
         {"dataset": "mixture:1000", "pool": "eval", "budget": 8, "candidates": 6, "skip": True, "render_mode": "ansi"},
     ),
 }
-BOTH = {
+MADE["batch"] = "SingleClassMine-v0", {**MADE["mining"][1], "num_envs": 3}
+ALL = {
     "action_masks": lambda env: env.action_masks(),
     "candidate_gains": lambda env: env.candidate_gains(),
     "fingerprint": lambda env: env.fingerprint(),
     "get_state": lambda env: env.get_state(),
     "render": lambda env: env.render(),
-    "step": lambda env: env.step(1),
 }
 OWN = {
-    "regions": {"evaluate": lambda env: env.evaluate("test"), "observe_round": lambda env: env.observe_round()},
-    "mining": {"labelled": lambda env: env.labelled, "policy_images": lambda env: env.policy_images()},
+    "regions": {
+        "evaluate": lambda env: env.evaluate("test"),
+        "observe_round": lambda env: env.observe_round(),
+        "step": lambda env: env.step(1),
+    },
+    "mining": {
+        "labelled": lambda env: env.labelled,
+        "policy_images": lambda env: env.policy_images(),
+        "step": lambda env: env.step(1),
+    },
+    "batch": {
+        "call": lambda env: env.call("labelled"),
+        "step": lambda env: env.step(np.array([1, 2, 3])),
+        "reset of one": lambda env: env.reset(options={"reset_mask": np.array([False, True, False])}),
+    },
 }
-QUESTIONS = [(kind, name, ask) for kind in MADE for name, ask in (BOTH | OWN[kind]).items()]
+QUESTIONS = [(kind, name, ask) for kind in MADE for name, ask in (ALL | OWN[kind]).items()]
+CHANGES = ("step", "reset of one")
+
+
+def made(kind):
+    env_id, kwargs = MADE[kind]
+    return (gym.make_vec if kind == "batch" else gym.make)(env_id, **kwargs).unwrapped
 
 
 def started(kind):
-    env_id, kwargs = MADE[kind]
-    env = gym.make(env_id, **kwargs).unwrapped
+    env = made(kind)
     env.reset(seed=2)
     for action in (2, 0, 3, 1):
-        env.step(action)
+        env.step(np.full(3, action) if kind == "batch" else action)
     return env
 
 
@@ -58,17 +76,16 @@ def test_a_copy_answers_like_the_original(originals, kind, name, ask):
     env = originals[kind]
     once = copy.deepcopy(env)
     twice = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(env))))
-    expected = ask(copy.deepcopy(env) if name == "step" else env)
+    expected = ask(copy.deepcopy(env) if name in CHANGES else env)
     for other in (once, twice):
         assert data_equivalence(ask(other), expected, exact=True)
 
 
 @pytest.mark.parametrize("kind", MADE)
 def test_a_copy_of_what_was_not_started_is_not_started_either(kind):
-    env_id, kwargs = MADE[kind]
-    env = pickle.loads(pickle.dumps(gym.make(env_id, **kwargs).unwrapped))
-    for ask in (BOTH | OWN[kind]).values():
-        if ask is not BOTH["fingerprint"]:
+    env = pickle.loads(pickle.dumps(made(kind)))
+    for ask in (ALL | OWN[kind]).values():
+        if ask is not ALL["fingerprint"]:
             with pytest.raises(gym.error.ResetNeeded):
                 ask(pickle.loads(pickle.dumps(env)))
 
