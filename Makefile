@@ -12,12 +12,13 @@ endif
 
 AGENTS := train-lookahead train-ralis train-misical
 
-.PHONY: help .venv leaderboard $(AGENTS) test test-all lint rllib clean
+.PHONY: help .venv leaderboard $(AGENTS) test test-all fuzz lint rllib clean
 
 help:
 	@echo "make leaderboard  train agents, run the quick suites and rank all policies (results/quick, results/mine_quick)"
 	@echo "make test         lint, types and the fast tests"
 	@echo "make test-all     the same with the slow tests"
+	@echo "make fuzz         10,000 hostile inputs: arguments, options, snapshots, suites, agents' files, data (a few minutes)"
 	@echo "make lint         ruff and mypy"
 	@echo "make rllib        train PPO of RLlib, in an environment of its own (.venv-rllib)"
 	@echo "make .venv        only the virtual environment"

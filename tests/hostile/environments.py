@@ -9,6 +9,7 @@ import copy
 import inspect
 import traceback
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from typing import Any
 
 import gymnasium as gym
@@ -18,9 +19,13 @@ from hypothesis import strategies as st
 
 import alenv  # noqa: F401  registers the ids
 
-SMALL: dict[str, dict[str, Any]] = {
-    "RegionSelect-v0": {"segmenter": "lda", "picks": 3, "candidates": 4, "budget": 6},
-    "SingleClassMine-v0": {"dataset": "mixture:1000", "budget": 5, "candidates": 4, "skip": True},
+REGION: dict[str, Any] = {"segmenter": "lda", "picks": 3, "candidates": 4, "budget": 6}
+MINING: dict[str, Any] = {"dataset": "mixture:1000", "budget": 5, "candidates": 4, "skip": True}
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "regions": ("RegionSelect-v0", REGION),
+    "linear": ("RegionSelect-v0", {**REGION, "segmenter": "linear", "scores": ["entropy"]}),
+    "mining": ("SingleClassMine-v0", MINING),
+    "batch": ("SingleClassMine-v0", {**MINING, "num_envs": 2}),
 }
 HOSTILE = (
     *(None, True, False, 0, -1, 1.5, 10**9, 2**63, 10**30, float("nan"), float("inf"), -1e308, 1e-300),
@@ -30,17 +35,71 @@ HOSTILE = (
 )
 
 
-def hostile_arguments(env_id: str) -> st.SearchStrategy[dict[str, Any]]:
+@cache
+def started(kind: str) -> Any:
+    """Return an environment of a kind in mid-episode, always the same one."""
+    env_id, kwargs = KINDS[kind]
+    env: Any = gym.make_vec(env_id, **kwargs) if kind == "batch" else gym.make(env_id, **kwargs).unwrapped
+    env.reset(seed=0)
+    for _ in range(4):
+        env.step(np.ones(2, int) if kind == "batch" else 1)
+    return env
+
+
+def hostile_arguments(kind: str) -> st.SearchStrategy[dict[str, Any]]:
     """Return a strategy of one or two wrong arguments."""
-    names = sorted(set(inspect.signature(type(gym.make(env_id).unwrapped)).parameters))
+    names = sorted(set(inspect.signature(type(started(kind))).parameters))
     return st.dictionaries(st.sampled_from(names), st.sampled_from(HOSTILE), min_size=1, max_size=2)
 
 
-def hostile_options(env_id: str) -> st.SearchStrategy[Any]:
-    """Return a strategy of wrong reset options."""
-    name = "initial_images" if env_id.startswith("Region") else "target_class"
-    value = st.sampled_from(HOSTILE) | st.lists(st.sampled_from(HOSTILE), max_size=2)
-    return value | st.dictionaries(st.sampled_from([name, "reset_mask", "other"]), value, max_size=2)
+def check_arguments(kind: str, changes: dict[str, Any]) -> None:
+    """Make an environment: of the class, because ``gym.make`` reads ``render_mode`` before the environment can."""
+    assert not (said := wrong(lambda: type(started(kind))(**{**KINDS[kind][1], **changes}))), said
+
+
+def hostile_options(kind: str) -> st.SearchStrategy[Any]:
+    """Return a strategy of wrong reset options, and seeds."""
+    name = "target_class" if kind in ("mining", "batch") else "initial_images"
+    masks = [np.ones(2, bool), np.zeros(2, bool), np.ones(3, bool), [True, False], np.ones(2)]
+    value = st.sampled_from(HOSTILE) | st.lists(st.sampled_from(HOSTILE), max_size=2) | st.sampled_from(masks)
+    options = value | st.dictionaries(st.sampled_from([name, "reset_mask", "other"]), value, max_size=2)
+    seeds = st.sampled_from([3, None, [1, 2], [1], [1, None], [1, -1], [True, 2], [1, "2"]] if kind == "batch" else [3])
+    return st.tuples(options, seeds)
+
+
+def check_options(kind: str, case: tuple[Any, Any]) -> None:
+    """Reset an environment that is in mid-episode."""
+    env, (options, seed) = started(kind), case
+    before, accepted = copy.deepcopy(env.get_state()), []
+    assert not (said := wrong(lambda: accepted.append(env.reset(seed=seed, options=options)))), said
+    assert accepted or data_equivalence(before, env.get_state(), exact=True), "a refused reset has changed something"
+    env.set_state(before)
+
+
+def snapshots(kind: str) -> st.SearchStrategy[Any]:
+    """Return a strategy of wrong snapshots, with the path of what is wrong."""
+    return st.sampled_from(list(hostile_snapshots(started(kind).get_state())))
+
+
+def check_snapshot(kind: str, case: tuple[Any, Any]) -> None:
+    """Restore it."""
+    assert not (said := wrong_snapshot(started(kind), case[1])), said
+
+
+def pickles(kind: str) -> st.SearchStrategy[Any]:
+    """Return a strategy of wrong states of a pickled environment, with the path of what is wrong."""
+    return st.sampled_from(list(hostile_snapshots(started(kind).__getstate__())))
+
+
+def check_pickle(kind: str, case: tuple[Any, Any]) -> None:
+    """Unpickle it, and play on."""
+    twin = object.__new__(type(started(kind)))
+
+    def act() -> None:
+        twin.__setstate__(case[1])
+        _play(twin)
+
+    assert not (said := wrong(act)), said
 
 
 def hostile_snapshots(snapshot: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
@@ -78,8 +137,10 @@ def wrong_snapshot(env: Any, state: Any) -> str:
 
 def _play(env: Any) -> None:
     for _ in range(3):
-        over = not env.action_masks().any() or env.step(int(env.action_masks().argmax()))[2]
-        if over:
+        masks = env.action_masks()
+        action = masks.argmax(-1) if masks.ndim == 2 else int(masks.argmax())
+        over = not masks.any() or env.step(action)[2]
+        if np.all(over):
             env.reset()
 
 
@@ -114,3 +175,18 @@ def _changed(tree: Any, path: tuple[Any, ...], value: Any, remove: bool = False)
     else:
         tree[path[0]] = value if len(path) == 1 else _changed(tree[path[0]], path[1:], value, remove)
     return tree
+
+
+_PARTS = (
+    ("arguments", hostile_arguments, check_arguments),
+    ("options", hostile_options, check_options),
+    ("snapshots", snapshots, check_snapshot),
+    ("pickles", pickles, check_pickle),
+)
+CASES: dict[str, tuple[Callable[[], st.SearchStrategy[Any]], Callable[[Any], None]]] = {
+    f"{part} of {kind}": (partial(strategy, kind), partial(check, kind))
+    for part, strategy, check in _PARTS
+    for kind in KINDS
+    if (part, kind) not in (("arguments", "linear"), ("options", "linear"))
+}
+"""By name what makes a strategy, and a check of what it draws."""

@@ -9,29 +9,16 @@ import zipfile
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from agents import lookahead, misical, ralis, sb3
 from agents.arguments import read_args
 from agents.checkpoints import read, write
 from agents.policy import make_policy
 from agents.training import command
-from tests.hostile import agents as hostile
 
 TINY = ["--iterations", "6", "--num-envs", "2", "--warmup", "1", "--replay", "8", "--batch", "2", "--hidden", "4"]
 TINY += ["--validate-every", "2", "--validation-episodes", "2", "--save-every", "2", "--dataset", "mixture:2000"]
 TINY += ["--budget", "3"]
-
-
-@pytest.mark.parametrize(("strategy", "check"), hostile.CASES, ids=lambda part: getattr(part, "__name__", ""))
-def test_hostile_inputs(tmp_path, strategy, check):
-    @settings(max_examples=15, suppress_health_check=list(HealthCheck))
-    @given(st.data())
-    def run(data):
-        check(tmp_path, data.draw(strategy))
-
-    run()
 
 
 @pytest.mark.parametrize("agent", [lookahead, misical, ralis, sb3])
