@@ -46,12 +46,6 @@ def test_episodes_of_a_seed(seed):
     assert int(batch._key[1]) == int(np.random.default_rng(seed + 1).integers(2**62))
 
 
-def test_unknown_initial_images_are_named(small):
-    env = gym.make("RegionSelect-v0", **small)
-    with pytest.raises(ValueError, match="unknown initial image 'state-d03-f0'; did you mean 'state-d03-f0"):
-        env.reset(seed=0, options={"initial_images": ["state-d03-f0"]})
-
-
 def test_episodes_that_go_on_keep_what_they_have_shown():
     """Whatever the caller does with the arrays of a reset, one of other episodes alone returns theirs as they were."""
     env = gym.make_vec("SingleClassMine-v0", num_envs=3, dataset="mixture:1000").unwrapped

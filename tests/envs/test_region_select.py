@@ -298,3 +298,12 @@ def test_bookkeeping_holds_for_any_actions(actions, seed):
 
 
 BOOKS = make(picks=4, budget=12, segmenter="lda")
+
+
+def test_a_split_without_labels_is_not_scored(small, monkeypatch):
+    env = make(**small)
+    env.reset(seed=0)
+    nothing = np.zeros_like(env.evaluate("test"))
+    monkeypatch.setattr(env._campaign.learner, "evaluate", lambda split: nothing)
+    with pytest.raises(ValueError, match="the split 'test' of 'scenes' has no labels to score"):
+        env.evaluate("test")
