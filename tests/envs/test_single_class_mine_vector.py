@@ -190,3 +190,17 @@ def test_gains_and_fingerprints_are_those_of_single_environments():
     np.testing.assert_array_equal(ours.candidate_gains()[1], one.candidate_gains())
     np.testing.assert_array_equal(ours.action_masks()[1], one.action_masks())
     assert ours.fingerprint() == one.fingerprint()
+
+
+@pytest.mark.parametrize("observation", ["cosine", "relational", "embedding"])
+@pytest.mark.parametrize("candidates", [20, 5000])
+def test_refused_batches_would_not_fit(monkeypatch, observation, candidates):
+    """The number that is offered instead holds at least what a step returns, and is not far below what fits."""
+    monkeypatch.setattr("alenv.memory.installed", lambda: 2**30)
+    kwargs = {"dataset": "mixture:20000", "candidates": candidates, "observation": observation}
+    with pytest.raises(ValueError, match="num_envs=1000000 would need") as caught:
+        gym.make_vec(ID, num_envs=10**6, **kwargs)
+    most = int(str(caught.value).rpartition(" ")[2].replace(",", ""))
+    env = gym.make_vec(ID, num_envs=most, **kwargs)
+    returned = sum(space.dtype.itemsize * np.prod(space.shape) for space in env.observation_space.spaces.values())
+    assert 2**30 / 200 < returned < 2**30
