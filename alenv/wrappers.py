@@ -9,6 +9,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from alenv.envs.actions import checked_all
+
 Observation = dict[str, NDArray]
 
 
@@ -36,7 +38,8 @@ class JointPools(gym.Wrapper[Observation, NDArray[np.int64], Observation, np.int
         assert isinstance(env.action_space, spaces.Discrete)
         assert isinstance(env.observation_space, spaces.Dict)
         self._picks: int = base.picks
-        self.action_space = spaces.MultiDiscrete([int(env.action_space.n)] * self._picks)
+        self._shown = int(env.action_space.n)
+        self.action_space = spaces.MultiDiscrete([self._shown] * self._picks)
         parts = {
             name: space if name == "state" else self._stacked(space) for name, space in env.observation_space.items()
         }
@@ -54,12 +57,11 @@ class JointPools(gym.Wrapper[Observation, NDArray[np.int64], Observation, np.int
             ValueError: If there is not one choice for every pool, each in the action space.
             gymnasium.error.ResetNeeded: After the end of an episode.
         """
-        if np.asarray(action).dtype.kind not in "iu" or not self.action_space.contains(np.asarray(action)):
-            raise ValueError(f"action {action!r} is not {self._picks} choices, one of each pool")
+        choices = checked_all(action, self._picks, self._shown, "one of each pool")
         there, invalid = self.action_masks().any(1), False
         if not there.any():
             raise gym.error.ResetNeeded("the episode is over; call reset()")
-        for choice in np.asarray(action)[there]:  # empty pools come last, so the others keep their places
+        for choice in choices[there]:  # empty pools come last, so the others keep their places
             _, reward, terminated, truncated, info = self.env.step(choice)
             invalid |= info["invalid_action"]
         return self._observe(), reward, terminated, truncated, {**info, "invalid_action": invalid}

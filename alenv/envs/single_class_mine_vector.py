@@ -15,6 +15,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from alenv.envs.actions import checked_all
 from alenv.envs.mining_arguments import BatchArguments, BatchOptions, observation_space
 from alenv.envs.mining_draws import first_candidates, settle_many
 from alenv.envs.mining_snapshot import read_batch, rows
@@ -137,7 +138,7 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
             ValueError: If an action is not in the action space.
         """
         self._resume()
-        chosen = self._check_actions(actions)
+        chosen = checked_all(actions, self.num_envs, self._actions, "one for each episode")
         resting = self._over.copy()
         if self.autoreset_mode is AutoresetMode.DISABLED and resting.any():
             ended = np.flatnonzero(resting).tolist()
@@ -385,15 +386,6 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
                 f"reset_mask={shown(mask)}: expected a bool array of shape ({self.num_envs},) with at least one True"
             )
         return mask
-
-    def _check_actions(self, actions: NDArray) -> NDArray[np.int64]:
-        chosen = np.asarray(actions)
-        if chosen.shape != (self.num_envs,) or not np.issubdtype(chosen.dtype, np.integer):
-            raise ValueError(f"actions={actions!r}: expected {self.num_envs} integers")
-        if chosen.min() < 0 or chosen.max() >= self._actions:
-            wrong = chosen[(chosen < 0) | (chosen >= self._actions)][0]
-            raise ValueError(f"action {wrong} is not one of 0..{self._actions - 1}")
-        return chosen
 
     def _begin(self, episodes: NDArray[np.int64], named: int | None) -> None:
         """Draw and start new episodes, of the named class or a drawn one."""

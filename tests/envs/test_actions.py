@@ -4,7 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from alenv.envs.actions import checked
+from alenv.envs.actions import checked, checked_all
 
 SMALL = {
     "RegionSelect-v0": {"segmenter": "lda", "picks": 3, "candidates": 5, "budget": 6},
@@ -37,3 +37,19 @@ def test_every_kind_of_integer_is_the_same_action(env_id):
         seen.append(env.step(action)[4]["picked"])
     assert all(np.array_equal(picked, seen[0]) for picked in seen)
     assert np.max(seen[0]) >= 0
+
+
+@pytest.mark.parametrize(
+    "actions", [[[1], [1, 2], 3], "abc", None, [1.0, 2, 3], [True, False, True], [0, 1], {1: 2}, [10**30, 0, 0]]
+)
+def test_what_are_no_actions_of_many(actions):
+    with pytest.raises(ValueError, match=r"^actions=.+: expected 3 integers, one of each pool$"):
+        checked_all(actions, 3, 5, "one of each pool")
+
+
+@pytest.mark.parametrize("wrong", [-1, 5, 255])
+def test_one_of_many_out_of_range(wrong):
+    with pytest.raises(ValueError, match=rf"^action {wrong} is not one of 0\.\.4$"):
+        checked_all([0, wrong, 4], 3, 5, "one of each pool")
+    np.testing.assert_array_equal(checked_all((0, 3, 4), 3, 5, ""), [0, 3, 4])
+    assert checked_all(np.array([0, 3, 4], np.uint8), 3, 5, "").dtype == np.int64
