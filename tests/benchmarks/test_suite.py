@@ -102,7 +102,11 @@ def test_files_that_are_no_text(tmp_path):
 
 @pytest.mark.parametrize(
     ("body", "said"),
-    [("raise SystemExit(3)", "SystemExit: 3"), ("1 / 0", "ZeroDivisionError"), ("class Policy: pass", "has no 'name'")],
+    [
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("class Policy: pass", "with methods 'reset' and 'act'"),
+    ],
 )
 def test_a_policy_that_cannot_be_made_is_named(suite_file, tmp_path, monkeypatch, body, said):
     monkeypatch.syspath_prepend(tmp_path)
