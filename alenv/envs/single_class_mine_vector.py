@@ -121,14 +121,8 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
         else:
             self._resume()
         self._seed(seeds, mask)
-        which = self._rows(mask)
-        self._begin(self._numbers[which], named)
-        if which is ALL:
-            self._last = self._observe(ALL)
-        else:  # a copy: the caller has the arrays of the last step
-            self._last = {key: array.copy() for key, array in self._last.items()}
-            self._refresh(self._last, which)
-        return {key: array.copy() for key, array in self._last.items()}, self._infos(mask)
+        self._begin(np.flatnonzero(mask), named)
+        return self._observe(ALL), self._infos(mask)
 
     def step(self, actions: NDArray) -> tuple[Observation, NDArray, NDArray, NDArray, Info]:
         """Take one action in every environment.
@@ -154,9 +148,8 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
             final = self._finals(obs, over)
             self._begin(np.flatnonzero(over), None)
             self._refresh(obs, self._rows(over))
-        self._last = obs
         infos = {**final, **self._infos(np.ones(self.num_envs, bool))}
-        return dict(obs), rewards, over, np.zeros(self.num_envs, bool), infos
+        return obs, rewards, over, np.zeros(self.num_envs, bool), infos
 
     def render(self) -> Any:
         """Return a picture (``rgb_array``) or a line (``ansi``) of every episode; None without a render mode."""
@@ -262,7 +255,7 @@ class SingleClassMineVectorEnv(VectorEnv[Observation, NDArray, NDArray]):
                 self._bought[which] += 1
         self._steps, self._looks, self._wasted = kept["counters"].T.copy()
         self._picked, self._invalid = kept["last"][:, 0].copy(), kept["last"][:, 1].astype(bool)
-        self._last = self._observe(ALL)
+        self._show(ALL)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle arguments and snapshot: the pool is loaded anew where it is needed."""

@@ -204,3 +204,21 @@ def test_refused_batches_would_not_fit(monkeypatch, observation, candidates):
     env = gym.make_vec(ID, num_envs=most, **kwargs)
     returned = sum(space.dtype.itemsize * np.prod(space.shape) for space in env.observation_space.spaces.values())
     assert 2**30 / 200 < returned < 2**30
+
+
+def test_what_is_done_to_returned_arrays_changes_nothing():
+    """A caller may write into them, and reset some episodes afterwards."""
+    kwargs = {"dataset": "mixture:1000", "budget": 4, "candidates": 5, "autoreset_mode": "Disabled"}
+    (one, other), mask = (
+        (gym.make_vec("SingleClassMine-v0", 3, **kwargs) for _ in range(2)),
+        np.array([True, False, True]),
+    )
+    for env in (one, other):
+        env.reset(seed=0)
+        obs = env.step(np.zeros(3, int))[0]
+        if env is one:
+            for array in obs.values():
+                array.fill(1)
+    again = [env.reset(options={"reset_mask": mask})[0] for env in (one, other)]
+    for name, array in again[0].items():
+        np.testing.assert_array_equal(array, again[1][name])
