@@ -13,6 +13,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from alenv import data as datasets
 from alenv.data import SegmentationData
 from alenv.data.store import cache_folder, key, open_store
+from alenv.files import write_whole
 from alenv.mining.pool import MiningPool
 from alenv.segmenters.features import Extractor, _batch, _parallel, make_extractor
 
@@ -115,10 +117,9 @@ def _chunks(folder: Path, embed: Callable[[NDArray], NDArray], images: NDArray[n
     for start in range(0, len(images), CHUNK):
         path = folder / f"{start:07d}.npy"
         if not path.exists():
-            unfinished = path.with_suffix(".tmp")
-            with unfinished.open("wb") as file:
-                np.save(file, np.stack(list(_parallel(embed, images[start : start + CHUNK]))))
-            unfinished.rename(path)
+            buffer = BytesIO()
+            np.save(buffer, np.stack(list(_parallel(embed, images[start : start + CHUNK]))))
+            write_whole(path, buffer.getvalue())
             log.info("embedded %d of %d images", min(start + CHUNK, len(images)), len(images))
         yield np.load(path)
 
