@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alenv.data import SegmentationData, find_root, from_store
-from alenv.data.annotations import Instances, Picture, instance_mask, read_instances
+from alenv.data.coco_instances import Instances, Picture, instance_mask, read_instances
 from alenv.data.coco_names import THINGS
 from alenv.data.files import read_image
 from alenv.data.resized import Item, cut, open_items, palette, shares, shuffled, stretched

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alenv.data import IGNORE, SegmentationData, find_root, from_store
-from alenv.data.annotations import Picture, by_id, read_content, read_entries
 from alenv.data.coco import PARTS, SIZE, find_images, find_json, official_splits
+from alenv.data.coco_instances import Picture, by_id, read_content, read_entries
 from alenv.data.coco_names import PANOPTIC_STUFF, THINGS
 from alenv.data.faults import listed
 from alenv.data.files import decode, read_image, rgb

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 
 from alenv.data.faults import absent, listed
 
@@ -103,10 +103,23 @@ def decode(path: Path) -> Image.Image:
 def upright(image: Image.Image) -> Image.Image:
     """Turn a picture as its EXIF note says. A note that cannot be read is ignored, as viewers do."""
     try:
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # of many types
         return image
-    return ImageOps.exif_transpose(image) if turned else image
+    return image if turn is None else image.transpose(turn)
+
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture upright, by its EXIF orientation; ``ImageOps.exif_transpose`` also writes the other notes anew,
+and fails on odd ones."""
 
 
 def rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
@@ -142,12 +155,18 @@ def read_mask(path: Path) -> NDArray:
         return labels
     colours = labels[..., :-1] if image.mode in ("LA", "RGBA") else labels
     opaque = image.mode == "RGB" or (image.mode in ("LA", "RGBA") and (labels[..., -1] == 255).all())
-    if not opaque or (colours != colours[..., :1]).any():
+    if not opaque or _halved(path) or (colours != colours[..., :1]).any():
         raise ValueError(
             f"the mask {path} has mode {image.mode}, not one label per pixel; "
             "save it as an 8-bit grey or palette PNG of class indices"
         )
     return colours[..., 0]
+
+
+def _halved(path: Path) -> bool:
+    """Whether colours are stored with 16 bits, of which Pillow keeps the upper 8: labels would all become 0."""
+    with Image.open(path) as image:
+        return ";16" in str(image.tile)
 
 
 def relabel(mask: NDArray, labels: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:

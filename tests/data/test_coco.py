@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from scipy.io import loadmat, savemat
 
 from alenv import data
-from alenv.data import IGNORE, annotations, coco, coco_panoptic, coco_stuff10k
+from alenv.data import IGNORE, coco, coco_instances, coco_panoptic, coco_stuff10k
 from alenv.data.coco_names import PANOPTIC_STUFF, STUFF, THINGS
 
 PARTS = {"train2017": 32, "val2017": 6}
@@ -28,7 +28,7 @@ def instances(root, part):
     """The annotations as we read them, and as pycocotools does."""
     path = coco.find_json(root, "instances", part)
     with contextlib.redirect_stdout(io.StringIO()):
-        return path, annotations.read_instances(path, THINGS), COCO(str(path))
+        return path, coco_instances.read_instances(path, THINGS), COCO(str(path))
 
 
 def test_names():
@@ -56,7 +56,7 @@ def test_instance_masks_follow_the_annotations(coco_tiny_root, part):
     assert list(ours.pictures) == sorted(theirs.imgs)
     overlaps = 0
     for image in theirs.imgs:
-        mask = annotations.instance_mask(ours, image, index)
+        mask = coco_instances.instance_mask(ours, image, index)
         shapes = [(a, theirs.annToMask(a) > 0) for a in theirs.imgToAnns[image]]
         crowds = [shape for a, shape in shapes if a["iscrowd"]]
         crowd = np.any(crowds, 0) if crowds else np.zeros(mask.shape, bool)
@@ -79,7 +79,7 @@ def test_load_instances(coco_tiny_root):
     assert loaded.classes[0] == coco.BACKGROUND
     # Stretching keeps shares: what covers a tenth of the picture does so afterwards.
     _, ours, _ = instances(coco_tiny_root, "train2017")
-    original = annotations.instance_mask(ours, min(ours.pictures), coco.INDEX)
+    original = coco_instances.instance_mask(ours, min(ours.pictures), coco.INDEX)
     share = [(mask == 0).mean() for mask in (original, loaded.masks[0])]
     assert share[0] == pytest.approx(share[1], abs=0.01)
 

@@ -1,5 +1,9 @@
 """Images and masks as people have them: right pixels, or an error that names the file; never other pixels."""
 
+import contextlib
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -82,6 +86,42 @@ def test_masks_of_colours_or_with_holes_are_refused(tmp_path):
         Image.fromarray(array, mode).save(tmp_path / "m.png")
         with pytest.raises(ValueError, match=f"m.png has mode {mode}, not one label per pixel"):
             files.read_mask(tmp_path / "m.png")
+
+
+def png_of_16_bits(path, array, colour):
+    """Pillow cannot write one. ``array`` is (h, w, channels) of big-endian uint16, ``colour`` PNG's type of colour."""
+    height, width = array.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in array)
+    head = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
+    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    chunks = (struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in parts)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+
+
+@pytest.mark.parametrize(("channels", "colour"), [(3, 2), (2, 4), (4, 6)])
+def test_masks_of_16_bits_a_channel_are_refused(tmp_path, channels, colour):
+    """Pillow keeps the upper byte: labels 0 to 3 would all be 0."""
+    labels = np.repeat(LABELS[..., None], channels, 2).astype(np.uint16)
+    if channels % 2 == 0:
+        labels[..., -1] = 65535
+    png_of_16_bits(tmp_path / "m.png", labels, colour)
+    with pytest.raises(ValueError, match=r"m\.png has mode \w+, not one label per pixel"):
+        files.read_mask(tmp_path / "m.png")
+
+
+def test_odd_notes_beside_the_orientation_do_no_harm(tmp_path):
+    """``ImageOps.exif_transpose`` would write them anew, and fail with errors of many types that name no file."""
+    stored(tmp_path / "a.jpg", PICTURE, 6)
+    content = bytearray((tmp_path / "a.jpg").read_bytes())
+    start, read = content.index(b"Exif"), 0
+    for place in range(start + 6, start + 40):
+        for bits in (1, 64, 255):
+            content[place] ^= bits
+            (tmp_path / "b.jpg").write_bytes(content)
+            with contextlib.suppress(ValueError):  # of ours: Pillow may not open it at all
+                read += files.upright(files.decode(tmp_path / "b.jpg")).mode == "RGB"
+            content[place] ^= bits
+    assert read > 80
 
 
 @pytest.fixture

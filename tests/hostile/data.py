@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from alenv.data import coco, files
-from alenv.data.annotations import instance_mask, read_instances
+from alenv.data.coco_instances import instance_mask, read_instances
 from alenv.data.coco_names import THINGS
 from hostile.benchmarks import damaged
 
@@ -48,10 +48,11 @@ def check_annotations(folder: Path, text: str) -> None:
 
 def pictures() -> st.SearchStrategy[bytes]:
     """Contents of PNG and JPEG files with some bytes changed, or cut."""
-    contents = []
+    contents, exif = [], Image.Exif()
+    exif.update({274: 3, 306: "2024:01:01 00:00:00", 33437: 2.8, 37380: -0.3})
     for kind in ("PNG", "JPEG", "TIFF"):
         buffer = io.BytesIO()
-        Image.fromarray(np.arange(192, dtype=np.uint8).reshape(SIZE)).save(buffer, kind)
+        Image.fromarray(np.arange(192, dtype=np.uint8).reshape(SIZE)).save(buffer, kind, exif=exif)
         contents.append(buffer.getvalue())
     places = st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 255)), max_size=4)
     return st.tuples(st.sampled_from(contents), places, st.integers(0, 2000)).map(lambda case: _spoilt(*case))

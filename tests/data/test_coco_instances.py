@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pycocotools import mask as rle
 
 from alenv.data import coco, coco_panoptic
-from alenv.data.annotations import IGNORE, instance_mask, read_instances
+from alenv.data.coco_instances import IGNORE, instance_mask, read_instances
 from alenv.data.coco_names import PANOPTIC_STUFF, THINGS
 
 SQUARE = [[2, 2, 8, 2, 8, 8, 2, 8]]
