@@ -65,7 +65,8 @@ def test_wrappers_do_what_they_do_on_single_environments(name):
 
 @pytest.mark.parametrize("kind", ["HumanRendering", "RecordVideo"])
 def test_wrappers_that_show_it(kind, monkeypatch, tmp_path):
-    pytest.importorskip({"HumanRendering": "pygame", "RecordVideo": "moviepy"}[kind])
+    for needed in {"HumanRendering": ("pygame", "cv2"), "RecordVideo": ("moviepy",)}[kind]:
+        pytest.importorskip(needed)
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     env = native(render_mode="rgb_array")
     env = (

@@ -464,7 +464,7 @@ def test_nothing_of_torch_is_touched_before_the_first_reset(observation):
 def test_compiled_networks_do_the_same(case, fitted, tmp_path, monkeypatch):
     """Up to rounding: probabilities and a round of training; and bit for bit from the same snapshot."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    compiled, eager = case.learner(compile=True), case.learner()
+    compiled, eager = (case.learner(compile=how, precision="float32") for how in (True, False))
     assert compiled.facts != eager.facts
     images = np.arange(3)
     np.testing.assert_allclose(compiled.maps(images), eager.maps(images), rtol=0, atol=1e-5)
