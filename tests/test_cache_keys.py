@@ -5,6 +5,7 @@ import linecache
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -45,8 +46,8 @@ def asked(monkeypatch):
 
 @pytest.fixture(scope="module")
 def scenes(_places):
-    module, data = datasets.dataset("scenes"), datasets.load("scenes")
-    return data, make_grid(data.images.shape[1:3], module.REGION, module.CELL)
+    opened, data = datasets.open_dataset("scenes"), datasets.load("scenes")
+    return data, make_grid(data.images.shape[1:3], opened.region, opened.cell)
 
 
 def changes(facts):
@@ -152,8 +153,9 @@ def test_embeddings(scenes, asked, monkeypatch):
     def key(identity="made", backbone="made", root=None, **changes):
         with monkeypatch.context() as patch:
             patch.setattr(embeddings, "make_extractor", lambda name, weights, cell: (None, identity))
-            manifest = changes.pop("manifest", data.manifest)
-            patch.setattr(datasets, "load", lambda name, root: replace(data, manifest=manifest))
+            loaded = replace(data, manifest=changes.pop("manifest", data.manifest))
+            opened = SimpleNamespace(cell=4, split_tables=("day",), load=lambda split: loaded)
+            patch.setattr(datasets, "open_dataset", lambda name, root: opened)
             for name, value in changes.items():
                 patch.setattr(embeddings, name, value)
             return asked(embeddings.embed_dataset, "scenes", root, backbone)

@@ -1,6 +1,6 @@
 """Datasets: images, masks and named splits, decoded once and memory-mapped.
 
-A dataset is a module like the Protocol ``Dataset`` (or ``GeneratedDataset``), and one line in ``DATASETS``.
+A dataset is a class like the Protocol ``Dataset`` (or ``GeneratedDataset``), and one line in ``DATASETS``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +23,14 @@ IGNORE = 255
 """The mask value of pixels without a label: they are neither learned nor scored."""
 
 DATASETS = {
-    "scenes": "alenv.data.scenes",
-    "camvid": "alenv.data.camvid",
-    "ccp": "alenv.data.ccp",
-    "coco": "alenv.data.coco",
-    "coco_panoptic": "alenv.data.coco_panoptic",
-    "coco_stuff10k": "alenv.data.coco_stuff10k",
+    "scenes": "alenv.data.scenes:Scenes",
+    "camvid": "alenv.data.camvid:CamVid",
+    "ccp": "alenv.data.ccp:ClothingCoParsing",
+    "coco": "alenv.data.coco:Coco",
+    "coco_panoptic": "alenv.data.coco_panoptic:CocoPanoptic",
+    "coco_stuff10k": "alenv.data.coco_stuff10k:CocoStuff10k",
 }
+"""Name: module and class. They are imported when they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +59,34 @@ class SegmentationData:
 
 
 class Dataset(Protocol):
-    """What a dataset's module offers. Nothing is read from disk before ``load``."""
+    """A dataset somewhere on disk, before its images are read. Subclasses inherit what has a value here.
 
-    CLASSES: tuple[str, ...]
-    COLOURS: NDArray[np.uint8]
-    REGION: tuple[int, int]
+    A class is made with the place where the data lie, or None for the usual places. Nothing is read from disk before
+    ``load``, unless it says what the classes are.
+    """
+
+    classes: tuple[str, ...]
+    """Names of the C classes, in index order."""
+    colours: NDArray[np.uint8]
+    """(C, 3), RGB, for display."""
+    region: tuple[int, int]
     """Height and width of a region in pixels, unless the user chooses others."""
-    CELL: int
+    cell: int
     """Side of a feature cell in pixels; divides image and region."""
-    SPLIT_TABLES: tuple[str, ...]
+    split_tables: tuple[str, ...]
     """Names of the split tables, the default first."""
-
-    GENERATED: bool
+    generated: bool = False
     """Whether the images are made on the spot: then this is a ``GeneratedDataset``."""
+    background: str | None = None
+    """The class that is no target of mining, if there is one."""
 
-    def load(self, root: Path | None, split: str) -> SegmentationData:
-        """Return the data with the splits of one table."""
+    def load(self, split: str) -> SegmentationData:
+        """Return the data with the splits of one table.
+
+        Raises:
+            ValueError: If a file holds what it must not.
+            FileNotFoundError: If the dataset or one of its files is missing.
+        """
 
 
 class GeneratedDataset(Dataset, Protocol):
@@ -83,41 +96,48 @@ class GeneratedDataset(Dataset, Protocol):
         """Return the data with newly made images in the place of some, keyed by the episode."""
 
 
-if TYPE_CHECKING:  # modules are loaded by name, so mypy compares them with the Protocols here
-    from alenv.data import camvid, ccp, coco, coco_panoptic, coco_stuff10k, scenes
+def open_dataset(name: str, root: str | Path | None = None) -> Dataset:
+    """Return a dataset of which no image has been read yet.
 
-    _real: tuple[Dataset, ...] = (camvid, ccp, coco, coco_panoptic, coco_stuff10k)
-    _generated: GeneratedDataset = scenes
-
-
-def dataset(name: str) -> Dataset:
-    """Return the module of a dataset.
+    Args:
+        name: A name in ``DATASETS``.
+        root: Where it lies; else ``$ALENV_DATA/<name>``, else ``<cache>/data/<name>``. Generated data need none.
 
     Raises:
-        ValueError: If the name is unknown.
+        ValueError: If the name is unknown, or generated data are given a root.
     """
     if name not in DATASETS:
         raise unknown("dataset", name, DATASETS)
-    return importlib.import_module(DATASETS[name])
+    module, _, kind = DATASETS[name].partition(":")
+    opened: Dataset = getattr(importlib.import_module(module), kind)(Path(root).expanduser() if root else None)
+    return opened
+
+
+def check_split(name: str, dataset: Dataset, split: str | None) -> str:
+    """Return the name of a split table; that of the dataset's first for None.
+
+    Raises:
+        ValueError: If there is no such table.
+    """
+    if split is not None and split not in dataset.split_tables:
+        raise unknown(f"split of {name}", split, dataset.split_tables)
+    return split or dataset.split_tables[0]
 
 
 def load(name: str, root: str | Path | None = None, split: str | None = None) -> SegmentationData:
     """Load a dataset, decoding it into the cache on the first call.
 
     Args:
-        name: A name in ``DATASETS``.
-        root: Where it lies; else ``$ALENV_DATA/<name>``, else ``<cache>/data/<name>``. Generated data need none.
+        name: See ``open_dataset``.
+        root: See ``open_dataset``.
         split: Name of the split table; the dataset's first by default.
 
     Raises:
         ValueError: If a name is unknown, or a file holds what it must not.
         FileNotFoundError: If the dataset or one of its files is missing.
     """
-    module = dataset(name)
-    split = split or module.SPLIT_TABLES[0]
-    if split not in module.SPLIT_TABLES:
-        raise unknown(f"split of {name}", split, module.SPLIT_TABLES)
-    return module.load(Path(root).expanduser() if root else None, split)
+    dataset = open_dataset(name, root)
+    return dataset.load(check_split(name, dataset, split))
 
 
 def from_store(

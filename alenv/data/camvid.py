@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.data import IGNORE, SegmentationData, find_root, from_store
+from alenv.data import IGNORE, Dataset, SegmentationData, find_root, from_store
 from alenv.data.files import FORBIDDEN
 from alenv.data.pairs import find_pairs, open_pairs
 from alenv.data.store import key
@@ -30,28 +30,33 @@ COLOURS = np.array(
     ],
     dtype=np.uint8,
 )  # fmt: skip
-REGION = (90, 80)
-CELL = 10
-GENERATED = False
-SPLIT_TABLES = ("blocked", "interleaved", "disjoint")
 
 
-def load(root: Path | None, split: str) -> SegmentationData:
-    """Load the frames with the splits of one table.
+class CamVid(Dataset):
+    """The frames: a folder that holds ``train``, ``trainannot`` and so on."""
 
-    Args:
-        root: The folder that holds ``train``, ``trainannot`` and so on.
-        split: One of ``SPLIT_TABLES``.
+    classes, colours = CLASSES, COLOURS
+    region, cell = (90, 80), 10
+    split_tables = ("blocked", "interleaved", "disjoint")
 
-    Raises:
-        FileNotFoundError: If a folder, a mask or a frame of the split is missing.
-        ValueError: If a file cannot be read or holds a label other than 0..11 and 255.
-    """
-    root = find_root("camvid", root)
-    pairs = find_pairs({root / part: root / f"{part}annot" for part in ("train", "val", "test")})
-    splits = _splits(split, [pair.name for pair in pairs], root)
-    store = open_pairs(f"camvid-{key(root.resolve())}", pairs, _labels())
-    return from_store("camvid", store, CLASSES, COLOURS, splits)
+    def __init__(self, root: Path | None) -> None:
+        self._root = root
+
+    def load(self, split: str) -> SegmentationData:
+        """Load the frames with the splits of one table.
+
+        Args:
+            split: One of ``split_tables``.
+
+        Raises:
+            FileNotFoundError: If a folder, a mask or a frame of the split is missing.
+            ValueError: If a file cannot be read or holds a label other than 0..11 and 255.
+        """
+        root = find_root("camvid", self._root)
+        pairs = find_pairs({root / part: root / f"{part}annot" for part in ("train", "val", "test")})
+        splits = _splits(split, [pair.name for pair in pairs], root)
+        store = open_pairs(f"camvid-{key(root.resolve())}", pairs, _labels())
+        return from_store("camvid", store, CLASSES, COLOURS, splits)
 
 
 def _labels() -> NDArray[np.uint8]:

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.data import IGNORE, SegmentationData, find_root, from_store
+from alenv.data import IGNORE, Dataset, SegmentationData, find_root, from_store
 from alenv.data.files import FORBIDDEN, IMAGES, files_by_stem, read_image, read_mask, relabel
 from alenv.data.resized import Item, centred, cut, open_items, palette, shuffled
 from alenv.data.store import key
@@ -35,34 +35,39 @@ CLASSES = (
 BACKGROUND = "null"
 COLOURS = palette(len(CLASSES))
 SIZE = (384, 256)
-REGION = (64, 64)
-CELL = 16
-GENERATED = False
-SPLIT_TABLES = ("hash",)
 SPLITS = {"state": 10, "train": 134, "reward": 60, "holdout": 50, "eval": 450, "test": 300}
 
 
-def load(root: Path | None, split: str) -> SegmentationData:
-    """Load the photos.
+class ClothingCoParsing(Dataset):
+    """The photos: a folder ``ccp256`` that holds ``images``, ``masks`` and ``class_stats.json``."""
 
-    Args:
-        root: The folder that holds ``images``, ``masks`` and ``class_stats.json``; else ``ccp256`` in the usual places.
-        split: One of ``SPLIT_TABLES``.
+    classes, colours, background = CLASSES, COLOURS, BACKGROUND
+    region, cell = (64, 64), 16
+    split_tables = ("hash",)
 
-    Raises:
-        FileNotFoundError: If the folder or one of its files is missing.
-        ValueError: If a file cannot be read, or its labels are of another set.
-    """
-    root = find_root("ccp256", root)
-    _check_classes(root / "class_stats.json")
-    photos = files_by_stem(root / "images", IMAGES)
-    if len(photos) != sum(SPLITS.values()):
-        raise FileNotFoundError(
-            f"{root / 'images'} holds {len(photos)} photos, but the set has {sum(SPLITS.values())} with masks; "
-            "copy the missing ones there, or remove what is not part of it"
-        )
-    store = open_items(f"ccp-{key(root.resolve())}", [_item(root, path) for path in photos.values()], SIZE)
-    return from_store("ccp", store, CLASSES, COLOURS, cut(shuffled(list(photos)), SPLITS))
+    def __init__(self, root: Path | None) -> None:
+        self._root = root
+
+    def load(self, split: str) -> SegmentationData:
+        """Load the photos.
+
+        Args:
+            split: One of ``split_tables``.
+
+        Raises:
+            FileNotFoundError: If the folder or one of its files is missing.
+            ValueError: If a file cannot be read, or its labels are of another set.
+        """
+        root = find_root("ccp256", self._root)
+        _check_classes(root / "class_stats.json")
+        photos = files_by_stem(root / "images", IMAGES)
+        if len(photos) != sum(SPLITS.values()):
+            raise FileNotFoundError(
+                f"{root / 'images'} holds {len(photos)} photos, but the set has {sum(SPLITS.values())} with masks; "
+                "copy the missing ones there, or remove what is not part of it"
+            )
+        store = open_items(f"ccp-{key(root.resolve())}", [_item(root, path) for path in photos.values()], SIZE)
+        return from_store("ccp", store, CLASSES, COLOURS, cut(shuffled(list(photos)), SPLITS))
 
 
 def _item(root: Path, image: Path) -> Item:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.data import SegmentationData, find_root, from_store
+from alenv.data import Dataset, SegmentationData, find_root, from_store
 from alenv.data.coco_instances import Instances, Picture, instance_mask, read_instances
 from alenv.data.coco_names import THINGS
 from alenv.data.files import read_image
@@ -29,28 +29,35 @@ COLOURS = palette(len(CLASSES))
 SIZE = (256, 256)
 REGION = (64, 64)
 CELL = 16
-GENERATED = False
-SPLIT_TABLES = ("hash",)
 PARTS = ("train2017", "val2017")
 INDEX = {category: index for index, category in enumerate(sorted(THINGS), start=1)}
 """Category ids, which have gaps, to class indices."""
 
 
-def load(root: Path | None, split: str) -> SegmentationData:
-    """Load training and validation images.
+class Coco(Dataset):
+    """Training and validation images: a folder that holds ``annotations`` and the images."""
 
-    Args:
-        root: The folder that holds ``annotations`` and the images.
-        split: One of ``SPLIT_TABLES``.
+    classes, colours, background = CLASSES, COLOURS, BACKGROUND
+    region, cell = REGION, CELL
+    split_tables = ("hash",)
 
-    Raises:
-        FileNotFoundError: If the folder or one of its files is missing.
-        ValueError: If a file cannot be read, its categories are not COCO's 80, or annotations cannot be painted.
-    """
-    root = find_root("coco", root)
-    train, test = (instance_items(find_json(root, "instances", part), find_images(root, part)) for part in PARTS)
-    store = open_items(f"coco-{key(root.resolve())}", [*train, *test], SIZE, CLASSES)
-    return from_store("coco", store, CLASSES, COLOURS, official_splits(train, test))
+    def __init__(self, root: Path | None) -> None:
+        self._root = root
+
+    def load(self, split: str) -> SegmentationData:
+        """Load training and validation images.
+
+        Args:
+            split: One of ``split_tables``.
+
+        Raises:
+            FileNotFoundError: If the folder or one of its files is missing.
+            ValueError: If a file cannot be read, its categories are not COCO's 80, or annotations cannot be painted.
+        """
+        root = find_root("coco", self._root)
+        train, test = (instance_items(find_json(root, "instances", part), find_images(root, part)) for part in PARTS)
+        store = open_items(f"coco-{key(root.resolve())}", [*train, *test], SIZE, CLASSES)
+        return from_store("coco", store, CLASSES, COLOURS, official_splits(train, test))
 
 
 def instance_items(annotations: Path, images: Path) -> list[Item]:

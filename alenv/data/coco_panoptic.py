@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.data import IGNORE, SegmentationData, find_root, from_store
-from alenv.data.coco import PARTS, SIZE, find_images, find_json, official_splits
+from alenv.data import IGNORE, Dataset, SegmentationData, find_root, from_store
+from alenv.data.coco import CELL, PARTS, REGION, SIZE, find_images, find_json, official_splits
 from alenv.data.coco_instances import Picture, by_id, read_content, read_entries
 from alenv.data.coco_names import PANOPTIC_STUFF, THINGS
 from alenv.data.faults import listed
@@ -26,10 +26,6 @@ from alenv.data.store import key
 
 CLASSES = (*THINGS.values(), *PANOPTIC_STUFF.values())
 COLOURS = palette(len(CLASSES))
-REGION = (64, 64)
-CELL = 16
-GENERATED = False
-SPLIT_TABLES = ("hash",)
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -51,21 +47,30 @@ class Panoptic(msgspec.Struct, frozen=True):
 _INDEX = {category: index for index, category in enumerate([*THINGS, *PANOPTIC_STUFF])}
 
 
-def load(root: Path | None, split: str) -> SegmentationData:
-    """Load training and validation images.
+class CocoPanoptic(Dataset):
+    """Training and validation images: a folder that holds ``annotations`` and the images."""
 
-    Args:
-        root: The folder that holds ``annotations`` and the images.
-        split: One of ``SPLIT_TABLES``.
+    classes, colours = CLASSES, COLOURS
+    region, cell = REGION, CELL
+    split_tables = ("hash",)
 
-    Raises:
-        FileNotFoundError: If the folder or one of its files is missing.
-        ValueError: If a file cannot be read, or holds segments or categories that it must not.
-    """
-    root = find_root("coco", root)
-    train, test = (_items(root, part) for part in PARTS)
-    store = open_items(f"coco_panoptic-{key(root.resolve())}", [*train, *test], SIZE, CLASSES)
-    return from_store("coco_panoptic", store, CLASSES, COLOURS, official_splits(train, test))
+    def __init__(self, root: Path | None) -> None:
+        self._root = root
+
+    def load(self, split: str) -> SegmentationData:
+        """Load training and validation images.
+
+        Args:
+            split: One of ``split_tables``.
+
+        Raises:
+            FileNotFoundError: If the folder or one of its files is missing.
+            ValueError: If a file cannot be read, or holds segments or categories that it must not.
+        """
+        root = find_root("coco", self._root)
+        train, test = (_items(root, part) for part in PARTS)
+        store = open_items(f"coco_panoptic-{key(root.resolve())}", [*train, *test], SIZE, CLASSES)
+        return from_store("coco_panoptic", store, CLASSES, COLOURS, official_splits(train, test))
 
 
 def _items(root: Path, part: str) -> list[Item]:

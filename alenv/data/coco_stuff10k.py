@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
 
-from alenv.data import IGNORE, SegmentationData, find_root, from_store
-from alenv.data.coco import SIZE, official_splits
+from alenv.data import IGNORE, Dataset, SegmentationData, find_root, from_store
+from alenv.data.coco import CELL, REGION, SIZE, official_splits
 from alenv.data.coco_names import STUFF, THINGS
 from alenv.data.files import FORBIDDEN, read_image, read_mask, relabel
 from alenv.data.resized import Item, open_items, palette, stretched
@@ -26,27 +26,32 @@ from alenv.data.store import key
 ARCHIVE = "http://calvin.inf.ed.ac.uk/wp-content/uploads/data/cocostuffdataset/cocostuff-10k-v1.1.zip"
 CLASSES = (*THINGS.values(), *STUFF.values())
 COLOURS = palette(len(CLASSES))
-REGION = (64, 64)
-CELL = 16
-GENERATED = False
-SPLIT_TABLES = ("hash",)
 
 
-def load(root: Path | None, split: str) -> SegmentationData:
-    """Load the images of both lists.
+class CocoStuff10k(Dataset):
+    """The images of both lists: a folder that holds ``images``, ``annotations`` and ``imageLists``."""
 
-    Args:
-        root: The folder that holds ``images``, ``annotations`` and ``imageLists``.
-        split: One of ``SPLIT_TABLES``.
+    classes, colours = CLASSES, COLOURS
+    region, cell = REGION, CELL
+    split_tables = ("hash",)
 
-    Raises:
-        FileNotFoundError: If the folder or one of its files is missing; says where to get it.
-        ValueError: If a file cannot be read, or holds a label that must not occur.
-    """
-    root = _root(root)
-    train, test = ([_item(root, name) for name in _listed(root, part)] for part in ("train", "test"))
-    store = open_items(f"coco_stuff10k-{key(root.resolve())}", [*train, *test], SIZE, CLASSES)
-    return from_store("coco_stuff10k", store, CLASSES, COLOURS, official_splits(train, test))
+    def __init__(self, root: Path | None) -> None:
+        self._root = root
+
+    def load(self, split: str) -> SegmentationData:
+        """Load the images of both lists.
+
+        Args:
+            split: One of ``split_tables``.
+
+        Raises:
+            FileNotFoundError: If the folder or one of its files is missing; says where to get it.
+            ValueError: If a file cannot be read, or holds a label that must not occur.
+        """
+        root = _root(self._root)
+        train, test = ([_item(root, name) for name in _listed(root, part)] for part in ("train", "test"))
+        store = open_items(f"coco_stuff10k-{key(root.resolve())}", [*train, *test], SIZE, CLASSES)
+        return from_store("coco_stuff10k", store, CLASSES, COLOURS, official_splits(train, test))
 
 
 def _root(root: Path | None) -> Path:

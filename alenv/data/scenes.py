@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.data import SegmentationData, from_store
+from alenv.data import GeneratedDataset, SegmentationData, from_store
 from alenv.data.store import open_store
 from alenv.data.town import world
 from alenv.data.town.canvas import Camera, develop
@@ -37,8 +37,7 @@ COLOURS = np.array(
 )  # fmt: skip
 REGION = (24, 32)
 CELL = 4
-GENERATED = True
-DOMAINS = SPLIT_TABLES = ("day", "dusk")
+DOMAINS = ("day", "dusk")
 SPLITS = {"state": 10, "train": 120, "reward": 100, "eval": 240, "holdout": 100, "test": 120}
 SEED = 0
 """The town of the named splits."""
@@ -52,43 +51,48 @@ _FIRST_DRIVE = {split: 1000 * position for position, split in enumerate(SPLITS)}
 _NAMED, _FRESH = 0, 1  # streams of drives
 
 
-def load(root: Path | None, split: str) -> SegmentationData:
-    """Load the splits in one light.
-
-    Args:
-        root: None: there is nothing to find.
-        split: One of ``SPLIT_TABLES``.
+class Scenes(GeneratedDataset):
+    """The named splits of one town, and as many streets more as are asked for.
 
     Raises:
-        ValueError: If a root is given.
+        ValueError: If a root is given: there is nothing to find.
     """
-    if root is not None:
-        raise ValueError(f"root={str(root)!r} has no effect on dataset='scenes', which is generated; drop it")
 
-    def build(folder: Path) -> dict[str, Any]:
-        images, masks, names = zip(*(render_split(SEED, part, split) for part in SPLITS), strict=True)
-        np.save(folder / "images.npy", np.concatenate(images))
-        np.save(folder / "masks.npy", np.concatenate(masks))
-        return {"names": list(chain(*names))}
+    classes, colours = CLASSES, COLOURS
+    region, cell = REGION, CELL
+    split_tables = DOMAINS
+    generated = True
 
-    store = open_store(f"scenes-{split}", _code(), build)
-    ends = np.cumsum(list(SPLITS.values()))
-    splits = {part: np.arange(end - SPLITS[part], end) for part, end in zip(SPLITS, ends, strict=True)}
-    return from_store("scenes", store, CLASSES, COLOURS, splits)
+    def __init__(self, root: Path | None) -> None:
+        if root is not None:
+            raise ValueError(f"root={str(root)!r} has no effect on dataset='scenes', which is generated; drop it")
 
+    def load(self, split: str) -> SegmentationData:
+        """Load the splits in one light, of ``split_tables``."""
 
-def fresh_pool(data: SegmentationData, images: Ids, episode: int, split: str) -> SegmentationData:
-    """Return the data with images of newly generated drives in the place of some.
+        def build(folder: Path) -> dict[str, Any]:
+            images, masks, names = zip(*(render_split(SEED, part, split) for part in SPLITS), strict=True)
+            np.save(folder / "images.npy", np.concatenate(images))
+            np.save(folder / "masks.npy", np.concatenate(masks))
+            return {"names": list(chain(*names))}
 
-    Args:
-        data: From ``load``.
-        images: Which to replace; the new ones keep their names.
-        episode: Key: every episode has drives of its own.
-        split: Their light, one of ``SPLIT_TABLES``.
-    """
-    all_images, all_masks = np.array(data.images), np.array(data.masks)
-    all_images[images], all_masks[images], _ = render_pool(episode, len(images), split)
-    return replace(data, images=all_images, masks=all_masks)
+        store = open_store(f"scenes-{split}", _code(), build)
+        ends = np.cumsum(list(SPLITS.values()))
+        splits = {part: np.arange(end - SPLITS[part], end) for part, end in zip(SPLITS, ends, strict=True)}
+        return from_store("scenes", store, CLASSES, COLOURS, splits)
+
+    def fresh_pool(self, data: SegmentationData, images: Ids, episode: int, split: str) -> SegmentationData:
+        """Return the data with images of newly generated drives in the place of some.
+
+        Args:
+            data: From ``load``.
+            images: Which to replace; the new ones keep their names.
+            episode: Key: every episode has drives of its own.
+            split: Their light, one of ``split_tables``.
+        """
+        all_images, all_masks = np.array(data.images), np.array(data.masks)
+        all_images[images], all_masks[images], _ = render_pool(episode, len(images), split)
+        return replace(data, images=all_images, masks=all_masks)
 
 
 def render_pool(seed: int, images: int = 120, domain: str = "day") -> Pool:

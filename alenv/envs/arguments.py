@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Literal, get_args
 
 import msgspec
@@ -38,8 +39,8 @@ Region = Annotated[
 Device = Annotated[str, Meta(pattern=r"\A(cpu|cuda(:[0-9]{1,2})?)\Z", description="'cpu', 'cuda' or 'cuda:<number>'")]
 
 
-class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """See the page of ``RegionSelectEnv``; what can be checked without reading data is checked here."""
+class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
+    """See the page of ``RegionSelectEnv``; what can be checked without reading images is checked here."""
 
     dataset: str
     root: Place | None
@@ -81,13 +82,13 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         self._check_segmenter()
         self._check_region()
         self._check_scores()
-        Reward(self.reward, self.module.CLASSES)
+        Reward(self.reward, self.opened.classes)
         self._check_sizes()
 
-    @property
-    def module(self) -> Dataset:
-        """The module of the dataset."""
-        return datasets.dataset(self.dataset)
+    @cached_property
+    def opened(self) -> Dataset:
+        """The dataset."""
+        return datasets.open_dataset(self.dataset, self.root)
 
     @property
     def pixel(self) -> bool:
@@ -105,10 +106,8 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return [SCORES[name] for name in self.scores]
 
     def _check_data(self) -> None:
-        module = self.module
-        if self.split is not None and self.split not in module.SPLIT_TABLES:
-            raise unknown(f"split of {self.dataset}", self.split, module.SPLIT_TABLES)
-        if self.fresh_pool and not module.GENERATED:
+        datasets.check_split(self.dataset, self.opened, self.split)
+        if self.fresh_pool and not self.opened.generated:
             raise ValueError(f"fresh_pool=True: {self.dataset!r} cannot be generated; only 'scenes' can")
         kind, _ = parse_initial(self.initial, self.pool)
         if self.pixel and kind in ("state", "train"):
@@ -164,7 +163,7 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def _check_sizes(self) -> None:
         """Refuse what cannot be held: the rows of the observation with its bounds, and what a pick and a pass keep."""
-        classes = len(self.module.CLASSES)
+        classes = len(self.opened.classes)
         row = 16 * (observation.candidate_size(classes) + len(self.scores) + 1)
         check_memory("picks", self.picks, 256)
         check_memory("candidates", self.candidates, row * (self.picks if self.pooling == "global" else 1))

@@ -182,20 +182,20 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         render_mode: str | None = None,
     ) -> None:
         self._arguments = decode(Arguments, {name: value for name, value in locals().items() if name != "self"})
-        self._dataset = self._arguments.module
+        self._dataset = self._arguments.opened
         self.render_mode = render_mode
         self.picks, self._budget = picks, budget
         """Picks K of a round."""
         self.pooling = pooling
         self._shown, self._scores = self._arguments.shown, self._arguments.channels
-        self._reward = Reward(reward, self._dataset.CLASSES)
+        self._reward = Reward(reward, self._dataset.classes)
         self.action_space = spaces.Discrete(self._shown)
         self._built = False
-        self._observer: Observer = Compact(len(self._dataset.CLASSES))
+        self._observer: Observer = Compact(len(self._dataset.classes))
         if observation == "ralis":
             data, grid = self._loaded  # only they say how many regions the state has
             regions = grid.of_images(data.splits["state"])
-            self._observer = Ralis(len(self._dataset.CLASSES), regions)
+            self._observer = Ralis(len(self._dataset.classes), regions)
         self.observation_space = self._make_observation_space()
         self._episode: int | None = None
         self._snapshot: dict[str, Any] | None = None
@@ -372,8 +372,13 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         if generator is not None:
             self._np_random, self._np_random_seed = generator.make(), generator.seed
 
+    @property
+    def _split(self) -> str:
+        """Name of the split table."""
+        return datasets.check_split(self._arguments.dataset, self._dataset, self._arguments.split)
+
     def _make_observation_space(self) -> Any:
-        classes, rows = len(self._dataset.CLASSES), self._shown
+        classes, rows = len(self._dataset.classes), self._shown
         boxes: dict[str, spaces.Space] = {
             "candidates": spaces.Box(0, 1, (rows, self._observer.size), np.float32),
             "state": spaces.Box(0, 1, self._observer.state_shape, np.float32),
@@ -388,12 +393,11 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     @cached_property
     def _loaded(self) -> tuple[SegmentationData, RegionGrid]:
         """The data as they are stored, and their regions."""
-        chosen, module = self._arguments, self._dataset
-        data = datasets.load(chosen.dataset, chosen.root, chosen.split)
+        data = self._dataset.load(self._split)
         size = data.images.shape[1:3]
         kinds = {"image": size, "pixel": (1, 1)}
-        region = chosen.region or module.REGION
-        return data, make_grid(size, kinds[region] if isinstance(region, str) else region, module.CELL)
+        region = self._arguments.region or self._dataset.region
+        return data, make_grid(size, kinds[region] if isinstance(region, str) else region, self._dataset.cell)
 
     def _build(self) -> None:
         """Make the model: once, and not before the first reset: a process that has met CUDA cannot fork."""
@@ -401,14 +405,14 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
             return
         chosen, (data, grid) = self._arguments, self._loaded
         check_initial(chosen.initial, chosen.pool, data, grid)
-        learner = _make_learner(data, grid, self._dataset.CELL, chosen)
+        learner = _make_learner(data, grid, self._dataset.cell, chosen)
         campaign = Campaign(data, chosen.pool, grid, learner, self._renewed if chosen.fresh_pool else None)
         self._reward.check(campaign.reward_labels, chosen.dataset)
         self._campaign, self._built = campaign, True
 
     def _renewed(self, data: SegmentationData, images: Ids, episode: int) -> SegmentationData:
         generated = cast(GeneratedDataset, self._dataset)
-        return generated.fresh_pool(data, images, episode, self._arguments.split or generated.SPLIT_TABLES[0])
+        return generated.fresh_pool(data, images, episode, self._split)
 
     def _begin(self, episode: int) -> None:
         self._episode = episode

@@ -85,9 +85,9 @@ def embed_dataset(name: str, root: str | None, backbone: str | None) -> MiningPo
         ValueError: If a name is unknown, or files or weights are not what they should be.
         FileNotFoundError: If the dataset or the weights are missing.
     """
-    module, backbone = datasets.dataset(name), backbone or BACKBONE
-    extractor, identity = make_extractor(backbone, None, module.CELL)  # missing weights show before data are decoded
-    data = datasets.load(name, root)
+    dataset, backbone = datasets.open_dataset(name, root), backbone or BACKBONE
+    extractor, identity = make_extractor(backbone, None, dataset.cell)  # missing weights show before data are decoded
+    data = dataset.load(dataset.split_tables[0])
     embedder = _Embedder(extractor, 0.0 if backbone == "filterbank" else 0.5, 0.5 if name in CENTRED else 1.0)
     splits = _splits(data)
     place = f"embeddings-{name}-{key(root, identity)}"
@@ -104,7 +104,7 @@ def embed_dataset(name: str, root: str | None, backbone: str | None) -> MiningPo
         return {}
 
     store = open_store(place, source, build)
-    return _pool(data, getattr(module, "BACKGROUND", None), splits, store.arrays, store.digest)
+    return _pool(data, dataset.background, splits, store.arrays, store.digest)
 
 
 def count_pixels(masks: NDArray[np.uint8], classes: int) -> NDArray[np.int32]:

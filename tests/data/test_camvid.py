@@ -67,12 +67,13 @@ def _own_cache(request, tmp_path_factory, monkeypatch):
 
 
 def test_constants():
-    assert len(camvid.CLASSES) == len(np.unique(camvid.COLOURS, axis=0)) == 11
-    assert camvid.CLASSES[8] == "car"
-    assert all(side % camvid.CELL == 0 for side in camvid.REGION)
-    assert all(side % part == 0 for side, part in zip((360, 480), camvid.REGION, strict=True))
-    assert not camvid.GENERATED
-    assert not hasattr(camvid, "fresh_pool")
+    opened = data.open_dataset("camvid")
+    assert len(opened.classes) == len(np.unique(opened.colours, axis=0)) == 11
+    assert opened.classes[8] == "car"
+    assert all(side % opened.cell == 0 for side in opened.region)
+    assert all(side % part == 0 for side, part in zip((360, 480), opened.region, strict=True))
+    assert not opened.generated
+    assert not hasattr(opened, "fresh_pool")
 
 
 @pytest.mark.parametrize("name", COUNTS)
@@ -112,7 +113,7 @@ def test_label_11_is_ignored_and_the_others_are_kept(copies):
 
 
 def test_manifest_is_a_hash_of_pixels_labels_and_splits_alone(copies, root):
-    manifests = [data.load("camvid", copies[0], name).manifest for name in camvid.SPLIT_TABLES]
+    manifests = [data.load("camvid", copies[0], name).manifest for name in data.open_dataset("camvid").split_tables]
     assert len(set(manifests)) == 3
     assert all(re.fullmatch("[0-9a-f]{16}", manifest) for manifest in manifests)
     assert data.load("camvid", copies[1]).manifest == manifests[0]

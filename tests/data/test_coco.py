@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from scipy.io import loadmat, savemat
 
 from alenv import data
-from alenv.data import IGNORE, coco, coco_instances, coco_panoptic, coco_stuff10k
+from alenv.data import IGNORE, coco, coco_instances, coco_panoptic
 from alenv.data.coco_names import PANOPTIC_STUFF, STUFF, THINGS
 
 PARTS = {"train2017": 32, "val2017": 6}
@@ -35,9 +35,10 @@ def test_names():
     assert (len(THINGS), len(STUFF), len(PANOPTIC_STUFF)) == (80, 91, 53)
     assert (THINGS[1], THINGS[90], STUFF[92], STUFF[182]) == ("person", "toothbrush", "banner", "wood")
     assert PANOPTIC_STUFF[200] == "rug-merged"
-    for module, classes in ((coco, 81), (coco_panoptic, 133), (coco_stuff10k, 171)):
-        assert len(set(module.CLASSES)) == len(np.unique(module.COLOURS, axis=0)) == classes
-        assert all(side % module.CELL == 0 for side in (*module.REGION, *coco.SIZE))
+    for name, classes in (("coco", 81), ("coco_panoptic", 133), ("coco_stuff10k", 171)):
+        opened = data.open_dataset(name)
+        assert len(set(opened.classes)) == len(np.unique(opened.colours, axis=0)) == classes
+        assert all(side % opened.cell == 0 for side in (*opened.region, *coco.SIZE))
 
 
 def test_category_names_are_those_of_the_annotations(coco_tiny_root, panoptic_root):

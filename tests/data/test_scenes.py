@@ -245,7 +245,7 @@ def test_drawing_modules_import_nothing_else_of_the_library():
 
 def test_fresh_pool_replaces_some_images_and_no_others(loaded):
     train = loaded.splits["train"]
-    fresh = scenes.fresh_pool(loaded, train[:20], 7, "day")
+    fresh = data.open_dataset("scenes").fresh_pool(loaded, train[:20], 7, "day")
     images, masks, _ = scenes.render_pool(7, 20)
     np.testing.assert_array_equal(fresh.images[train[:20]], images)
     np.testing.assert_array_equal(fresh.masks[train[:20]], masks)
@@ -257,12 +257,15 @@ def test_fresh_pool_replaces_some_images_and_no_others(loaded):
 
 def test_fresh_pool_depends_on_the_episode_alone(loaded):
     train = loaded.splits["train"][:4]
-    first, second = (scenes.fresh_pool(loaded, train, episode, "dusk") for episode in (1, 2))
-    again = scenes.fresh_pool(first, train, 2, "dusk")
+    first, second = (data.open_dataset("scenes").fresh_pool(loaded, train, episode, "dusk") for episode in (1, 2))
+    again = data.open_dataset("scenes").fresh_pool(first, train, 2, "dusk")
     np.testing.assert_array_equal(again.images, second.images)
     np.testing.assert_array_equal(again.masks, second.masks)
     assert not (first.masks[train] == second.masks[train]).all((1, 2)).any()
-    assert second.images[train].mean() < scenes.fresh_pool(loaded, train, 2, "day").images[train].mean()
+    assert (
+        second.images[train].mean()
+        < data.open_dataset("scenes").fresh_pool(loaded, train, 2, "day").images[train].mean()
+    )
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,7 @@ def test_before_reset_and_after_the_end(small):
         ({"initial": "stat:2"}, "unknown initial 'stat:2'"),
         ({"initial": "train"}, "labels the whole pool"),
         ({"split": "dawn"}, "unknown split of scenes 'dawn'"),
+        ({"root": "/nowhere"}, "root='/nowhere' has no effect"),
         ({"dataset": "camvid", "fresh_pool": True}, "'camvid' cannot be generated"),
         ({"region": 24}, r"region=24: expected \[height, width\]"),
         ({"observation": "pixels"}, "unknown observation 'pixels'"),
@@ -191,7 +192,6 @@ def test_bad_arguments_name_value_and_remedy(kwargs, message):
         ({"region": [25, 32]}, "height of 25 does not tile images of height 96 in cells of 4 pixels; possible: 4, 8"),
         ({"initial": "state:11"}, "asks for 11, but there are 10"),
         ({"features": "squeezenet1_1x"}, "did you mean 'squeezenet1_1'"),
-        ({"root": "/nowhere"}, "root='/nowhere' has no effect"),
     ],
 )
 def test_errors_that_need_the_data(kwargs, message):

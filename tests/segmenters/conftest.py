@@ -12,9 +12,9 @@ class Case:
     """A dataset with features, and regions in a fixed random order: 48 of the state split, then the train split."""
 
     def __init__(self, name, features):
-        module = datasets.dataset(name)
-        self.data, self.cell, self.features = datasets.load(name), module.CELL, features
-        self.grid = make_grid(self.data.images.shape[1:3], module.REGION, module.CELL)
+        opened = datasets.open_dataset(name)
+        self.data, self.cell, self.features = datasets.load(name), opened.cell, features
+        self.grid = make_grid(self.data.images.shape[1:3], opened.region, opened.cell)
         self.cells = cell_features(self.data, self.cell, features, None)
         self.reward = Reward("miou", self.data.classes)
         rng = np.random.default_rng(0)

@@ -32,10 +32,10 @@ class Case:
     """Scenes with a network that trains in half a second; the reward split is cut short."""
 
     def __init__(self):
-        module = datasets.dataset("scenes")
+        opened = datasets.open_dataset("scenes")
         data = datasets.load("scenes")
         self.data = replace(data, splits={**data.splits, "reward": data.splits["reward"][:8]})
-        self.grid = make_grid(data.images.shape[1:3], module.REGION, module.CELL)
+        self.grid = make_grid(data.images.shape[1:3], opened.region, opened.cell)
         self.reward = Reward("miou", data.classes)
         rng = np.random.default_rng(0)
         self.first = self.grid.of_images(data.splits["state"][:2])

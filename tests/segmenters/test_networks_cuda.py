@@ -21,9 +21,9 @@ class Case:
     """Scenes with networks that are trained for few steps."""
 
     def __init__(self):
-        module, data = datasets.dataset("scenes"), datasets.load("scenes")
+        opened, data = datasets.open_dataset("scenes"), datasets.load("scenes")
         self.data = replace(data, splits={**data.splits, "reward": data.splits["reward"][:20]})
-        self.grid = make_grid(data.images.shape[1:3], module.REGION, module.CELL)
+        self.grid = make_grid(data.images.shape[1:3], opened.region, opened.cell)
         self.first = self.grid.of_images(data.splits["state"][:2])
         self.regions = np.random.default_rng(0).permutation(self.grid.of_images(data.splits["train"][:20]))
 
