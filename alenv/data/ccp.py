@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from alenv.data import IGNORE, Dataset, SegmentationData, find_root, from_store
 from alenv.data.files import FORBIDDEN, IMAGES, files_by_stem, read_image, read_mask, relabel
-from alenv.data.resized import Item, centred, cut, open_items, palette, shuffled
+from alenv.data.items import Item, open_items
+from alenv.data.resized import centred, cut, palette, shuffled
 from alenv.data.store import key
 
 CLASSES = (

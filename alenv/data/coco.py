@@ -11,6 +11,7 @@ Splits: ``test`` is the official validation set; the training set is divided by 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from alenv.data import Dataset, SegmentationData, find_root, from_store
 from alenv.data.coco_instances import Instances, Picture, instance_mask, read_instances
 from alenv.data.coco_names import THINGS
 from alenv.data.files import read_image
-from alenv.data.resized import Item, cut, open_items, palette, shares, shuffled, stretched
+from alenv.data.items import Item, open_items
+from alenv.data.resized import cut, palette, shares, shuffled, stretched
 from alenv.data.store import key
 
 BACKGROUND = "background"
@@ -68,13 +70,14 @@ def instance_items(annotations: Path, images: Path) -> list[Item]:
 
 def _item(instances: Instances, picture: Picture, images: Path, annotations: Path) -> Item:
     path = images / picture.file_name
+    alone = Instances({picture.id: picture}, {picture.id: instances.shapes[picture.id]})
+    whose = f"image {picture.id} of {annotations}, by its height and width,"
+    return Item(path.stem, (path, annotations), partial(_read, path, alone, picture.id, whose))
 
-    def read() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        mask = instance_mask(instances, picture.id, INDEX)
-        whose = f"image {picture.id} of {annotations}, by its height and width,"
-        return stretched(read_image(path, mask.shape, whose), SIZE), stretched(mask, SIZE)
 
-    return Item(path.stem, (path, annotations), read)
+def _read(path: Path, instances: Instances, image: int, whose: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    mask = instance_mask(instances, image, INDEX)
+    return stretched(read_image(path, mask.shape, whose), SIZE), stretched(mask, SIZE)
 
 
 def find_json(root: Path, kind: str, part: str) -> Path:

@@ -21,7 +21,8 @@ from alenv.data.coco_instances import Picture, by_id, read_content, read_entries
 from alenv.data.coco_names import PANOPTIC_STUFF, THINGS
 from alenv.data.faults import listed
 from alenv.data.files import decode, read_image, rgb
-from alenv.data.resized import Item, open_items, palette, stretched
+from alenv.data.items import Item, open_items
+from alenv.data.resized import palette, stretched
 from alenv.data.store import key
 
 CLASSES = (*THINGS.values(), *PANOPTIC_STUFF.values())

@@ -20,7 +20,8 @@ from alenv.data import IGNORE, Dataset, SegmentationData, find_root, from_store
 from alenv.data.coco import CELL, REGION, SIZE, official_splits
 from alenv.data.coco_names import STUFF, THINGS
 from alenv.data.files import FORBIDDEN, read_image, read_mask, relabel
-from alenv.data.resized import Item, open_items, palette, stretched
+from alenv.data.items import Item, open_items
+from alenv.data.resized import palette, stretched
 from alenv.data.store import key
 
 ARCHIVE = "http://calvin.inf.ed.ac.uk/wp-content/uploads/data/cocostuffdataset/cocostuff-10k-v1.1.zip"

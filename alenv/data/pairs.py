@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alenv.data.faults import listed
-from alenv.data.files import FORBIDDEN, IMAGES, MASKS, Size, files_by_stem, misfit, read_image, read_mask, relabel
-from alenv.data.store import Store, key, open_store
-from alenv.data.writing import write_items
+from alenv.data.files import FORBIDDEN, IMAGES, MASKS, files_by_stem, misfit, read_image, read_mask, relabel
+from alenv.data.items import Item, open_items
+from alenv.data.store import Store
+from alenv.data.writing import Size
 
 __all__ = ["FORBIDDEN", "Pair", "find_pairs", "open_pairs"]
 
@@ -65,13 +66,18 @@ def open_pairs(name: str, pairs: Sequence[Pair], labels: NDArray[np.uint8]) -> S
     Raises:
         ValueError: If files cannot be decoded, differ in size, or hold labels that must not occur; names all of them.
     """
+    size = _size(pairs)
+    items = [Item(pair.name, (pair.image, pair.mask), partial(_read, pair, size, labels)) for pair in pairs]
+    return open_items(name, items, size, labels.tolist())
 
-    def build(folder: Path) -> dict[str, Any]:
-        size = read_mask(pairs[0].mask).shape
-        write_items(folder, size, [partial(_read, pair, size, labels) for pair in pairs])
-        return {"names": [pair.name for pair in pairs]}
 
-    return open_store(name, key([_signature(pair) for pair in pairs], labels.tolist()), build)
+def _size(pairs: Sequence[Pair]) -> Size:
+    """Return the size of the first mask that can be read; what is wrong with the others is said with all the rest."""
+    for pair in pairs:
+        with suppress(ValueError):
+            height, width = read_mask(pair.mask).shape
+            return height, width
+    return 1, 1
 
 
 def _read(pair: Pair, size: Size, labels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -79,8 +85,3 @@ def _read(pair: Pair, size: Size, labels: NDArray[np.uint8]) -> tuple[NDArray[np
     if mask.shape != size:
         raise misfit(pair.mask, mask.shape, size, "the set")
     return read_image(pair.image, size, "the set"), relabel(mask, labels, pair.mask)
-
-
-def _signature(pair: Pair) -> list[Any]:
-    status = [path.stat() for path in (pair.image, pair.mask)]
-    return [pair.name, *((s.st_size, s.st_mtime_ns) for s in status)]

@@ -1,71 +1,17 @@
-"""What datasets share whose images differ in size and whose classes are many: one size, a store, colours, splits."""
+"""What datasets share whose images differ in size and whose classes are many: one size, colours, splits."""
 
 from __future__ import annotations
 
 import colorsys
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from alenv.data.faults import absent, listed
-from alenv.data.store import Store, key, open_store
-from alenv.data.writing import Read, write_items
-
-VERSION = 1
-"""Part of the key of every store: raise it when images or masks come out differently."""
-
 Size = tuple[int, int]
 """Height and width in pixels."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """One image and its labels.
-
-    Attributes:
-        name: Unique within the dataset.
-        files: What the image and the labels are read from: a change of any rebuilds the store.
-        read: Returns image uint8 (height, width, 3) and class indices uint8 (height, width), of the store's size.
-    """
-
-    name: str
-    files: tuple[Path, ...]
-    read: Read
-
-
-def open_items(name: str, items: Sequence[Item], size: Size, *labels: object) -> Store:
-    """Write items into arrays ``images`` (n, h, w, 3) and ``masks`` (n, h, w), once.
-
-    Args:
-        name: Name of the store.
-        items: At least one.
-        size: Of all images.
-        labels: JSON-like values that the masks depend on besides the files.
-
-    Raises:
-        FileNotFoundError: If files are missing; names them.
-        ValueError: If files cannot be read or hold what they must not; names all of them.
-    """
-
-    def build(folder: Path) -> dict[str, Any]:
-        write_items(folder, size, [item.read for item in items])
-        return {"names": [item.name for item in items]}
-
-    files = {path for item in items for path in item.files}
-    return open_store(name, key(VERSION, size, labels, [i.name for i in items], _signatures(files)), build)
-
-
-def _signatures(files: set[Path]) -> list[Any]:
-    if missing := sorted(path for path in files if not path.is_file()):
-        raise FileNotFoundError(listed([f"{absent(path)}; unpack the dataset again" for path in missing]))
-    status = [path.stat() for path in sorted(files)]
-    return [(s.st_size, s.st_mtime_ns) for s in status]
 
 
 def centred(array: NDArray[np.uint8], size: Size, fill: int) -> NDArray[np.uint8]:

@@ -2,7 +2,8 @@
 
 A store is a folder of ``.npy`` files with a ``manifest.json`` that names, for each array, its SHA-256, size and
 modification time. It is built in a temporary folder and renamed, under a file lock: a killed build leaves nothing that
-looks finished, and of two processes one builds while the other waits.
+looks finished, and of two processes one builds while the other waits. A build that keeps a journal goes on in the
+folder that it left.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from numpy.typing import NDArray
 
 Build = Callable[[Path], dict[str, Any]]
 MANIFEST = "manifest.json"
+JOURNAL = "journal"
+"""A file of builds that can go on where they ended, see ``parts``."""
 
 
 class StoreWarning(UserWarning):
@@ -102,10 +105,7 @@ def _make_writable(cache: Path) -> None:
 
 def _build(folder: Path, source: str, build: Build) -> None:
     """Build a store beside its place, then move it there. The caller holds the lock."""
-    for left in folder.parent.glob(f"{glob.escape(folder.name)}.*.tmp"):  # of killed builds
-        shutil.rmtree(left, ignore_errors=True)
-    temporary = folder.with_name(f"{folder.name}.{secrets.token_hex(8)}.tmp")  # nobody has put a link there
-    temporary.mkdir()
+    temporary = _workplace(folder)
     try:
         meta = build(temporary)
         arrays = {path.stem: _entry(path) for path in sorted(temporary.glob("*.npy"))}
@@ -113,8 +113,31 @@ def _build(folder: Path, source: str, build: Build) -> None:
         (temporary / MANIFEST).write_text(json.dumps(manifest))
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
+        (folder / JOURNAL).unlink(missing_ok=True)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if not _goes_on(temporary):
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _workplace(folder: Path) -> Path:
+    """Return the folder that an ended build left to go on in, or a new one; other leavings are removed."""
+    kept: Path | None = None
+    for left in sorted(folder.parent.glob(f"{glob.escape(folder.name)}.*.tmp")):
+        if kept is None and _goes_on(left):
+            kept = left
+        else:
+            shutil.rmtree(left, ignore_errors=True)
+    if kept is None:
+        kept = folder.with_name(f"{folder.name}.{secrets.token_hex(8)}.tmp")  # nobody has put a link there
+        kept.mkdir()
+    return kept
+
+
+def _goes_on(folder: Path) -> bool:
+    """Whether a build can go on in a folder: it keeps a journal there, and the folder is no link and ours alone."""
+    if folder.is_symlink() or not (folder / JOURNAL).is_file():
+        return False
+    return not hasattr(os, "geteuid") or folder.stat().st_uid == os.geteuid()
 
 
 def _read(folder: Path, source: str, quiet: bool = False) -> Store | None:
