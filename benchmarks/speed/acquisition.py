@@ -7,19 +7,14 @@ once, and takes the entropy of a precise Beta distribution from terms that cance
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy.ndimage
 import scipy.special
-import torch
-import tyro
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from alenv import acquisition
@@ -30,24 +25,15 @@ PICKS = 2000
 LARGE = (1024, 2048)
 
 
-@dataclass(frozen=True)
-class Args:
-    """Measure the acquisition functions."""
-
-    repeats: int = 5
-    """times each is run; the fastest counts"""
-
-
-def main(args: Args) -> int:
-    """Measure and print both tables."""
-    torch.set_num_threads(1)
+def tables(repeats: int = 5) -> list[Table]:
+    """Measure all functions; of some calls, the fastest counts."""
     seconds: dict[str, float] = {}
-    versus = Table(title=f"maps of {' x '.join(map(str, SHAPE))}, one thread, best of {args.repeats}")
+    versus = Table(title=f"maps of {' x '.join(map(str, SHAPE))}, one thread, best of {repeats}")
     for column in ("function", "ms", "plain ms", "plain / ours"):
         versus.add_column(column, justify="left" if column == "function" else "right")
     for name, (ours, plain) in cases().items():
         np.testing.assert_allclose(ours(), plain(), rtol=1e-4, atol=1e-6)
-        seconds[name], reference = fastest(ours, args.repeats), fastest(plain, min(args.repeats, 2))
+        seconds[name], reference = fastest(ours, repeats), fastest(plain, min(repeats, 2))
         row = (f"{1000 * seconds[name]:.1f}", f"{1000 * reference:.1f}", f"{reference / seconds[name]:.1f}")
         versus.add_row(name, *row)
     ratios = Table(title="within the same run")
@@ -59,10 +45,7 @@ def main(args: Args) -> int:
         ("ripu, radius 32", "ripu, radius 1"),
     ):
         ratios.add_row(f"{over} / {under}", f"{seconds[over] / seconds[under]:.2f}")
-    console = Console()
-    console.print(versus)
-    console.print(ratios)
-    return 0
+    return [versus, ratios]
 
 
 def fastest(function: Callable[[], Any], repeats: int) -> float:
@@ -194,7 +177,3 @@ def plain_suppressed(score: NDArray, k: int, radius: int) -> NDArray:
         picks.append((row, column))
         left[max(row - radius, 0) : row + radius + 1, max(column - radius, 0) : column + radius + 1] = -np.inf
     return np.array(picks)
-
-
-if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Args, description=__doc__)))

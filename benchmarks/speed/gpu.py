@@ -1,7 +1,7 @@
 """Everything that a GPU is for, in one call of less than nine minutes.
 
-    python -m benchmarks.gpu pack DIR         # CamVid as JPEG, SqueezeNet's weights: small enough to travel
-    ALENV_DATA=DIR ALENV_WEIGHTS=DIR/weights python -m benchmarks.gpu run --out OUT
+    python -m benchmarks.speed gpu pack DIR         # CamVid as JPEG, SqueezeNet's weights: small enough to travel
+    ALENV_DATA=DIR ALENV_WEIGHTS=DIR/weights python -m benchmarks.speed gpu run --out OUT
 
 The second one runs tests on CUDA, the speed of networks, episodes, the ladder, and a compiled network.
 
@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ def _commands(out: Path, device: str, quick: bool) -> dict[str, list[str]]:
     commands = {
         "tests": ["pytest", "-q", "-rs", "tests/segmenters/test_networks_cuda.py"],
         "speed": [*speed, *rungs],
-        "episodes": ["benchmarks.gpu", "episodes", "--out", str(out), "--device", device],
+        "episodes": ["benchmarks.speed", "gpu", "episodes", "--out", str(out), "--device", device],
     }
     if quick:
         commands["episodes"].append("--quick")
@@ -156,6 +157,9 @@ def _name(device: str) -> str:
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
 
 
-if __name__ == "__main__":
+def main(words: Sequence[str]) -> int:
+    """Run a part of this page's command line."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that parts are stopped too
-    sys.exit(tyro.extras.subcommand_cli_from_dict({"pack": pack, "run": run, "episodes": episodes}))
+    commands = {"pack": pack, "run": run, "episodes": episodes}
+    name = "python -m benchmarks.speed gpu"
+    return tyro.extras.subcommand_cli_from_dict(commands, prog=name, description=__doc__, args=words)

@@ -4,56 +4,76 @@ Short runs take turns with the yardstick and count processor time. As other prog
 rates are compared; the ratio of the medians stands beside. The last column compares the best rate with the time that
 moving a step's bytes must take.
 
-``--vec-envs`` compares the ``VecEnv`` classes of Stable-Baselines3 instead, masks included, in wall time.
+The kinds of ``VecEnv`` of Stable-Baselines3 are compared on their own, masks included, in wall time.
 """
 
 from __future__ import annotations
 
 import os
-
-os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy
-
 import resource
-import sys
 import time
 import timeit
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
-import tyro
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
-from sb3_contrib.common.maskable.utils import get_action_masks
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 import alenv  # noqa: F401  registers the ids
-from agents.sb3_vec import NativeVecEnv
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.vec_env import VecEnv
 
 TARGETS = {"cosine": (0.3, 2.0), "relational": (0.12, 0.7), "embedding": (None, None)}
 """Smallest ratios to CartPole: of a single environment, and of a batch."""
 
 
-@dataclass(frozen=True)
-class Args:
-    """Measure the speed of SingleClassMine."""
-
-    dataset: str = "mixture"
-    """mixture, mixture:<images>, or a dataset with masks"""
-    envs: int = 1024
-    """episodes of the batch"""
-    repeats: int = 20
-    """short runs of each kind"""
-    vec_envs: bool = False
-    """measure SubprocVecEnv (as many processes as cores, and 8), DummyVecEnv and the native batch as a VecEnv"""
-
-
 STEPS, ROUNDS = 510, 51
 """Steps of a single environment and of a batch in one run: whole episodes, because late steps cost more."""
+REPEATS = 20
+"""Short runs of each kind."""
+
+
+def tables(dataset: str, envs: int = 1024) -> list[Table]:
+    """Measure single environments and native batches of some episodes."""
+    runs = {("cartpole", "single"): single(gym.make("CartPole-v1"))}
+    for observation in TARGETS:
+        kwargs: dict[str, Any] = {"dataset": dataset, "observation": observation}
+        runs[observation, "single"] = single(gym.make("SingleClassMine-v0", **kwargs))
+        runs[observation, "batch"] = batch(gym.make_vec("SingleClassMine-v0", num_envs=envs, **kwargs))
+    rates = np.array([[run() for run in runs.values()] for _ in range(REPEATS)])
+    table = _table(list(runs), rates, copy_rate())
+    table.title = f"SingleClassMine on {dataset}, E = {envs}; {table.title}"
+    return [table]
+
+
+def vec_env_tables(dataset: str, envs: int = 256) -> list[Table]:
+    """Measure the steps per second of the kinds of VecEnv, and their ratio to DummyVecEnv; they take turns."""
+    from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
+
+    from agents.sb3_vec import NativeVecEnv
+
+    make = partial(gym.make, "alenv:SingleClassMine-v0", dataset=dataset)
+    cores = len(os.sched_getaffinity(0))
+    kinds = {
+        "DummyVecEnv, 8": DummyVecEnv([make] * 8),
+        **{f"SubprocVecEnv, {n}": SubprocVecEnv([make] * n, start_method="spawn") for n in sorted({cores, 8})},
+        f"NativeVecEnv, {envs}": NativeVecEnv(n_envs=envs, dataset=dataset),
+    }
+    runs = {name: vec_env(env) for name, env in kinds.items()}
+    rates = np.array([[run() for run in runs.values()] for _ in range(REPEATS)])
+    for env in kinds.values():
+        env.close()
+    table = Table(title=f"kinds of VecEnv of SingleClassMine on {dataset}, masks included, {cores} cores")
+    for column in ("kind, episodes", "steps/s", "x DummyVecEnv", "medians"):
+        table.add_column(column, justify="right")
+    best, median = rates.max(0), np.median(rates, 0)
+    for i, name in enumerate(runs):
+        table.add_row(name, f"{best[i]:,.0f}", f"{best[i] / best[0]:.2f}", f"{median[i] / median[0]:.2f}")
+    return [table]
 
 
 def single(env: gym.Env) -> Callable[[], float]:
@@ -87,6 +107,8 @@ def batch(env: Any) -> Callable[[], float]:
 
 def vec_env(env: VecEnv) -> Callable[[], float]:
     """Return what measures the steps per second of a VecEnv in wall time, all episodes together, with their masks."""
+    from sb3_contrib.common.maskable.utils import get_action_masks
+
     env.seed(0)
     env.reset()
     actions = np.random.default_rng(0).integers(env.action_space.n, size=(ROUNDS, env.num_envs))  # type: ignore[attr-defined]
@@ -99,28 +121,6 @@ def vec_env(env: VecEnv) -> Callable[[], float]:
         return ROUNDS * env.num_envs / (time.perf_counter() - start)
 
     return run
-
-
-def compare_vec_envs(args: Args) -> None:
-    """Print steps per second of the kinds of VecEnv, and their ratio to DummyVecEnv; they take turns."""
-    make = partial(gym.make, "alenv:SingleClassMine-v0", dataset=args.dataset)
-    cores = len(os.sched_getaffinity(0))
-    envs = {
-        "DummyVecEnv": DummyVecEnv([make] * 8),
-        **{f"SubprocVecEnv, {n}": SubprocVecEnv([make] * n, start_method="spawn") for n in sorted({cores, 8})},
-        f"NativeVecEnv, {args.envs}": NativeVecEnv(n_envs=args.envs, dataset=args.dataset),
-    }
-    runs = {name: vec_env(env) for name, env in envs.items()}
-    rates = np.array([[run() for run in runs.values()] for _ in range(args.repeats)])
-    for env in envs.values():
-        env.close()
-    table = Table(title=f"VecEnvs of SingleClassMine on {args.dataset}, masks included, {cores} cores")
-    for column in ("kind, episodes", "steps/s", "x DummyVecEnv", "medians"):
-        table.add_column(column, justify="right")
-    best, median = rates.max(0), np.median(rates, 0)
-    for i, name in enumerate(runs):
-        table.add_row(name, f"{best[i]:,.0f}", f"{best[i] / best[0]:.2f}", f"{median[i] / median[0]:.2f}")
-    Console().print(table)
 
 
 def copy_rate() -> float:
@@ -137,27 +137,10 @@ def bytes_moved(observation: str, candidates: int = 20, dimensions: int = 64, la
     return 4.0 * (gathered + rows * dimensions + candidates * width)
 
 
-def main(args: Args) -> int:
-    """Print the table; 1 if a target is missed."""
-    if args.vec_envs:
-        compare_vec_envs(args)
-        return 0
-    runs = {("cartpole", "single"): single(gym.make("CartPole-v1"))}
-    for observation in TARGETS:
-        kwargs: dict[str, Any] = {"dataset": args.dataset, "observation": observation}
-        runs[observation, "single"] = single(gym.make("SingleClassMine-v0", **kwargs))
-        runs[observation, "batch"] = batch(gym.make_vec("SingleClassMine-v0", num_envs=args.envs, **kwargs))
-    rates = np.array([[run() for run in runs.values()] for _ in range(args.repeats)])
-    table, met = _table(args, list(runs), rates, copy_rate())
-    Console().print(table)
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
-    return int(not met)
-
-
-def _table(args: Args, names: list[tuple[str, str]], rates: NDArray, bandwidth: float) -> tuple[Table, bool]:
-    """Lay out rates (repeats, names), and say whether all targets are met."""
-    title = f"SingleClassMine on {args.dataset}, E = {args.envs}; copying moves {bandwidth / 1e9:.1f} GB/s"
-    table, met = Table(title=title), True
+def _table(names: list[tuple[str, str]], rates: NDArray, bandwidth: float) -> Table:
+    """Lay out rates (repeats, names)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    table = Table(title=f"copying moves {bandwidth / 1e9:.1f} GB/s", caption=f"peak memory {peak:.2f} GiB")
     for column in ("observation", "kind", "steps/s", "x CartPole", "medians", "target", "x memory bound"):
         table.add_column(column, justify="right")
     best, median = rates.max(0), np.median(rates, 0)
@@ -165,10 +148,6 @@ def _table(args: Args, names: list[tuple[str, str]], rates: NDArray, bandwidth: 
         target = TARGETS.get(observation, (None, None))[kind == "batch"]
         ratio, bound = best[i] / best[0], bandwidth / bytes_moved(observation) / best[i] if i else 0.0
         cells = [f"{best[i]:,.0f}", f"{ratio:.3f}", f"{median[i] / median[0]:.3f}"]
-        table.add_row(observation, kind, *cells, str(target or "-"), f"{bound:.1f}" if i else "-")
-        met &= target is None or ratio >= target
-    return table, met
-
-
-if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Args, description=__doc__)))
+        wanted = f"{target}, {'met' if ratio >= target else 'missed'}" if target else "-"
+        table.add_row(observation, kind, *cells, wanted, f"{bound:.1f}" if i else "-")
+    return table

@@ -33,7 +33,7 @@ from alenv.regions import Ids
 from alenv.segmenters.learner import THREADS
 from alenv.segmenters.network_training import TRAININGS, Optimizer, Training, crops
 from alenv.segmenters.networks import NETWORKS
-from benchmarks.stopwatch import PARTS, Stopwatch, elapsed, matrix_product_rate
+from benchmarks.speed.stopwatch import PARTS, Stopwatch, elapsed, matrix_product_rate
 
 ROUND = {"observation": "ralis", "pooling": "image_clustered", "initial": "state:2"}
 CAMVID = "RegionSelect-CamVid-FPN-v0"
@@ -50,6 +50,11 @@ CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
         {**ROUND, "segmenter": "fpn_resnet50", "weights": "random", "compile": True},
     ),
 }
+
+
+def tables(name: str, rounds: int, device: str) -> list[Table]:
+    """Measure some rounds of one configuration."""
+    return [table(name, measure(*CONFIGURATIONS[name], rounds, device))]
 
 
 def measure(env_id: str, kwargs: dict[str, Any], rounds: int, device: str) -> dict[str, Any]:

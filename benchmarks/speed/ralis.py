@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from alenv import ralis
-from benchmarks.acquisition_speed import fastest
+from benchmarks.speed.acquisition import fastest
 
 CANDIDATES, LABELLED, STATE = 25_600, 2_560, 240
 CLASSES, CELLS, UNIT = 19, 8, 16
 
 
-def main(repeats: int = 3) -> float:
-    """Measure, print, and return the seconds of all candidates and of the state."""
+def tables(repeats: int = 3) -> list[Table]:
+    """Measure the features of all candidates, their parts, and those of the state."""
     probs, state = (_probs(np.random.default_rng(seed), n) for seed, n in ((0, CANDIDATES), (1, STATE)))
     counts = ralis.predicted_histogram(probs, UNIT)
     labelled = counts[:: CANDIDATES // LABELLED]
@@ -33,11 +32,9 @@ def main(repeats: int = 3) -> float:
     out = Table(title=f"RALIS features of {CANDIDATES} candidates, processor time, best of {repeats}")
     out.add_column("part")
     out.add_column("ms", justify="right")
-    seconds = {name: fastest(case, repeats) for name, case in cases.items()}
-    for name, value in seconds.items():
-        out.add_row(name, f"{1000 * value:.1f}")
-    Console().print(out)
-    return seconds["candidates, all"] + seconds["state"]
+    for name, case in cases.items():
+        out.add_row(name, f"{1000 * fastest(case, repeats):.1f}")
+    return [out]
 
 
 def _probs(rng: np.random.Generator, n: int) -> NDArray[np.float32]:

@@ -7,25 +7,16 @@ takes than its floating-point operations would at that rate. Parts: *candidates*
 
 from __future__ import annotations
 
-import multiprocessing
 import resource
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch
-import tyro
-from rich.console import Console
 from rich.table import Table
 
 import alenv  # noqa: F401  registers the ids
-from alenv.errors import unknown
-from benchmarks import acquisition_speed, network_speed, ralis_speed
-from benchmarks.command import check_device, command, refusing
-from benchmarks.stopwatch import PARTS, Stopwatch, matrix_product_rate
+from benchmarks.speed.stopwatch import PARTS, Stopwatch, matrix_product_rate
 
 CONFIGURATIONS = {
     f"{data}, {segmenter}": (env_id, {"segmenter": segmenter})
@@ -34,23 +25,9 @@ CONFIGURATIONS = {
 }
 
 
-OTHERS: dict[str, Callable[[], object]] = {
-    "RALIS features": ralis_speed.main,
-    "acquisition functions": lambda: acquisition_speed.main(acquisition_speed.Args()),
-}
-"""What prints its own tables."""
-
-
-@dataclass(frozen=True)
-class Args:
-    """Measure the parts of a labelling round, the features of RALIS, and the acquisition functions."""
-
-    rounds: int = 5
-    """how many rounds, the last ones of an episode, are measured"""
-    device: str = "cpu"
-    """where networks compute"""
-    only: tuple[str, ...] = ()
-    """configurations to measure, by name or a part of it (default: all; large networks take up to an hour on a CPU)"""
+def tables(name: str, rounds: int) -> list[Table]:
+    """Measure the last rounds of an episode of one configuration."""
+    return [table(name, measure(*CONFIGURATIONS[name], rounds))]
 
 
 def measure(env_id: str, kwargs: dict[str, Any], rounds: int) -> dict[str, Any]:
@@ -60,7 +37,6 @@ def measure(env_id: str, kwargs: dict[str, Any], rounds: int) -> dict[str, Any]:
         ``rounds``: milliseconds of each part in each measured round; ``gflop``: what candidates, fit and evaluate
         must compute in the last one; ``gflops``: rate of the yardstick; ``regions``; ``peak_mib``.
     """
-    torch.set_num_threads(1)
     env = gym.make(env_id, **kwargs).unwrapped
     env.reset(seed=0)
     watch = Stopwatch()
@@ -123,56 +99,3 @@ def table(name: str, result: dict[str, Any]) -> Table:
 
 def _summary(times: Sequence[float]) -> list[str]:
     return [f"{value:.1f}" for value in (np.median(times), min(times), max(times))]
-
-
-@command
-def main(args: Args) -> int:
-    """Measure each configuration in a process of its own, so that peak memory is its own."""
-    console = Console()
-    with refusing():
-        chosen = _chosen(args)
-    for name in chosen:
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            try:
-                tables = pool.apply(_tables, (name, args))
-            except (FileNotFoundError, ValueError, RuntimeError) as error:  # no weights, GPU or compiler
-                console.print(f"{name}: skipped, {error}", soft_wrap=True)
-                continue
-        for one in tables:
-            console.print(one)
-    return 0
-
-
-def _chosen(args: Args) -> list[str]:
-    """Return the configurations that are meant.
-
-    Raises:
-        ValueError: If a flag says nothing that can be measured.
-    """
-    names = [*CONFIGURATIONS, *network_speed.CONFIGURATIONS, *OTHERS]
-    if args.rounds < 1:
-        raise ValueError(f"--rounds {args.rounds} measures nothing; use 1 or more")
-    check_device(args.device)
-    for part in args.only:
-        if not any(_means(part, name, names) for name in names):
-            raise unknown("configuration --only", part, names)
-    return [name for name in names if not args.only or any(_means(part, name, names) for part in args.only)]
-
-
-def _means(part: str, name: str, names: list[str]) -> bool:
-    return part == name or (part not in names and part in name)
-
-
-def _tables(name: str, args: Args) -> list[Table]:
-    if name in OTHERS:
-        torch.set_num_threads(1)
-        OTHERS[name]()
-        return []
-    if name in CONFIGURATIONS:
-        return [table(name, measure(*CONFIGURATIONS[name], args.rounds))]
-    env_id, kwargs = network_speed.CONFIGURATIONS[name]
-    return [network_speed.table(name, network_speed.measure(env_id, kwargs, args.rounds, args.device))]
-
-
-if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Args, description=__doc__)))

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import gpu
 from benchmarks.ladder.rungs import read_ladder
+from benchmarks.speed import gpu
 
 
 @pytest.mark.slow
@@ -73,7 +73,7 @@ def test_packed_frames_keep_their_names_and_masks(tmp_path, monkeypatch):
     (tmp_path / "squeezenet1_0_imagenet.pth").write_bytes(b"weights")
     monkeypatch.setenv("ALENV_DATA", str(tmp_path / "in"))
     monkeypatch.setenv("ALENV_WEIGHTS", str(tmp_path))
-    subprocess.run([sys.executable, "-m", "benchmarks.gpu", "pack", str(tmp_path / "out")], check=True)
+    subprocess.run([sys.executable, "-m", "benchmarks.speed", "gpu", "pack", str(tmp_path / "out")], check=True)
     packed = tmp_path / "out" / "camvid"
     assert sorted(str(p.relative_to(packed)) for p in packed.glob("t*/*")) == [
         "test/a.jpg", "testannot/a.png", "train/a.jpg", "trainannot/a.png",

@@ -3,14 +3,14 @@
 import pytest
 
 from alenv.segmenters.network_training import TRAININGS, Optimizer
-from benchmarks import network_speed
+from benchmarks.speed import networks
 
 
 @pytest.fixture(scope="module")
 def measured(_places):
     before = dict(TRAININGS), Optimizer.step
-    env_id, kwargs = network_speed.CONFIGURATIONS["scenes, tiny"]
-    result = network_speed.measure(env_id, {**kwargs, "precision": "float32"}, 1, "cpu")
+    env_id, kwargs = networks.CONFIGURATIONS["scenes, tiny"]
+    result = networks.measure(env_id, {**kwargs, "precision": "float32"}, 1, "cpu")
     assert (dict(TRAININGS), Optimizer.step) == before
     return result
 
@@ -29,4 +29,4 @@ def test_parts_are_disjoint_and_the_model_is_in_them(measured):
     assert all(value >= 0 for row in measured["rounds"] for value in row.values())
     assert 0 < measured["outside"] < 1
     assert measured["plain"] > 0
-    assert "plain float32 PyTorch takes" in network_speed.table("one", measured).caption
+    assert "plain float32 PyTorch takes" in networks.table("one", measured).caption
