@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from alenv.errors import shown, unknown
+from alenv.errors import shown
+from alenv.imports import cause, find
 from alenv.outside import decode
 
 FORM = "write 'package.module:Class', of a class with the methods of agents.policy.Policy"
@@ -23,29 +23,15 @@ def load_own(spec: str) -> Any:
     Raises:
         ValueError: If there is no such class, it is no policy, or its code raises.
     """
-    module, _, name = spec.partition(":")
-    kind = _attribute(spec, module, name)
+    kind = find("policy", spec, FORM)
     if not isinstance(kind, type) or not all(callable(getattr(kind, part, None)) for part in ("reset", "act")):
         raise ValueError(f"policy {shown(spec)} is no class with methods 'reset' and 'act'; {FORM}")
     try:
         policy = kind()
     except Exception as error:
-        raise ValueError(f"policy {shown(spec)} cannot be made without arguments: {_cause(error)}") from error
+        raise ValueError(f"policy {shown(spec)} cannot be made without arguments: {cause(error)}") from error
     _check(spec, policy)
     return policy
-
-
-def _attribute(spec: str, module: str, name: str) -> Any:
-    if not all(part.isidentifier() for part in (*module.split("."), name)):
-        raise ValueError(f"policy {shown(spec)} is no import path; {FORM}")
-    try:
-        loaded = importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # whatever somebody's module does
-        raise ValueError(f"policy {shown(spec)} cannot be imported: {_cause(error)}; {FORM}") from error
-    if not hasattr(loaded, name):
-        classes = [known for known, value in vars(loaded).items() if isinstance(value, type) and known[0] != "_"]
-        raise unknown(f"class of {module}", name, classes)
-    return getattr(loaded, name)
 
 
 class _Attributes(msgspec.Struct):
@@ -66,7 +52,3 @@ def _check(spec: str, policy: Any) -> None:
         raise ValueError(f"policy {shown(spec)}: {error}; see agents.policy.Policy for what it must have") from None
     if policy.oracle and not callable(getattr(policy, "attach", None)):
         raise ValueError(f"policy {shown(spec)} is an oracle without a method 'attach'; see agents.policy.Policy")
-
-
-def _cause(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from alenv.data import IGNORE, SegmentationData
 from alenv.regions import Ids, RegionGrid
-
-if TYPE_CHECKING:
-    from alenv.segmenters.network_learner import AnyLearner
+from alenv.segmenters.segmenter import Segmenter
 
 SHOWN = 3
 """Images in a picture."""
 FRAME = 255
 
 
-def frame(data: SegmentationData, grid: RegionGrid, learner: AnyLearner) -> NDArray[np.uint8]:
+def frame(data: SegmentationData, grid: RegionGrid, learner: Segmenter) -> NDArray[np.uint8]:
     """Draw the images that were labelled last, as rows of image, bought labels and prediction.
 
     Args:

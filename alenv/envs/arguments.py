@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -16,19 +16,8 @@ from alenv.errors import shown, unknown
 from alenv.memory import check_memory
 from alenv.metrics import Reward
 from alenv.outside import Place, Positive, parse_count
+from alenv.segmenters.segmenter import Kind, find_segmenter, named
 
-Probe = Literal["linear", "lda", "mlp"]
-"""Segmenters that are heads on frozen features."""
-Network = Literal[
-    "tiny",
-    "squeezenet_fpn",
-    "fpn_resnet50",
-    "deeplabv3_resnet50",
-    "deeplabv3_resnet101",
-    "deeplabv3_mobilenet_v3_large",
-]
-"""Segmenters that are trained end to end: the names of ``segmenters.networks``, which would import torch."""
-PROBES, NETWORKS = get_args(Probe), get_args(Network)
 INITIAL = ("none", "state:n", "random:n", "train")
 LAYER = 65
 """Features that the last layer of a probe sees, bias included."""
@@ -53,7 +42,7 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     budget: Positive
     pooling: Literal["uniform", "per_image", "global", "image_clustered"]
     initial: str
-    segmenter: Probe | Network
+    segmenter: str
     features: str
     weights: Place | None
     recipe: Literal["incremental", "retrain"]
@@ -91,6 +80,11 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return datasets.open_dataset(self.dataset, self.root)
 
     @property
+    def kind(self) -> Kind:
+        """What kind the segmenter is of."""
+        return find_segmenter(self.segmenter)
+
+    @property
     def pixel(self) -> bool:
         """Whether a region is a single pixel."""
         return self.region in ("pixel", (1, 1))
@@ -117,12 +111,12 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def _check_segmenter(self) -> None:
         """Check what holds for probes alone, or for networks alone."""
-        name, networks = self.segmenter, ", ".join(NETWORKS)
-        if self.pick_gains and name not in ("linear", "lda"):
+        name, networks = self.segmenter, named(network=True)
+        if self.pick_gains and not self.kind.gains:
             raise ValueError(
-                f"pick_gains=True needs segmenter='linear' or 'lda'; for {name!r} single gains are not known"
+                f"pick_gains=True needs segmenter={named(gains=True)}; for {name!r} single gains are not known"
             )
-        if name in NETWORKS:
+        if self.kind.network:
             if self.features != "filterbank":
                 raise ValueError(
                     f"features={shown(self.features)} has no effect with segmenter={name!r}, which learns its own; "

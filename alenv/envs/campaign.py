@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,7 @@ from alenv.ledger import Ledger, label_histogram
 from alenv.metrics import Confusion, class_iou, mean_iou
 from alenv.pool import LabelPool
 from alenv.regions import Ids, RegionGrid
-
-if TYPE_CHECKING:
-    from alenv.segmenters.network_learner import AnyLearner
-
+from alenv.segmenters.segmenter import Segmenter
 
 Renew = Callable[[SegmentationData, Ids, int], SegmentationData]
 
@@ -40,7 +37,7 @@ class Campaign:
     """
 
     def __init__(
-        self, data: SegmentationData, pool: str, grid: RegionGrid, learner: AnyLearner, renew: Renew | None
+        self, data: SegmentationData, pool: str, grid: RegionGrid, learner: Segmenter, renew: Renew | None
     ) -> None:
         self._images = data.splits[pool]
         self._renew = renew

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,7 @@ from numpy.typing import NDArray
 from alenv.acquisition import MonteCarloMoments, Score
 from alenv.arrays import blocks, in_blocks, to_numpy
 from alenv.regions import Ids, RegionGrid
-
-if TYPE_CHECKING:
-    from alenv.segmenters.network_learner import AnyLearner
-
+from alenv.segmenters.segmenter import Segmenter
 
 WHOLE = frozenset({"image_probs", "difficulty"})
 """What is known of whole images rather than of regions."""
@@ -34,7 +31,7 @@ class Evidence:
 
     def __init__(
         self,
-        learner: AnyLearner,
+        learner: Segmenter,
         grid: RegionGrid,
         candidates: Ids,
         class_counts: NDArray[np.int64],

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alenv.metrics import Reward
 from alenv.regions import Ids
-
-if TYPE_CHECKING:
-    from alenv.segmenters.network_learner import AnyLearner
+from alenv.segmenters.segmenter import Segmenter
 
 
 class LiveGains:
@@ -22,7 +20,7 @@ class LiveGains:
         learner: The model, as fitted at the start of the round.
     """
 
-    def __init__(self, learner: AnyLearner) -> None:
+    def __init__(self, learner: Segmenter) -> None:
         self._learner = learner
         self._ahead: dict[str, Any] | None = None
         self._fitted = 0

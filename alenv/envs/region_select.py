@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import gymnasium as gym
 import msgspec
@@ -17,7 +17,7 @@ from alenv import render
 from alenv.data import GeneratedDataset, SegmentationData
 from alenv.envs import region_snapshot
 from alenv.envs.actions import checked
-from alenv.envs.arguments import NETWORKS, Arguments, Options
+from alenv.envs.arguments import Arguments, Options
 from alenv.envs.campaign import Campaign
 from alenv.envs.evidence import Evidence
 from alenv.envs.initial import check_initial, initial_regions, named_regions
@@ -31,10 +31,8 @@ from alenv.outside import decode
 from alenv.pool import Candidates
 from alenv.regions import Ids, RegionGrid, make_grid
 from alenv.rng import Stream, keyed_rng
+from alenv.segmenters.segmenter import Segmenter
 from alenv.state import fingerprint
-
-if TYPE_CHECKING:
-    from alenv.segmenters.network_learner import AnyLearner
 
 Observation = dict[str, NDArray]
 Info = dict[str, Any]
@@ -518,9 +516,9 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         }
 
 
-def _make_learner(data: SegmentationData, grid: RegionGrid, cell: int, chosen: Arguments) -> AnyLearner:
+def _make_learner(data: SegmentationData, grid: RegionGrid, cell: int, chosen: Arguments) -> Segmenter:
     """Make the model; these modules import torch, which `import alenv` must not."""
-    if chosen.segmenter in NETWORKS:
+    if chosen.kind.network:
         from alenv.segmenters.network_learner import NetworkLearner
 
         how = chosen.device, chosen.precision, chosen.recipe, chosen.compile

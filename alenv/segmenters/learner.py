@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -24,8 +23,8 @@ from alenv.regions import Ids, RegionGrid
 from alenv.segmenters import gains
 from alenv.segmenters.difficulty import DifficultyBranch, attend
 from alenv.segmenters.features import cell_features, count_labels
-from alenv.segmenters.mlp import MlpHead
 from alenv.segmenters.probes import Head, LdaHead, LinearHead
+from alenv.segmenters.segmenter import Prediction, find_segmenter, no_gains
 from alenv.segmenters.threads import torch_threads
 
 THREADS = 1
@@ -34,24 +33,6 @@ CHUNK = 16384
 """Cells that are evaluated at once: the logits stay in the processor's cache."""
 ROWS = 1024
 """Candidates that are compared with all labelled regions at once: bounds the memory where there are many of both."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the model says of n regions.
-
-    Attributes:
-        probs: float32 (n, C, rows, columns), class probabilities of every cell; of a network's pixels, a tensor on its
-            device.
-        embedding: float32 (n, D), unit vectors: the mean features of the region.
-        nearest: float32 (n,), largest cosine of the embedding to a labelled region (-1 while nothing is labelled).
-        typical: float32 (n,), mean cosine to the labelled regions.
-    """
-
-    probs: NDArray[np.float32] | Tensor
-    embedding: NDArray[np.float32]
-    nearest: NDArray[np.float32]
-    typical: NDArray[np.float32]
 
 
 class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -202,7 +183,7 @@ class Learner:
             if isinstance(self._head, LdaHead):
                 return gains.exact(self._head, x, counts, lambda: reward(self._confusion(_chunks(*scored))), remove)
             if not isinstance(self._head, LinearHead):
-                raise ValueError(f"single gains are not known for segmenter={self._segmenter!r}; use 'linear' or 'lda'")
+                raise no_gains(self._segmenter)
             weights = torch.from_numpy(reward.weights(self._confusion(_chunks(*scored)))).float()
             return gains.influence(self._head, x, counts, *scored, weights)
 
@@ -313,11 +294,9 @@ class Learner:
         return torch.from_numpy(x), torch.from_numpy(counts)
 
     def _make_head(self) -> Head:
-        dimensions = self._vectors.shape[-1]
-        if self._segmenter == "lda":
-            return LdaHead(dimensions, self._classes)
         unit = 1 if self._grid.pixels else self._cell**2
-        return (MlpHead if self._segmenter == "mlp" else LinearHead)(dimensions, self._classes, unit)
+        head: Head = find_segmenter(self._segmenter).load()(self._vectors.shape[-1], self._classes, unit)
+        return head
 
 
 def check_regions(regions: Ids, grid: RegionGrid, images: int) -> None:

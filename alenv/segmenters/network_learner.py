@@ -35,13 +35,14 @@ from alenv.errors import unknown
 from alenv.metrics import Confusion, Reward
 from alenv.outside import Count, check_array, decode
 from alenv.regions import Ids, RegionGrid
-from alenv.segmenters.learner import Learner, Prediction, check_regions
+from alenv.segmenters.learner import check_regions
 from alenv.segmenters.network_difficulty import predict_difficulty
 from alenv.segmenters.network_frames import BoughtLabels
 from alenv.segmenters.network_layers import resize
 from alenv.segmenters.network_model import NetworkModel
 from alenv.segmenters.network_training import TRAININGS, Crops, Optimizer, Training, endless, epoch, loss
 from alenv.segmenters.networks import dropout
+from alenv.segmenters.segmenter import Prediction, no_gains
 from alenv.state import fingerprint
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class NetworkLearner:
     Args:
         data: Images and masks.
         grid: The regions.
-        segmenter: A name in ``networks.NETWORKS``.
+        segmenter: Of a network in ``segmenter.SEGMENTERS``.
         weights: ImageNet weights of its backbone, see ``networks.make_network``.
         device: ``cpu``, ``cuda`` or ``cuda:<n>``.
         precision: ``float32``, ``bfloat16`` (autocast), or ``auto``: bfloat16 where the device is fast at it.
@@ -204,7 +205,7 @@ class NetworkLearner:
         Raises:
             ValueError: Always.
         """
-        raise ValueError(f"single gains are not known for segmenter={self._segmenter!r}; use 'linear' or 'lda'")
+        raise no_gains(self._segmenter)
 
     def replace(self, data: SegmentationData, images: Ids) -> None:
         """Go over to data in which some images are others, for pools that are made anew."""
@@ -347,6 +348,3 @@ class NetworkLearner:
         self._model.forget()
         self._windows = np.empty(0, np.int64), torch.empty(0)
         self._met: dict[int, Tensor] = {}
-
-
-AnyLearner = Learner | NetworkLearner

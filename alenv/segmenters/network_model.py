@@ -44,7 +44,7 @@ class NetworkModel:
     Args:
         data: Images and masks.
         grid: The regions.
-        segmenter: A name in ``networks.NETWORKS``.
+        segmenter: Of a network in ``segmenter.SEGMENTERS``.
         weights: ImageNet weights of its backbone, see ``networks.make_network``.
         device: ``cpu``, ``cuda`` or ``cuda:<n>``.
         precision: ``float32``, ``bfloat16`` (autocast), or ``auto``: bfloat16 where the device is fast at it.

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from alenv.errors import unknown
 from alenv.segmenters.backbones import load_weights, torchvision_models
 from alenv.segmenters.network_layers import ImageStages, conv, make_repeatable, resize
+from alenv.segmenters.segmenter import find_segmenter
 
 RANDOM = "random"
 """The name of weights that are drawn instead of read."""
@@ -157,21 +157,19 @@ class Design:
     backbone: str | None = None
 
 
-NETWORKS = {
-    "tiny": Design(_tiny),
-    "squeezenet_fpn": Design(_squeezenet_fpn, "squeezenet1_0", "squeezenet1_0"),
-    "fpn_resnet50": Design(_fpn_resnet50, "resnet50", "resnet50"),
-    "deeplabv3_resnet50": Design(_deeplab, "deeplabv3_resnet50", "resnet50"),
-    "deeplabv3_resnet101": Design(_deeplab, "deeplabv3_resnet101", "resnet101"),
-    "deeplabv3_mobilenet_v3_large": Design(_deeplab, "deeplabv3_mobilenet_v3_large", "mobilenet_v3_large"),
-}
+TINY = Design(_tiny)
+SQUEEZENET_FPN = Design(_squeezenet_fpn, "squeezenet1_0", "squeezenet1_0")
+FPN_RESNET50 = Design(_fpn_resnet50, "resnet50", "resnet50")
+DEEPLABV3_RESNET50 = Design(_deeplab, "deeplabv3_resnet50", "resnet50")
+DEEPLABV3_RESNET101 = Design(_deeplab, "deeplabv3_resnet101", "resnet101")
+DEEPLABV3_MOBILENET_V3_LARGE = Design(_deeplab, "deeplabv3_mobilenet_v3_large", "mobilenet_v3_large")
 
 
 def make_network(name: str, classes: int, weights: str | None, seed: int = 0) -> Network:
     """Return a network in its initial state, a function of the arguments alone.
 
     Args:
-        name: A name in ``NETWORKS``.
+        name: Of a network in ``segmenter.SEGMENTERS``.
         classes: Number of classes C.
         weights: ImageNet weights of the backbone: a torchvision weights name, a file, or None for
             ``$ALENV_WEIGHTS/<backbone>_imagenet.pth``. ``random``: from scratch, as ``tiny`` always is.
@@ -181,9 +179,7 @@ def make_network(name: str, classes: int, weights: str | None, seed: int = 0) ->
         ValueError: If the name is unknown, or the weights do not fit it.
         FileNotFoundError: If weights are missing. There is no silent random initialisation.
     """
-    if name not in NETWORKS:
-        raise unknown("segmenter", name, NETWORKS)
-    design = NETWORKS[name]
+    design: Design = find_segmenter(name).load()
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
         model = _model(design.model, classes) if design.model else None

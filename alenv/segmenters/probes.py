@@ -227,12 +227,13 @@ class LdaHead:
     Args:
         dimensions: Length D of a feature vector.
         classes: Number of classes C.
+        unit: As for ``LinearHead``; without effect, since the scale of the counts has none.
     """
 
     shrinkage = 1e-2
     """Weight of a multiple of the identity in the covariance."""
 
-    def __init__(self, dimensions: int, classes: int) -> None:
+    def __init__(self, dimensions: int, classes: int, unit: int = 1) -> None:
         self._counts = torch.zeros(classes, dtype=torch.float64)
         self._sums = torch.zeros(classes, dimensions, dtype=torch.float64)
         self._moments = torch.zeros(dimensions, dimensions, dtype=torch.float64)

@@ -13,9 +13,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from agents.policy import make_policy
-from alenv.envs.arguments import NETWORKS
 from alenv.errors import shown, unknown
 from alenv.outside import decode_toml
+from alenv.segmenters.segmenter import find_segmenter
 from benchmarks.suite import Suite, SuiteTable, check_arguments, make_suite, read
 
 
@@ -118,7 +118,9 @@ def on_device(ladder: Ladder, device: str) -> Ladder:
         ValueError: If there is no such device.
     """
     moved = [
-        replace(rung, kwargs=rung.kwargs | {"device": device}) if rung.kwargs["segmenter"] in NETWORKS else rung
+        replace(rung, kwargs=rung.kwargs | {"device": device})
+        if find_segmenter(rung.kwargs["segmenter"]).network
+        else rung
         for rung in ladder.rungs
     ]
     for rung in moved:

@@ -32,7 +32,7 @@ from alenv.data import IGNORE
 from alenv.regions import Ids
 from alenv.segmenters.learner import THREADS
 from alenv.segmenters.network_training import TRAININGS, Optimizer, Training, crops
-from alenv.segmenters.networks import NETWORKS
+from alenv.segmenters.segmenter import SEGMENTERS
 from benchmarks.speed.stopwatch import PARTS, Stopwatch, elapsed, matrix_product_rate
 
 ROUND = {"observation": "ralis", "pooling": "image_clustered", "initial": "state:2"}
@@ -42,8 +42,8 @@ CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "scenes, tiny, compiled": ("RegionSelect-v0", {**ROUND, "segmenter": "tiny", "compile": True}),
     **{
         f"CamVid, {name}": (CAMVID, {**ROUND, "segmenter": name, "weights": "random"})
-        for name in NETWORKS
-        if name != "tiny"
+        for name, kind in SEGMENTERS.items()
+        if kind.network and name != "tiny"
     },
     "CamVid, fpn_resnet50, compiled": (
         CAMVID,

@@ -7,12 +7,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from alenv.data import IGNORE
-from alenv.envs import arguments
 from alenv.regions import RegionGrid
 from alenv.segmenters.network_layers import MaxPool, bilinear, resize
 from alenv.segmenters.network_training import Training, crops, endless, epoch, get_weights, loss, set_weights
 from alenv.segmenters.network_windows import Windows
-from alenv.segmenters.networks import NETWORKS, dropout, make_network
+from alenv.segmenters.networks import Design, dropout, make_network
+from alenv.segmenters.segmenter import SEGMENTERS
 
 STRIDES = {
     "tiny": 4,
@@ -25,9 +25,10 @@ STRIDES = {
 """Of the features."""
 
 
-def test_environment_knows_the_same_networks():
-    """It lists them apart, because it must not import torch."""
-    assert tuple(NETWORKS) == arguments.NETWORKS
+def test_every_segmenter_of_the_table_is_where_it_says():
+    kinds = {name: kind.load() for name, kind in SEGMENTERS.items()}
+    assert {name for name, found in kinds.items() if isinstance(found, Design)} == set(STRIDES)
+    assert {name for name, kind in SEGMENTERS.items() if kind.network} == set(STRIDES)
 
 
 @pytest.mark.parametrize(("name", "stride"), STRIDES.items())
