@@ -31,6 +31,7 @@ class Campaign:
     Attributes:
         class_pixels: int64 (C,), labelled pixels of each class, given or bought.
         given: Pixels labelled outside the budget: initial labels and the reward split.
+        scored: Whether the model was scored since its last fit.
         confusion: (C, C) on the reward split, as of the last evaluation.
         class_iou: (C,) of it, in points; 0 for classes that do not occur.
         miou: Its mean over the classes that do.
@@ -59,6 +60,7 @@ class Campaign:
         self.ledger = Ledger(classes)
         self.class_pixels = np.zeros(classes, np.int64)
         self.given = int(self.reward_labels.sum())
+        self.scored = False
 
     def open_pool(self, episode: int) -> LabelPool:
         """Return the pool of an episode with nothing labelled."""
@@ -67,13 +69,25 @@ class Campaign:
     def give(self, regions: Ids) -> None:
         """Label regions outside the budget and fit; those of the pool leave it."""
         self._enter_given(regions)
-        self._learn(regions)
+        self._fit(regions)
 
     def buy(self, regions: Ids) -> None:
         """Label regions of the pool, enter them in the ledger and fit."""
         self._enter_bought(regions)
         if len(regions):
-            self._learn(regions)
+            self._fit(regions)
+
+    def evaluate(self) -> None:
+        """Score the model on the reward split, unless it is scored."""
+        if not self.scored:
+            self.score(self.learner.evaluate("reward"))
+
+    def score(self, confusion: Confusion) -> None:
+        """Take note of the model's confusion matrix on the reward split."""
+        self.confusion = confusion
+        self.class_iou = 100 * np.nan_to_num(class_iou(confusion))
+        self.miou = mean_iou(confusion)
+        self.scored = True
 
     def get_state(self) -> dict[str, Any]:
         """Return the model, and how many of its regions were given; the rest follows from these."""
@@ -86,7 +100,7 @@ class Campaign:
         self._enter_given(labelled[: state["initial"]])
         self._enter_bought(labelled[state["initial"] :])
         self.learner.set_state(state["learner"])
-        self._score(self.learner.evaluate("reward"))
+        self.evaluate()
 
     def _enter_given(self, regions: Ids) -> None:
         labels = label_histogram(self._masks(regions), len(self.class_pixels))
@@ -101,14 +115,9 @@ class Campaign:
             self.ledger.buy(int(region) // self.grid.per_image, mask)
         self.class_pixels += self.ledger.class_pixels - before
 
-    def _learn(self, regions: Ids) -> None:
+    def _fit(self, regions: Ids) -> None:
         self.learner.fit(regions)
-        self._score(self.learner.evaluate("reward"))
-
-    def _score(self, confusion: Confusion) -> None:
-        self.confusion = confusion
-        self.class_iou = 100 * np.nan_to_num(class_iou(confusion))
-        self.miou = mean_iou(confusion)
+        self.scored = False
 
     def _masks(self, regions: Ids) -> NDArray[np.uint8]:
         return self.grid.cut(self.data.masks, regions)

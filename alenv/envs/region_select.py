@@ -23,6 +23,7 @@ from alenv.envs.evidence import Evidence
 from alenv.envs.initial import check_initial, initial_regions, named_regions
 from alenv.envs.live_gains import LiveGains
 from alenv.envs.observers import Compact, Observer, Ralis
+from alenv.envs.region_snapshot import RegionSnapshot
 from alenv.envs.round import Round
 from alenv.envs.snapshot import Pickled, Random, facts, plain, random_state
 from alenv.errors import unknown
@@ -214,9 +215,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._build()
         named = self._named(chosen.initial_images)  # whatever is refused is refused before anything changes
         super().reset(seed=seed)
-        self._snapshot = None
-        self._begin(int(self.np_random.integers(2**62)))
-        self._campaign.give(self._initial() if named is None else named)
+        self._begin(int(self.np_random.integers(2**62)), named)
         self._open_round()
         return self._observe(), self._info()
 
@@ -230,13 +229,13 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._resume()
         if self._over:
             raise gym.error.ResetNeeded("the episode is over; call reset()")
-        region = self._current.pick(checked(action, self._shown))
-        self._picked = np.array([-1, -1, -1] if region is None else self._campaign.grid.corner(region))
-        self._spent += 1
+        bought = self._pick(checked(action, self._shown))
         reward, gains = 0.0, None
         if self._current.over:
-            reward, gains = self._close_round()
-        return self._observe(), reward, self._over, False, self._info(region is None, gains)
+            before, gains = self._score, self._close_round()
+            self._open_round()
+            reward = self._score - before
+        return self._observe(), reward, self._over, False, self._info(not bought, gains)
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Return which actions are legal now, bool (N,)."""
@@ -337,16 +336,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         Raises:
             ValueError: If it is none, or one of other arguments or data; nothing is changed then.
         """
-        self._build()
-        data, campaign = self._loaded[0], self._campaign
-        saved, candidates = region_snapshot.read(state, self._arguments, data, campaign)
-        self._np_random, self._np_random_seed = saved.np_random.make(), saved.np_random.seed
-        self._snapshot, self._episode = None, saved.episode
-        campaign.set_state(msgspec.structs.asdict(saved.campaign), saved.episode)
-        self._round, self._spent = saved.counters
-        self._picked = np.array(saved.picked)
-        self._show(candidates)
-        self._current.set_state(msgspec.structs.asdict(saved.round))
+        self._restore(*self._read(state))
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle arguments and snapshot: data and model are built anew where they are needed."""
@@ -374,6 +364,21 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     def _split(self) -> str:
         """Name of the split table."""
         return datasets.check_split(self._arguments.dataset, self._dataset, self._arguments.split)
+
+    def _read(self, state: object) -> tuple[RegionSnapshot, Candidates]:
+        """Read a snapshot and the candidates of its round, without changing anything."""
+        self._build()
+        return region_snapshot.read(state, self._arguments, self._loaded[0], self._campaign)
+
+    def _restore(self, saved: RegionSnapshot, candidates: Candidates) -> None:
+        campaign = self._campaign
+        self._np_random, self._np_random_seed = saved.np_random.make(), saved.np_random.seed
+        self._snapshot, self._episode = None, saved.episode
+        campaign.set_state(msgspec.structs.asdict(saved.campaign), saved.episode)
+        self._round, self._spent = saved.counters
+        self._picked = np.array(saved.picked)
+        self._show(candidates)
+        self._current.set_state(msgspec.structs.asdict(saved.round))
 
     def _make_observation_space(self) -> Any:
         classes, rows = len(self._dataset.classes), self._shown
@@ -412,11 +417,13 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         generated = cast(GeneratedDataset, self._dataset)
         return generated.fresh_pool(data, images, episode, self._split)
 
-    def _begin(self, episode: int) -> None:
-        self._episode = episode
+    def _begin(self, episode: int, named: Ids | None) -> None:
+        """Start an episode; its model is fitted, and has yet to be scored."""
+        self._snapshot, self._episode = None, episode
         self._campaign.begin(episode)
         self._round = self._spent = 0
         self._picked = np.full(3, -1)
+        self._campaign.give(self._initial() if named is None else named)
 
     def _named(self, images: Sequence[str | int] | None) -> Ids | None:
         """The regions of the images that are to be labelled in the place of drawn ones."""
@@ -440,7 +447,16 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
             if not isinstance(split, str) or split not in known:
                 raise unknown(f"split of {self._arguments.dataset}", split, known)
 
+    def _pick(self, action: int) -> bool:
+        """Make a pick; return whether there was such a candidate."""
+        region = self._current.pick(action)
+        self._picked = np.array([-1, -1, -1] if region is None else self._campaign.grid.corner(region))
+        self._spent += 1
+        return region is not None
+
     def _open_round(self) -> None:
+        """Score the model, unless that is done, and show the next candidates."""
+        self._campaign.evaluate()
         turns = range(self._spent, min(self._spent + self.picks, self._budget))
         chosen = self._arguments
         self._show(self._campaign.pool.draw(self._round, turns, chosen.candidates, chosen.pooling))
@@ -456,18 +472,20 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
             self._current = Round(candidates, evidence, features, self._observer.redundant, self._scores)
         self._gains, self._live_gains = {}, LiveGains(campaign.learner)
 
-    def _close_round(self) -> tuple[float, NDArray[np.float64] | None]:
-        """Label what was picked and refit; return the reward and each pick's own gain."""
-        campaign, regions = self._campaign, self._current.picked
-        before = self._reward(campaign.confusion)
-        campaign.buy(regions)
-        gains = None
+    def _close_round(self) -> NDArray[np.float64] | None:
+        """Label what was picked and refit; return each pick's own gain, if these are asked for."""
+        regions, gains = self._current.picked, None
+        self._campaign.buy(regions)
         if self._arguments.pick_gains:
             gains = np.zeros(self.picks)
-            gains[self._current.legal] = campaign.learner.gains(regions, self._reward, remove=True)
+            gains[self._current.legal] = self._campaign.learner.gains(regions, self._reward, remove=True)
         self._round += 1
-        self._open_round()
-        return self._reward(campaign.confusion) - before, gains
+        return gains
+
+    @property
+    def _score(self) -> float:
+        """The score as of the last evaluation."""
+        return self._reward(self._campaign.confusion)
 
     @property
     def _over(self) -> bool:
