@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.policy import Info, Observation, Policy, channels
-from alenv.acquisition.scores import EXPONENTS
+from alenv.acquisition import SCORES, find_score
+from alenv.imports import is_path, source
 
 
 class Random:
@@ -50,11 +51,18 @@ class StratifiedRandom(Random):
 
 
 class Greedy:
-    """The candidate with the largest value of one acquisition channel, the only one in ``scores``."""
+    """The candidate with the largest value of one acquisition channel.
 
-    name: str
-    scores: tuple[str, ...]
+    Args:
+        channel: A name in ``SCORES``, or ``package.module:name`` of a ``Score``.
+    """
+
     oracle = False
+
+    def __init__(self, channel: str) -> None:
+        self.name = find_score(channel).policy or channel
+        self.scores: tuple[str, ...] = (channel,)
+        self.digest = source(channel) if is_path(channel) else ""
 
     def reset(self, seed: int) -> None:
         """Nothing to forget: the channel holds all."""
@@ -62,91 +70,6 @@ class Greedy:
     def act(self, obs: Observation, info: Info) -> int:
         """Pick the arg-max."""
         return _best(channels(obs, self)[:, 0], obs["action_mask"])
-
-
-class Entropy(Greedy):
-    """Entropy of the prediction (Shannon, 1948; in active learning Settles, 2009). Exact; a region has its mean."""
-
-    name, scores = "entropy", ("entropy",)
-
-
-class Margin(Greedy):
-    """Smallest lead of the first class over the second (Scheffer et al., 2001). Exact; a region has its mean."""
-
-    name, scores = "margin", ("margin",)
-
-
-class LeastConfidence(Greedy):
-    """Smallest top probability (Lewis and Gale, 1994). Exact; a region has its mean."""
-
-    name, scores = "least_confidence", ("least_confidence",)
-
-
-class ClassBalancedEntropy(Greedy):
-    """Entropy times the predicted class's (label frequency)^-1/2: Casanova et al. (2020) rank so by measured IoU.
-
-    The weights are our choice; the literature has exponents of 1/2 and 1.
-    """
-
-    name, scores = "class_balanced_entropy", ("class_balanced_entropy",)
-
-
-class BalancedBy(ClassBalancedEntropy):
-    """Class-balanced entropy with another exponent of the label frequency; 1 stands in the literature beside 1/2.
-
-    Args:
-        exponent: One of ``EXPONENTS``.
-    """
-
-    def __init__(self, exponent: float) -> None:
-        self.name = f"{ClassBalancedEntropy.name}_{exponent}"
-        self.scores = (self.name,)
-
-
-class Bald(Greedy):
-    """Mutual information of label and model, BALD (Houlsby et al., 2011; Gal et al., 2017).
-
-    Exact for the passes given: these come from the last layer alone. A region has its mean.
-    """
-
-    name, scores = "bald", ("bald",)
-
-
-class BalEnt(Greedy):
-    """BalEntAcq (Woo, 2023; Didari et al., 2024).
-
-    Exact for single pixels. For regions the mean of its finite ranking key is taken (our choice), because the mean of
-    a score with a pole would be the mean of its largest values.
-    """
-
-    name, scores = "balent", ("balent",)
-
-
-class CoreSet(Greedy):
-    """Greedy k-center (Sener and Savarese, 2018): the candidate farthest from all that is labelled or picked.
-
-    Exact within the candidates, on the mean features of a region; the distance is 1 - cosine, our choice.
-    """
-
-    name, scores = "core_set", ("distance",)
-
-
-class DealScore(Greedy):
-    """DEAL's difficulty score (Xie et al., 2020): the mean difficulty, as in the released runs.
-
-    Exact at image level but for the branch, which here stands beside a frozen head. A region has its mean (our choice).
-    """
-
-    name, scores = "deal_score", ("difficulty_score",)
-
-
-class DealEntropy(Greedy):
-    """DEAL's difficulty entropy (Xie et al., 2020): the spread over eight levels between an image's extremes.
-
-    As ``DealScore``; a region has the entropy of its share of the image's levels (our choice).
-    """
-
-    name, scores = "deal_entropy", ("difficulty_entropy",)
 
 
 class PowerBald(Random):
@@ -261,22 +184,15 @@ def _best(values: NDArray, mask: NDArray) -> int:
 _ALL: tuple[Callable[[], Policy], ...] = (
     Random,
     StratifiedRandom,
-    Entropy,
-    Margin,
-    LeastConfidence,
-    ClassBalancedEntropy,
-    Bald,
     PowerBald,
-    BalEnt,
-    CoreSet,
     Ripu,
     CbdaBalance,
     CbdaDynamic,
     Cbda,
-    DealScore,
-    DealEntropy,
     LookAhead,
     LiveLookAhead,
 )
-_BALANCED: tuple[Callable[[], Policy], ...] = tuple(partial(BalancedBy, exponent) for exponent in EXPONENTS)
-POLICIES: dict[str, Callable[[], Policy]] = {make().name: make for make in (*_ALL, *_BALANCED)}
+_GREEDY: tuple[Callable[[], Policy], ...] = tuple(
+    partial(Greedy, channel) for channel, score in SCORES.items() if score.policy
+)
+POLICIES: dict[str, Callable[[], Policy]] = {make().name: make for make in (*_ALL, *_GREEDY)}

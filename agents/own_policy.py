@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from alenv.acquisition import Score
 from alenv.errors import shown
 from alenv.imports import cause, find
 from alenv.outside import decode
@@ -18,12 +19,17 @@ def load_own(spec: str) -> Any:
     """Make a policy.
 
     Args:
-        spec: ``package.module:Class``; the class takes no arguments, or has defaults.
+        spec: ``package.module:Class``; the class takes no arguments, or has defaults. Or ``package.module:name`` of a
+            ``Score``: the policy picks its largest value.
 
     Raises:
         ValueError: If there is no such class, it is no policy, or its code raises.
     """
     kind = find("policy", spec, FORM)
+    if isinstance(kind, Score):
+        from agents.heuristics import Greedy  # which imports the protocol, which imports this
+
+        return Greedy(spec)
     if not isinstance(kind, type) or not all(callable(getattr(kind, part, None)) for part in ("reset", "act")):
         raise ValueError(f"policy {shown(spec)} is no class with methods 'reset' and 'act'; {FORM}")
     try:

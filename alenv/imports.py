@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
-import sys
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +19,8 @@ from alenv.errors import shown, unknown
 
 def is_path(name: str) -> bool:
     """Return whether a name is an import path rather than one of ours."""
-    return ":" in name
+    _, colon, rest = name.partition(":")
+    return bool(colon) and not rest.isdecimal()  # mixture:1000 is ours
 
 
 def find(what: str, path: str, form: str) -> Any:
@@ -32,16 +34,21 @@ def find(what: str, path: str, form: str) -> Any:
     Raises:
         ValueError: If it is no import path, the module cannot be imported, or holds no such name.
     """
+    name, loaded = path.partition(":")[2], _load(what, path, form)
+    if not hasattr(loaded, name):
+        known = [n for n, value in vars(loaded).items() if n[0] != "_" and not isinstance(value, ModuleType)]
+        raise unknown(f"name in {loaded.__name__}:", name, known)
+    return getattr(loaded, name)
+
+
+def _load(what: str, path: str, form: str) -> ModuleType:
     module, _, name = path.partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), name)):
         raise ValueError(f"{what} {shown(path)} is no import path; {form}")
     try:
-        loaded = importlib.import_module(module)
+        return importlib.import_module(module)
     except (Exception, SystemExit) as error:  # whatever somebody's module does
         raise ValueError(f"{what} {shown(path)} cannot be imported: {cause(error)}; {form}") from error
-    if not hasattr(loaded, name):
-        raise unknown(f"name in {module}:", name, _public(loaded))
-    return getattr(loaded, name)
 
 
 def cause(error: BaseException) -> str:
@@ -49,20 +56,36 @@ def cause(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
+def sources(arguments: Mapping[str, Any]) -> dict[str, str]:
+    """Return the import paths among the arguments of an environment, each with the hash of its source.
+
+    Raises:
+        ValueError: See ``source``.
+    """
+    names = [arguments.get(argument) for argument in ("dataset", "segmenter", "features", "embeddings")]
+    names += arguments.get("scores", ())
+    return {name: source(name) for name in names if isinstance(name, str) and is_path(name)}
+
+
+@cache
 def source(path: str) -> str:
     """Return a hash of the source behind an import path: of its whole package, or of a module that is in none.
 
     Raises:
-        ValueError: If there is no source, as where code was typed at a prompt.
+        ValueError: If it cannot be imported, or there is no source, as where code was typed at a prompt.
     """
-    module = sys.modules[path.partition(":")[0]]
-    package = sys.modules[module.__name__.partition(".")[0]]
-    folder = Path(package.__file__ or "").parent if hasattr(package, "__path__") and package.__file__ else None
+    module = _load("import path", path, "write 'package.module:name'")
+    package = importlib.import_module(module.__name__.partition(".")[0])
+    if package.__file__ and hasattr(package, "__path__"):
+        return digest_of_folder(Path(package.__file__).parent)
+    return hashlib.sha256(_text(path, module).encode()).hexdigest()[:16]
+
+
+def digest_of_folder(folder: Path) -> str:
+    """Return a hash of the names and contents of all Python files below a folder."""
     digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*.py")) if folder else ():
-        digest.update(file.relative_to(folder or "").as_posix().encode() + b"\0" + file.read_bytes())
-    if not folder:
-        digest.update(_text(path, module).encode())
+    for file in sorted(folder.rglob("*.py")):
+        digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -75,7 +98,3 @@ def _text(path: str, module: ModuleType) -> str:
     raise ValueError(
         f"{path!r} has no source file, so results with it could not be told from others; write it into a module"
     )
-
-
-def _public(module: ModuleType) -> list[str]:
-    return [name for name, value in vars(module).items() if name[0] != "_" and not isinstance(value, ModuleType)]

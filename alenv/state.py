@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from alenv.imports import digest_of_folder
+
 PACKAGES = ("gymnasium", "numpy", "scipy", "torch", "torchvision")
 
 
@@ -37,10 +39,7 @@ def fingerprint(**facts: Any) -> dict[str, Any]:
 @cache
 def code_digest() -> str:
     """Return a hash of the package's source: a version number does not tell what a working copy holds."""
-    folder, digest = Path(__file__).parent, hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
+    return digest_of_folder(Path(__file__).parent)
 
 
 def _version(package: str) -> str | None:

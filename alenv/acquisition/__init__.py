@@ -4,7 +4,7 @@ from alenv.acquisition.bayesian import MonteCarloMoments, bald, balent, power_ba
 from alenv.acquisition.difficulty import difficulty_entropy, difficulty_levels, difficulty_score, level_entropy
 from alenv.acquisition.diversity import k_center, suppressed_top_k
 from alenv.acquisition.impurity import box_mean, cbda, cbda_weights, region_impurity, region_uncertainty, ripu
-from alenv.acquisition.scores import SCORES, Score
+from alenv.acquisition.scores import SCORES, WHOLE, Score, find_score
 from alenv.acquisition.uncertainty import (
     class_balanced_entropy,
     class_weights,
@@ -16,6 +16,7 @@ from alenv.acquisition.uncertainty import (
 
 __all__ = [
     "SCORES",
+    "WHOLE",
     "MonteCarloMoments",
     "Score",
     "bald",
@@ -29,6 +30,7 @@ __all__ = [
     "difficulty_levels",
     "difficulty_score",
     "entropy",
+    "find_score",
     "k_center",
     "least_confidence",
     "level_entropy",

@@ -14,6 +14,8 @@ from alenv.acquisition.difficulty import difficulty_levels, level_entropy
 from alenv.acquisition.impurity import cbda, ripu
 from alenv.acquisition.uncertainty import class_balanced_entropy, entropy, least_confidence, margin
 from alenv.arrays import Array, module_of, to_floats, to_numpy
+from alenv.errors import shown, unknown
+from alenv.imports import find, is_path
 
 EXPONENTS = (0.25, 0.75, 1.0)
 """Of the class weights, besides the usual 1/2."""
@@ -24,6 +26,11 @@ LEVELS = 8
 def _mean(maps: Array) -> Array:
     """Mean over each region: (n, rows, columns) -> (n,)."""
     return maps.mean((1, 2), dtype=module_of(maps).float64)
+
+
+WHOLE = frozenset({"image_probs", "difficulty"})
+"""What is known of whole images rather than of regions."""
+NEEDS = frozenset({"probs", "moments", "nearest", "image", "class_counts"}) | WHOLE
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,11 @@ class Score:
         low: Lower bound.
         reduce: From the maps of the regions to one value for each.
         live: Whether a pick changes the values of the other candidates of its round.
+        policy: Name of the policy that picks the largest value; empty if there is none.
+        about: One line: the method, its source, and what is exact about it.
+
+    Raises:
+        ValueError: If there is no such need, or needs that cannot be had together.
     """
 
     function: Callable[..., NDArray]
@@ -48,6 +60,16 @@ class Score:
     low: float = 0.0
     reduce: Callable[[NDArray], NDArray] = _mean
     live: bool = False
+    policy: str = ""
+    about: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the needs."""
+        for need in self.needs:
+            if need not in NEEDS:
+                raise unknown("need of a score", need, NEEDS)
+        if not WHOLE.isdisjoint(self.needs) and len({*self.needs} - {"class_counts"}) > 1:
+            raise ValueError(f"needs={self.needs}: what is known of whole images goes with 'class_counts' alone")
 
     def regions(self, values: NDArray, classes: int) -> NDArray[np.float32]:
         """Return one value for each region (n,), within the bounds whatever was rounded.
@@ -55,8 +77,14 @@ class Score:
         Args:
             values: What the function made, cut to the regions: (n, ..., rows, columns) or (n,).
             classes: Number of classes C.
+
+        Raises:
+            ValueError: If these are not values, or NaN.
         """
         reduced = to_numpy(self.reduce(values) if values.ndim > 1 else values)
+        if reduced.ndim != 1 or np.isnan(reduced).any():
+            what = "NaN" if reduced.ndim == 1 else f"maps that reduce to {reduced.shape}"
+            raise ValueError(f"the score {self.function} returns {what}; expected (n, rows, columns) or (n,), no NaN")
         return reduced.astype(np.float32).clip(np.float32(self.low), np.float32(self.high(classes)))
 
 
@@ -68,36 +96,106 @@ def _commonest(probs: Array) -> Array:
     return to_floats(probs).mean((2, 3)).argmax(1)
 
 
+def _class_balanced(exponent: float) -> Score:
+    function = partial(class_balanced_entropy, exponent=exponent)
+    name = "class_balanced_entropy" + (f"_{exponent}" if exponent != 0.5 else "")
+    about = f"entropy times (label frequency of the predicted class)^-{exponent:g}, our weights; after Casanova 2020"
+    return Score(function, ("probs", "class_counts"), _log, policy=name, about=about)
+
+
 SCORES: dict[str, Score] = {
-    "entropy": Score(entropy, ("probs",), _log),
-    "margin": Score(margin, ("probs",), lambda c: 1),
-    "least_confidence": Score(least_confidence, ("probs",), lambda c: 1 - 1 / c),
-    "class_balanced_entropy": Score(class_balanced_entropy, ("probs", "class_counts"), _log),
-    **{
-        f"class_balanced_entropy_{exponent}": Score(
-            partial(class_balanced_entropy, exponent=exponent), ("probs", "class_counts"), _log
-        )
-        for exponent in EXPONENTS
-    },
-    "predicted_class": Score(_commonest, ("probs",), lambda c: c - 1),
-    "bald": Score(MonteCarloMoments.bald, ("moments",), _log),
-    "balent": Score(MonteCarloMoments.balent_rank, ("moments",), lambda c: 1, low=-1),
-    "ripu": Score(ripu, ("image_probs",), lambda c: 1),
-    "cbda": Score(cbda, ("image_probs", "class_counts"), lambda c: c),
-    "difficulty_score": Score(lambda difficulty: difficulty, ("difficulty",), lambda c: 1),
+    "entropy": Score(entropy, ("probs",), _log, policy="entropy", about="entropy of the prediction, Shannon 1948"),
+    "margin": Score(
+        margin, ("probs",), lambda c: 1, policy="margin", about="smallest lead of the first class, Scheffer 2001"
+    ),
+    "least_confidence": Score(
+        least_confidence,
+        ("probs",),
+        lambda c: 1 - 1 / c,
+        policy="least_confidence",
+        about="smallest top probability, Lewis and Gale 1994",
+    ),
+    **{score.policy: score for score in map(_class_balanced, (0.5, *EXPONENTS))},
+    "predicted_class": Score(
+        _commonest, ("probs",), lambda c: c - 1, about="class of the mean; for policies that share out their picks"
+    ),
+    "bald": Score(
+        MonteCarloMoments.bald,
+        ("moments",),
+        _log,
+        policy="bald",
+        about="mutual information of label and model, Houlsby 2011; exact for the passes, which vary the last layer",
+    ),
+    "balent": Score(
+        MonteCarloMoments.balent_rank,
+        ("moments",),
+        lambda c: 1,
+        low=-1,
+        policy="balent",
+        about="BalEntAcq, Woo 2023, as a finite ranking key: exact for pixels; its mean over a region is our choice",
+    ),
+    "ripu": Score(ripu, ("image_probs",), lambda c: 1, about="impurity times uncertainty in windows of 3 x 3 cells"),
+    "cbda": Score(
+        cbda, ("image_probs", "class_counts"), lambda c: c, about="the same, times the rarity of the predicted classes"
+    ),
+    "difficulty_score": Score(
+        lambda difficulty: difficulty,
+        ("difficulty",),
+        lambda c: 1,
+        policy="deal_score",
+        about="DEAL, Xie 2020: mean difficulty, from a second branch beside the head",
+    ),
     "difficulty_entropy": Score(
         lambda difficulty: difficulty_levels(difficulty, LEVELS),
         ("difficulty",),
         lambda c: _log(LEVELS),
         reduce=lambda levels: level_entropy(levels, LEVELS),
+        policy="deal_entropy",
+        about="DEAL, Xie 2020: spread over eight levels between an image's extremes",
     ),
-    "distance": Score(lambda nearest: 1 - nearest, ("nearest",), lambda c: 2, live=True),
-    "image": Score(lambda image: image, ("image",), lambda c: np.inf),
+    "distance": Score(
+        lambda nearest: 1 - nearest,
+        ("nearest",),
+        lambda c: 2,
+        live=True,
+        policy="core_set",
+        about="greedy k-center, Sener and Savarese 2018: 1 - cosine to what is labelled or picked, our distance",
+    ),
+    "image": Score(lambda image: image, ("image",), lambda c: np.inf, about="index; for policies that share out picks"),
 }
-"""Channels by name. Pixel maps become region values by their mean, except where ``reduce`` says otherwise.
+"""Channels by name: one function and one line here make a channel, its policy and its row of documentation.
 
-``balent`` is the finite ranking key of BalEntAcq, so at pixel level its order is exact, while a mean over a region is
-not torn by the reciprocal's pole (our choice). ``distance`` is the core-set criterion, 1 - cosine, to what is labelled
-or picked. ``difficulty_entropy`` takes its levels from the whole image. ``predicted_class`` and ``image`` are for
-policies that share out their picks.
+Pixel maps become region values by their mean, except where ``reduce`` says otherwise: so ``balent`` is not torn by the
+pole of a reciprocal. ``difficulty_entropy`` takes its levels from the whole image.
 """
+
+FORM = "write 'package.module:name' of an alenv.acquisition.Score"
+
+
+def find_score(name: str) -> Score:
+    """Return a channel.
+
+    Args:
+        name: A name in ``SCORES``, or ``package.module:name`` of a ``Score``.
+
+    Raises:
+        ValueError: If it is unknown, or no ``Score``.
+    """
+    if is_path(name):
+        return as_score(name, find("score", name, FORM))
+    if name not in SCORES:
+        raise unknown("score", name, SCORES)
+    return SCORES[name]
+
+
+def as_score(name: str, found: object) -> Score:
+    """Return what an import path names.
+
+    Raises:
+        ValueError: If it is no ``Score``.
+    """
+    if not isinstance(found, Score):
+        raise ValueError(
+            f"score {shown(name)} is a {type(found).__name__}; {FORM}, such as Score(function, ('probs',), lambda c: 1)"
+        )
+    return found

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from alenv import data as datasets
 from alenv import observation
-from alenv.acquisition import SCORES, Score
+from alenv.acquisition import Score, find_score
 from alenv.data import Dataset
 from alenv.errors import shown, unknown
 from alenv.memory import check_memory
@@ -97,7 +97,7 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     @property
     def channels(self) -> list[Score]:
         """The acquisition channels."""
-        return [SCORES[name] for name in self.scores]
+        return [find_score(name) for name in self.scores]
 
     def _check_data(self) -> None:
         datasets.check_split(self.dataset, self.opened, self.split)
@@ -141,9 +141,7 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def _check_scores(self) -> None:
         for name in self.scores:
-            if name not in SCORES:
-                raise unknown("score", name, SCORES)
-            if "moments" in SCORES[name].needs and self.passes < 2:
+            if "moments" in find_score(name).needs and self.passes < 2:
                 raise ValueError(
                     f"score {name!r} compares Monte-Carlo passes, but passes={self.passes}; use passes >= 2"
                 )

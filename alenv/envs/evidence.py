@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.acquisition import MonteCarloMoments, Score
+from alenv.acquisition import WHOLE, MonteCarloMoments, Score
 from alenv.arrays import blocks, in_blocks, to_numpy
 from alenv.regions import Ids, RegionGrid
 from alenv.segmenters.segmenter import Segmenter
 
-WHOLE = frozenset({"image_probs", "difficulty"})
-"""What is known of whole images rather than of regions."""
+_APART = frozenset({"moments", "nearest", "image"})
+"""What is not cut into blocks together with the probabilities."""
 
 
 class Evidence:
@@ -84,7 +84,7 @@ class Evidence:
         if not WHOLE.isdisjoint(score.needs):
             return self._seen_whole(score)
         classes = self.probs.shape[1]
-        if "probs" not in score.needs:
+        if "probs" not in score.needs or not _APART.isdisjoint(score.needs):
             return score.regions(self._call(score, {}), classes)
         return in_blocks(lambda probs: score.regions(self._call(score, {"probs": probs}), classes), self.probs)
 

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from agents.heuristics import POLICIES, Cbda, CbdaBalance, CbdaDynamic, CoreSet, PowerBald, Ripu, StratifiedRandom
+from agents.heuristics import POLICIES, Cbda, CbdaBalance, CbdaDynamic, PowerBald, Ripu, StratifiedRandom
 from alenv.acquisition import SCORES
 
 
@@ -54,7 +54,7 @@ def test_random_policies_repeat_by_seed():
 
 
 def test_core_set_takes_the_farthest():
-    assert CoreSet().act(observation([[0.2], [0.9], [1.5]], mask=[1, 1, 0]), {}) == 1
+    assert POLICIES["core_set"]().act(observation([[0.2], [0.9], [1.5]], mask=[1, 1, 0]), {}) == 1
 
 
 def test_ripu_gives_every_image_the_same_quota():

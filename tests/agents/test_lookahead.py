@@ -10,7 +10,7 @@ from rich.console import Console
 
 from agents import lookahead
 from agents.arguments import read_args
-from agents.heuristics import ClassBalancedEntropy
+from agents.heuristics import POLICIES
 from agents.lookahead import Args, LookAheadPolicy, Run, Scorer, load_policy, look_ahead, loss
 from agents.policy import evaluate, make_policy
 from agents.training import train
@@ -89,7 +89,7 @@ def make(**changes):
 def test_untrained_it_is_class_balanced_entropy():
     network = Scorer(0, 8)
     [learner] = evaluate(LookAheadPolicy(network, ()), "RegionSelect-v0", ENV, [5], [])
-    [heuristic] = evaluate(ClassBalancedEntropy(), "RegionSelect-v0", ENV, [5], [])
+    [heuristic] = evaluate(POLICIES["class_balanced_entropy"](), "RegionSelect-v0", ENV, [5], [])
     assert learner.actions == heuristic.actions
 
 

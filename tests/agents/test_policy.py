@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import alenv  # noqa: F401  registers the ids
-from agents.heuristics import POLICIES, Entropy
+from agents.heuristics import POLICIES
 from agents.policy import Episode, evaluate, make_policy
 from alenv.metrics import mean_iou
 
@@ -89,7 +89,7 @@ def test_a_policy_is_shown_its_channels_and_no_other_split():
 
 def test_greedy_takes_the_largest_legal_score():
     obs = {"scores": np.array([[1.0], [3.0], [9.0]]), "action_mask": np.array([1, 1, 0])}
-    assert Entropy().act(obs, {}) == 1
+    assert POLICIES["entropy"]().act(obs, {}) == 1
 
 
 def test_look_ahead_beats_random_where_it_looks():
