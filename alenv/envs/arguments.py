@@ -19,11 +19,12 @@ from alenv.outside import Place, Positive, parse_count
 from alenv.segmenters.segmenter import Kind, find_segmenter, named
 
 INITIAL = ("none", "state:n", "random:n", "train")
-LAYER = 65
-"""Features that the last layer of a probe sees, bias included."""
 
 Region = Annotated[
     tuple[Positive, Positive] | str | None, Meta(description="[height, width] in pixels, 'image' or 'pixel'")
+]
+Dimensions = Annotated[
+    int, Meta(ge=5, le=4096, description="a number from 5, of which 4 say where a cell lies, to 4096")
 ]
 Device = Annotated[str, Meta(pattern=r"\A(cpu|cuda(:[0-9]{1,2})?)\Z", description="'cpu', 'cuda' or 'cuda:<number>'")]
 
@@ -45,6 +46,7 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     segmenter: str
     features: str
     weights: Place | None
+    dimensions: Dimensions
     recipe: Literal["incremental", "retrain"]
     observation: Literal["compact", "ralis"]
     scores: Annotated[tuple[str, ...], Meta(description="a list of names")]
@@ -122,6 +124,11 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                     f"features={shown(self.features)} has no effect with segmenter={name!r}, which learns its own; "
                     "pass features='filterbank', the default"
                 )
+            if self.dimensions != 64:
+                raise ValueError(
+                    f"dimensions={self.dimensions} has no effect with segmenter={name!r}, which learns its "
+                    "own features; drop it"
+                )
         elif self.device != "cpu" or self.precision == "bfloat16" or self.compile:
             raise ValueError(
                 f"segmenter={name!r} computes on the CPU in float32, not with device={self.device!r}, "
@@ -159,7 +166,7 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         row = 16 * (observation.candidate_size(classes) + len(self.scores) + 1)
         check_memory("picks", self.picks, 256)
         check_memory("candidates", self.candidates, row * (self.picks if self.pooling == "global" else 1))
-        check_memory("passes", self.passes, 8 * classes * LAYER)
+        check_memory("passes", self.passes, 8 * classes * (self.dimensions + 1))
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

