@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from rich.table import Table
 
 from alenv.errors import unknown
 from benchmarks.command import check_device
-from benchmarks.speed import acquisition, mining, networks, ralis, round
+from benchmarks.speed import acquisition, growth, mining, networks, ralis, round
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,10 @@ class Args:
     """where networks compute"""
     only: tuple[str, ...] = ()
     """what to measure, by name or a part of it (default: all)"""
+    growth: bool = False
+    """measure how rounds grow with candidates, labels, images and classes instead (ten minutes)"""
+    out: Path = Path("results/growth")
+    """folder of the picture of growth"""
 
 
 MEASUREMENTS: dict[str, Callable[[Args], list[Table]]] = {
@@ -49,14 +54,15 @@ def chosen(args: Args) -> list[str]:
     if args.rounds < 1:
         raise ValueError(f"--rounds {args.rounds} measures nothing; use 1 or more")
     check_device(args.device)
+    names = list(growth.CURVES if args.growth else MEASUREMENTS)
     for part in args.only:
-        if not any(_means(part, name) for name in MEASUREMENTS):
-            raise unknown("measurement --only", part, MEASUREMENTS)
-    return [name for name in MEASUREMENTS if not args.only or any(_means(part, name) for part in args.only)]
+        if not any(_means(part, name, names) for name in names):
+            raise unknown("measurement --only", part, names)
+    return [name for name in names if not args.only or any(_means(part, name, names) for part in args.only)]
 
 
-def _means(part: str, name: str) -> bool:
-    return part == name or (part not in MEASUREMENTS and part in name)
+def _means(part: str, name: str, names: list[str]) -> bool:
+    return part == name or (part not in names and part in name)
 
 
 def measure(name: str, args: Args) -> list[Table]:
