@@ -16,6 +16,8 @@ from typing import Any
 
 from alenv.errors import shown, unknown
 
+FEATURES = "write 'package.module:name' of a function like alenv.segmenters.outside.MakeBackbone"
+
 
 def is_path(name: str) -> bool:
     """Return whether a name is an import path rather than one of ours."""
@@ -39,6 +41,17 @@ def find(what: str, path: str, form: str) -> Any:
         known = [n for n, value in vars(loaded).items() if n[0] != "_" and not isinstance(value, ModuleType)]
         raise unknown(f"name in {loaded.__name__}:", name, known)
     return getattr(loaded, name)
+
+
+def find_function(what: str, path: str, form: str) -> Any:
+    """Return the function that an import path names.
+
+    Raises:
+        ValueError: See ``find``; and if it is no function.
+    """
+    if not callable(found := find(what, path, form)):
+        raise ValueError(f"{what} {shown(path)} is a {type(found).__name__}, no function; {form}")
+    return found
 
 
 def _load(what: str, path: str, form: str) -> ModuleType:

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from alenv.imports import digest_of_folder
+from alenv.imports import digest_of_folder, sources
 
 PACKAGES = ("gymnasium", "numpy", "scipy", "torch", "torchvision")
 
@@ -24,8 +24,10 @@ def fingerprint(**facts: Any) -> dict[str, Any]:
     from alenv import __version__
 
     software = {name: _version(name) for name in PACKAGES}
+    outside = sources(facts.get("arguments", {}))
     clear = {
         **facts,
+        **({"outside": outside} if outside else {}),
         "alenv": __version__,
         "code": code_digest(),
         "python": platform.python_version(),

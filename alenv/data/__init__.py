@@ -1,6 +1,7 @@
 """Datasets: images, masks and named splits, decoded once and memory-mapped.
 
-A dataset is a class like the Protocol ``Dataset`` (or ``GeneratedDataset``), and one line in ``DATASETS``.
+A dataset is a class like the Protocol ``Dataset`` (or ``GeneratedDataset``), and one line in ``DATASETS``; or it is
+yours, and named by its import path, see ``open_dataset``.
 """
 
 from __future__ import annotations
@@ -8,19 +9,32 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from alenv.data.dataset import IGNORE, Dataset, GeneratedDataset, SegmentationData
+from alenv.data.in_memory import from_arrays
+from alenv.data.outside import check_data, open_outside
 from alenv.data.store import Store, cache_folder, key
 from alenv.errors import unknown
-from alenv.regions import Ids
+from alenv.imports import is_path
 
-IGNORE = 255
-"""The mask value of pixels without a label: they are neither learned nor scored."""
+__all__ = [
+    "DATASETS",
+    "IGNORE",
+    "Dataset",
+    "GeneratedDataset",
+    "SegmentationData",
+    "check_split",
+    "find_root",
+    "from_arrays",
+    "from_store",
+    "load",
+    "open_dataset",
+    "read",
+]
 
 DATASETS = {
     "scenes": "alenv.data.scenes:Scenes",
@@ -33,79 +47,19 @@ DATASETS = {
 """Name: module and class. They are imported when they are asked for."""
 
 
-@dataclass(frozen=True)
-class SegmentationData:
-    """A segmentation dataset in memory-mapped arrays.
-
-    Attributes:
-        name: Name in ``DATASETS``.
-        images: uint8 (n, h, w, 3), RGB.
-        masks: uint8 (n, h, w), class indices; 255 = ignore.
-        classes: Names of the C classes, in index order.
-        colours: uint8 (C, 3), RGB, for display.
-        names: Names of the n images.
-        splits: int64 image indices by split name (``state``, ``train``, ``reward``, ``eval``, ``test``, ...).
-        manifest: Hash of all pixels, labels and splits as loaded.
-    """
-
-    name: str
-    images: NDArray[np.uint8]
-    masks: NDArray[np.uint8]
-    classes: tuple[str, ...]
-    colours: NDArray[np.uint8]
-    names: tuple[str, ...]
-    splits: Mapping[str, NDArray[np.int64]]
-    manifest: str
-
-
-class Dataset(Protocol):
-    """A dataset somewhere on disk, before its images are read. Subclasses inherit what has a value here.
-
-    A class is made with the place where the data lie, or None for the usual places. Nothing is read from disk before
-    ``load``, unless it says what the classes are.
-    """
-
-    classes: tuple[str, ...]
-    """Names of the C classes, in index order."""
-    colours: NDArray[np.uint8]
-    """(C, 3), RGB, for display."""
-    region: tuple[int, int]
-    """Height and width of a region in pixels, unless the user chooses others."""
-    cell: int
-    """Side of a feature cell in pixels; divides image and region."""
-    split_tables: tuple[str, ...]
-    """Names of the split tables, the default first."""
-    generated: bool = False
-    """Whether the images are made on the spot: then this is a ``GeneratedDataset``."""
-    background: str | None = None
-    """The class that is no target of mining, if there is one."""
-
-    def load(self, split: str) -> SegmentationData:
-        """Return the data with the splits of one table.
-
-        Raises:
-            ValueError: If a file holds what it must not.
-            FileNotFoundError: If the dataset or one of its files is missing.
-        """
-
-
-class GeneratedDataset(Dataset, Protocol):
-    """A dataset that never runs out of images."""
-
-    def fresh_pool(self, data: SegmentationData, images: Ids, episode: int, split: str) -> SegmentationData:
-        """Return the data with newly made images in the place of some, keyed by the episode."""
-
-
 def open_dataset(name: str, root: str | Path | None = None) -> Dataset:
     """Return a dataset of which no image has been read yet.
 
     Args:
-        name: A name in ``DATASETS``.
+        name: A name in ``DATASETS``, or ``package.module:name`` of a class that is made with the root, or of an object
+            such as ``from_arrays`` returns; both have what the Protocol ``Dataset`` says.
         root: Where it lies; else ``$ALENV_DATA/<name>``, else ``<cache>/data/<name>``. Generated data need none.
 
     Raises:
-        ValueError: If the name is unknown, or generated data are given a root.
+        ValueError: If the name is unknown, leads to no dataset, or generated data are given a root.
     """
+    if is_path(name):
+        return open_outside(name, Path(root).expanduser() if root else None)
     if name not in DATASETS:
         raise unknown("dataset", name, DATASETS)
     module, _, kind = DATASETS[name].partition(":")
@@ -136,8 +90,19 @@ def load(name: str, root: str | Path | None = None, split: str | None = None) ->
         ValueError: If a name is unknown, or a file holds what it must not.
         FileNotFoundError: If the dataset or one of its files is missing.
     """
-    dataset = open_dataset(name, root)
-    return dataset.load(check_split(name, dataset, split))
+    return read(name, open_dataset(name, root), split)
+
+
+def read(name: str, dataset: Dataset, split: str | None = None) -> SegmentationData:
+    """Load an open dataset, see ``load``.
+
+    Raises:
+        ValueError: Also if data of users are not what they should be.
+    """
+    data = dataset.load(check_split(name, dataset, split))
+    if is_path(name):
+        check_data(name, dataset, data)
+    return data
 
 
 def from_store(

@@ -13,6 +13,7 @@ from alenv import observation
 from alenv.acquisition import Score, find_score
 from alenv.data import Dataset
 from alenv.errors import shown, unknown
+from alenv.imports import FEATURES, find_function, is_path
 from alenv.memory import check_memory
 from alenv.metrics import Reward
 from alenv.outside import Place, Positive, parse_count
@@ -129,12 +130,15 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                     f"dimensions={self.dimensions} has no effect with segmenter={name!r}, which learns its "
                     "own features; drop it"
                 )
-        elif self.device != "cpu" or self.precision == "bfloat16" or self.compile:
+            return
+        if is_path(self.features):
+            find_function("features", self.features, FEATURES)
+        if self.device != "cpu" or self.precision == "bfloat16" or self.compile:
             raise ValueError(
                 f"segmenter={name!r} computes on the CPU in float32, not with device={self.device!r}, "
                 f"precision={self.precision!r}, compile={self.compile!r}; those are for networks: {networks}"
             )
-        elif self.recipe != "incremental":
+        if self.recipe != "incremental":
             raise ValueError(
                 f"recipe={self.recipe!r} has no effect with segmenter={name!r}, which is always fitted to all labels; "
                 f"drop it, or use a network: {networks}"

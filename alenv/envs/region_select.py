@@ -404,7 +404,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     @cached_property
     def _loaded(self) -> tuple[SegmentationData, RegionGrid]:
         """The data as they are stored, and their regions."""
-        data = self._dataset.load(self._split)
+        data = datasets.read(self._arguments.dataset, self._dataset, self._arguments.split)
         size = data.images.shape[1:3]
         kinds = {"image": size, "pixel": (1, 1)}
         region = self._arguments.region or self._dataset.region

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alenv.data import DATASETS
 from alenv.errors import shown, unknown
+from alenv.imports import is_path
 from alenv.memory import check_memory
 from alenv.mining.mixture import EACH, IMAGES, generate
 from alenv.mining.pool import MiningPool
@@ -25,7 +26,7 @@ def check_name(name: str, root: str | None = None, embeddings: str | None = None
     """
     kind, colon, size = name.partition(":")
     if kind not in GENERATED:
-        if name not in DATASETS:
+        if name not in DATASETS and not is_path(name):
             raise unknown("dataset", name, [*GENERATED, *DATASETS])
         return name, 0
     for argument, value in (("root", root), ("embeddings", embeddings)):

@@ -25,6 +25,7 @@ from alenv import data as datasets
 from alenv.data import SegmentationData
 from alenv.data.store import cache_folder, key, open_store
 from alenv.files import write_whole
+from alenv.imports import is_path
 from alenv.mining.pool import MiningPool
 from alenv.segmenters.features import Extractor, _batch, _parallel, make_extractor
 
@@ -87,10 +88,11 @@ def embed_dataset(name: str, root: str | None, backbone: str | None) -> MiningPo
     """
     dataset, backbone = datasets.open_dataset(name, root), backbone or BACKBONE
     extractor, identity = make_extractor(backbone, None, dataset.cell)  # missing weights show before data are decoded
-    data = dataset.load(dataset.split_tables[0])
-    embedder = _Embedder(extractor, 0.0 if backbone == "filterbank" else 0.5, 0.5 if name in CENTRED else 1.0)
+    data = datasets.read(name, dataset)
+    layered = backbone != "filterbank" and not is_path(backbone)
+    embedder = _Embedder(extractor, 0.5 if layered else 0.0, 0.5 if name in CENTRED else 1.0)
     splits = _splits(data)
-    place = f"embeddings-{name}-{key(root, identity)}"
+    place = f"embeddings-{data.name}-{key(name, root, identity)}"
     source = key(VERSION, data.manifest, identity, embedder.shallow, embedder.width, DIMENSIONS, BANDS)
 
     def build(folder: Path) -> dict[str, Any]:

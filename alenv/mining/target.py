@@ -54,7 +54,7 @@ class Target:
 
     def __init__(self, name: str, root: str | None = None, backbone: str | None = None, split: str = "test") -> None:
         dataset = datasets.open_dataset(name, root)
-        data, cell = dataset.load(dataset.split_tables[0]), dataset.cell
+        data, cell = datasets.read(name, dataset), dataset.cell
         if split not in data.splits:
             raise unknown(f"split of {name}", split, data.splits)
         features = cell_features(data, cell, backbone or BACKBONE, None)

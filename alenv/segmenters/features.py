@@ -21,7 +21,8 @@ from torch import Tensor
 
 from alenv.data import SegmentationData
 from alenv.data.store import key, open_store
-from alenv.segmenters import backbones
+from alenv.imports import is_path
+from alenv.segmenters import backbones, outside
 from alenv.segmenters.filterbank import filterbank
 from alenv.segmenters.threads import torch_threads
 
@@ -107,7 +108,8 @@ def cell_features(
     Args:
         data: Images and masks; its split ``state`` fits the projection.
         cell: Side of a cell in pixels; divides height and width of the images.
-        name: ``filterbank``, or a backbone of torchvision or timm (see ``backbones``).
+        name: ``filterbank``, a backbone of torchvision or timm (see ``backbones``), or ``package.module:name`` (see
+            ``outside``).
         weights: Weights of the backbone, see ``weights.load_weights``.
         dimensions: Length D of a cell's vector, position included; less where there are fewer components.
 
@@ -137,10 +139,12 @@ def cell_features(
 
 def make_extractor(name: str, weights: str | None, cell: int) -> tuple[Extractor, str]:
     """Return an extractor, and a string that identifies it with its weights."""
-    if name != "filterbank":
+    if name != "filterbank" and not is_path(name):
         return backbones.make_extractor(name, weights, cell)
     if weights is not None:
-        raise ValueError(f"weights={weights!r} has no effect with features='filterbank'; drop it")
+        raise ValueError(f"weights={weights!r} has no effect with features={name!r}; drop it")
+    if is_path(name):
+        return outside.make_extractor(name, cell)
     return lambda images: filterbank(images, cell), name
 
 

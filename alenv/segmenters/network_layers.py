@@ -136,6 +136,8 @@ def _replacement(layer: nn.Module) -> nn.Module:
     if type(layer).__name__ == "ASPPPooling":
         return ImagePooling(*layer.children())
     if isinstance(layer, nn.AdaptiveAvgPool2d):
+        if layer.output_size not in (1, (1, 1)):
+            raise ValueError(f"{layer}: its gradient does not repeat on a GPU; pool to 1, or by AvgPool2d")
         return Mean()
     if isinstance(layer, nn.MaxPool2d):
         return MaxPool(layer)

@@ -40,7 +40,7 @@ from alenv.segmenters.network_difficulty import predict_difficulty
 from alenv.segmenters.network_frames import BoughtLabels
 from alenv.segmenters.network_layers import resize
 from alenv.segmenters.network_model import NetworkModel
-from alenv.segmenters.network_training import TRAININGS, Crops, Optimizer, Training, endless, epoch, loss
+from alenv.segmenters.network_training import TRAININGS, Crops, Optimizer, endless, epoch, loss
 from alenv.segmenters.networks import dropout
 from alenv.segmenters.segmenter import Prediction, no_gains
 from alenv.state import fingerprint
@@ -96,8 +96,8 @@ class NetworkLearner:
         self._data, self._grid = data, grid
         self._segmenter, self._recipe = segmenter, recipe
         self._classes = len(data.classes)
-        self._training = TRAININGS.get(segmenter, Training())
         self._model = NetworkModel(data, grid, segmenter, weights, device, precision, SEED, compile)
+        self._training = TRAININGS.get(segmenter, self._model.network.schedule)
         self.facts = {**self._model.facts, "training": asdict(self._training), "recipe": recipe}
         """What results depend on besides data and arguments, as JSON values."""
         self.reset()

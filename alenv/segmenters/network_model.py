@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from alenv.data import SegmentationData
+from alenv.imports import is_path, source
 from alenv.regions import Ids, RegionGrid
 from alenv.segmenters.learner import THREADS
 from alenv.segmenters.network_frames import Frames
@@ -89,6 +90,7 @@ class NetworkModel:
             "threads": THREADS,
             "cpu": torch.backends.cpu.get_cpu_capability(),
             "mkldnn": torch.backends.mkldnn.enabled,
+            **({"source": source(segmenter)} if is_path(segmenter) else {}),
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu",
         }
         """What results depend on besides data and arguments, as JSON values."""

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from alenv.imports import cause
 from alenv.segmenters.network_layers import ImageStages, conv, make_repeatable, resize
+from alenv.segmenters.network_training import Training
 from alenv.segmenters.segmenter import find_segmenter
 from alenv.segmenters.weights import load_weights, torchvision_models
 
@@ -27,12 +30,14 @@ class Network(nn.Module):
     Args:
         body: Images (n, 3, h, w), standardised, to features (n, D, h', w').
         head: Features to logits (n, C, h', w'); one convolution.
+        schedule: How it is trained, where its name is not in ``network_training.TRAININGS``.
     """
 
-    def __init__(self, body: nn.Module, head: nn.Conv2d) -> None:
+    def __init__(self, body: nn.Module, head: nn.Conv2d, schedule: Training | None = None) -> None:
         super().__init__()
         self.body = body
         self.head = head
+        self.schedule = schedule or Training()
 
     @property
     def reach(self) -> int:
@@ -179,7 +184,8 @@ def make_network(name: str, classes: int, weights: str | None, seed: int = 0) ->
         ValueError: If the name is unknown, or the weights do not fit it.
         FileNotFoundError: If weights are missing. There is no silent random initialisation.
     """
-    design: Design = find_segmenter(name).load()
+    found = find_segmenter(name).load()
+    design = found if isinstance(found, Design) else Design(partial(_outside, name, found))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
         model = _model(design.model, classes) if design.model else None
@@ -188,6 +194,30 @@ def make_network(name: str, classes: int, weights: str | None, seed: int = 0) ->
     if weights != RANDOM:
         _load(name, design, model, weights)
     return network.eval()
+
+
+class Build(Protocol):
+    """What ``segmenter="package.module:name"`` names."""
+
+    def __call__(self, classes: int) -> Network:
+        """Return a network for so many classes, with its initial weights; random ones come from torch's own seed."""
+
+
+def _outside(name: str, build: Build, model: None, classes: int) -> Network:
+    """Make a network of a user."""
+    try:
+        network = build(classes)
+    except OSError:
+        raise  # it names the file
+    except Exception as error:
+        raise ValueError(f"segmenter {name!r} cannot be made for {classes} classes: {cause(error)}") from error
+    head = getattr(network, "head", None)
+    if not isinstance(network, Network) or not isinstance(head, nn.Conv2d) or head.out_channels != classes:
+        raise ValueError(
+            f"segmenter {name!r} returned a {type(network).__name__}, not an alenv.segmenters.networks.Network(body, "
+            f"head) whose head is a convolution to {classes} classes"
+        )
+    return network
 
 
 def _model(name: str, classes: int) -> Any:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from alenv.data import SegmentationData
 from alenv.errors import unknown
+from alenv.imports import find_function, is_path
 from alenv.metrics import Confusion, Reward
 from alenv.regions import Ids
 
@@ -126,14 +127,21 @@ SEGMENTERS = {
     "deeplabv3_mobilenet_v3_large": Kind(f"{_NETWORKS}:DEEPLABV3_MOBILENET_V3_LARGE", network=True),
 }
 """Segmenters by name."""
+_FORM = "write 'package.module:name' of a function like alenv.segmenters.networks.Build"
 
 
 def find_segmenter(name: str) -> Kind:
     """Return the kind of a name.
 
+    Args:
+        name: A name in ``SEGMENTERS``, or ``package.module:name`` of a function like ``networks.Build``.
+
     Raises:
-        ValueError: If it is unknown.
+        ValueError: If it is unknown, or no function.
     """
+    if is_path(name):
+        find_function("segmenter", name, _FORM)
+        return Kind(name, network=True)
     if name not in SEGMENTERS:
         raise unknown("segmenter", name, SEGMENTERS)
     return SEGMENTERS[name]

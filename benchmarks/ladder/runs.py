@@ -14,6 +14,7 @@ from rich.console import Console
 
 from agents.policy import Episode
 from agents.replay import replay
+from alenv.imports import sources
 from alenv.state import code_digest
 from benchmarks.ladder.rungs import Ladder, check
 from benchmarks.names import folder
@@ -79,7 +80,7 @@ def _traces(rung: Suite, out: Path) -> list[tuple[str, Episode]]:
 
 def _replay_path(rung: Suite, policy: str, episode: Episode, out: Path) -> Path:
     """Where a replay lies; whatever changes the replay changes the name."""
-    what = [rung.env, rung.kwargs, rung.splits, code_digest(), episode.seed, episode.actions]
+    what = [rung.env, rung.kwargs, rung.splits, code_digest(), sources(rung.kwargs), episode.seed, episode.actions]
     key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
     return out / rung.name / "replays" / folder(policy) / f"{episode.seed}-{key}.json"
 

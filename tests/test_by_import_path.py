@@ -1,0 +1,258 @@
+"""A dataset, a score, a network and a backbone of one's own, by import path: as the README shows them, and wrong."""
+
+import importlib
+import pickle
+import sys
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from agents.policy import evaluate, make_policy
+from alenv import imports
+from benchmarks import regions
+from benchmarks.suite import Suite
+
+DATASET = """
+import numpy as np
+import alenv.data
+
+rng = np.random.default_rng(0)
+masks = rng.integers(0, 3, (12, 4, 4), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
+images = np.stack([80 * masks, 255 - 80 * masks, 40 + 0 * masks], -1)
+splits = {"state": [0, 1], "train": [2, 3, 4], "reward": [5, 6], "eval": [7, 8], "holdout": [9], "test": [10, 11]}
+leaves = alenv.data.from_arrays(images, masks, ("soil", "leaf", "weed"), splits)
+"""
+"""Saved as plants.py: dataset="plants:leaves"."""
+
+CLASS = """
+import numpy as np
+from alenv.data import Dataset, from_arrays
+from alenv.data.resized import palette
+
+
+class Leaves(Dataset):
+    classes, colours = ("soil", "leaf", "weed"), palette(3)
+    region, cell = (8, 8), 2
+    split_tables = ("even", "odd")
+
+    def __init__(self, root):
+        self.root = root
+
+    def load(self, split):
+        masks = np.load(self.root / "masks.npy")
+        images = np.stack([80 * masks] * 3, -1)
+        parts = np.arange(10).reshape(5, 2) + (split == "odd")
+        splits = dict(zip(("state", "train", "reward", "eval", "test"), parts))
+        return from_arrays(images, masks, self.classes, splits).load(split)
+"""
+
+SCORE = '''
+from alenv.acquisition import Score
+
+
+def darkness(probs):
+    """Second class against all others: maps (n, rows, columns)."""
+    return probs[:, 1]
+
+
+weeds = Score(darkness, ("probs",), lambda classes: 1, about="how much of the region is predicted to be leaf")
+'''
+
+NETWORK = """
+from torch import nn
+from alenv.segmenters.network_training import Training
+from alenv.segmenters.networks import Network
+
+
+def build(classes):
+    body = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU())
+    return Network(body, nn.Conv2d(8, classes, 1), Training(long_steps=3, long_batch=2, crop=32))
+"""
+
+BACKBONE = """
+import torch.nn.functional as F
+
+
+def make(cell):
+    return lambda images: F.avg_pool2d(images.float() / 255, cell)
+"""
+MODULES = {"plants": DATASET, "fields": CLASS, "ranks": SCORE, "nets": NETWORK, "eyes": BACKBONE}
+SMALL = {"dataset": "plants:leaves", "budget": 4, "picks": 2, "candidates": 3, "initial": "state:1"}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """A folder on the path with all modules, and the data of one of them."""
+    monkeypatch.setenv("ALENV_CACHE", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, text in MODULES.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    np.save(tmp_path / "masks.npy", np.arange(12, dtype=np.uint8).reshape(12, 1, 1).repeat(32, 1).repeat(32, 2) % 3)
+    yield tmp_path
+    for name in MODULES:
+        sys.modules.pop(name, None)
+    imports.source.cache_clear()
+
+
+def made(**kwargs):
+    return gym.make("RegionSelect-v0", **{**SMALL, **kwargs}).unwrapped
+
+
+def play(env):
+    """The picks and rewards of one episode."""
+    obs, _ = env.reset(seed=0)
+    rewards, over = [], False
+    while not over:
+        obs, reward, over, _, _ = env.step(int(obs["action_mask"].argmax()))
+        rewards.append(reward)
+    return rewards
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {},
+        {"dataset": "fields:Leaves", "split": "odd"},
+        {"scores": ["ranks:weeds", "entropy"]},
+        {"segmenter": "nets:build"},
+        {"features": "eyes:make", "segmenter": "lda"},
+    ],
+    ids=lambda kwargs: "-".join(kwargs) or "arrays",
+)
+def test_an_episode_pickles_repeats_and_says_what_source_it_had(kwargs, folder):
+    root = {"root": str(folder)} if "split" in kwargs else {}
+    env = made(**kwargs, **root)
+    env.reset(seed=3)
+    env.step(0)
+    again = pickle.loads(pickle.dumps(env))
+    for _ in range(3):
+        first, second = env.step(1), again.step(1)
+        assert first[1] == second[1]
+        np.testing.assert_array_equal(first[0]["candidates"], second[0]["candidates"])
+    assert play(env) == play(made(**kwargs, **root))
+    named = {"dataset": "plants:leaves", **kwargs, "scores": kwargs.get("scores", ["none"])[0]}.values()
+    assert set(env.fingerprint()["outside"]) == {name for name in named if ":" in name}
+
+
+def test_a_class_of_several_tables_gets_its_root_and_table(folder):
+    even, odd = (made(dataset="fields:Leaves", root=str(folder), split=split) for split in ("even", "odd"))
+    assert even._loaded[1].region == (8, 8)
+    assert [int(env._loaded[0].splits["test"][0]) for env in (even, odd)] == [8, 9]
+
+
+def test_mining_a_dataset_with_a_backbone_of_ones_own():
+    arguments = {"budget": 1, "candidates": 2, "negatives": 0, "pool": "train", "classes": "all"}
+    env = gym.make("SingleClassMine-v0", dataset="plants:leaves", embeddings="eyes:make", **arguments)
+    _, info = env.reset(seed=0)
+    assert info["target_class"] in ("soil", "leaf", "weed")
+    assert set(env.unwrapped.fingerprint()["outside"]) == {"plants:leaves", "eyes:make"}
+
+
+def test_a_score_is_a_channel_and_a_policy():
+    policy = make_policy("ranks:weeds")
+    [episode] = evaluate(policy, "RegionSelect-v0", SMALL, [0], [])
+    assert episode.policy == "ranks:weeds"
+    env = made(scores=["ranks:weeds"])
+    obs, _ = env.reset(seed=0)
+    probs = env._campaign.learner.predict(env._current.candidates[env._current.current]).probs
+    np.testing.assert_allclose(obs["scores"][:, 0], probs[:, 1].mean((1, 2)), rtol=1e-5)
+    assert episode.actions[0] == obs["scores"][:, 0].argmax()
+
+
+def test_other_source_is_another_fingerprint_and_another_episode(folder, tmp_path):
+    def seen():
+        for name in MODULES:
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        imports.source.cache_clear()
+        env = made(scores=["ranks:weeds"], features="eyes:make")
+        env.reset(seed=0)
+        suite = Suite("s", "RegionSelect-v0", {**SMALL, "features": "eyes:make"}, ("random",), (0,))
+        return (
+            env.fingerprint()["sha256"],
+            env._campaign.learner.facts["features"],
+            regions.episode_path(suite, "random", 0, tmp_path),
+        )
+
+    first, again = seen(), seen()
+    (folder / "eyes.py").write_text(BACKBONE.replace("255", "510"))
+    assert first == again
+    assert all(new != old for new, old in zip(seen(), first, strict=True))
+
+
+def test_the_source_of_a_package_is_all_of_it(folder):
+    (folder / "herbs").mkdir()
+    for name, text in {"__init__": "", "mint": "from herbs.seeds import grow\n", "seeds": "grow = 1\n"}.items():
+        (folder / "herbs" / f"{name}.py").write_text(text)
+    before = imports.source("herbs.mint:grow")
+    (folder / "herbs" / "seeds.py").write_text("grow = 2\n")
+    imports.source.cache_clear()
+    assert imports.source("herbs.mint:grow") != before
+    for name in ("herbs", "herbs.mint", "herbs.seeds"):
+        sys.modules.pop(name)
+
+
+WRONG = {
+    "plants": (
+        "leaves = 3\nclass Bare:\n    def load(self, split): ...\n    def __init__(self, root): ...\n"
+        "from alenv.data import Dataset\nclass Odd(Dataset):\n    classes = ('a', 'a')\n"
+        "    def load(self, split): ...\n    def __init__(self, root): pass\n"
+    ),
+    "ranks": "weeds = len\nimport alenv.acquisition as a\nnan = a.Score(lambda p: p[:, 0] * float('nan'), ('probs',), "
+    "lambda c: 1)\nmaps = a.Score(lambda p: p, ('probs',), lambda c: 1)\n",
+    "nets": "build = 3\ndef none(classes): return None\ndef fails(classes): raise KeyError('width')\n",
+    "eyes": "make = 3\ndef pixels(cell): return lambda images: images.float()\n",
+    "broken": "import nothing_of_that_name\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"dataset": "plant:leaves"}, "dataset 'plant:leaves' cannot be imported: ModuleNotFoundError: No module"),
+        ({"dataset": "broken:leaves"}, "cannot be imported: ModuleNotFoundError: No module named 'nothing_of_that"),
+        ({"dataset": "plants:leafs"}, "unknown name in plants: 'leafs'; did you mean 'leaves'"),
+        ({"dataset": "my-plants:leaves"}, "is no import path; write 'package.module:name' of a class or object"),
+        ({"dataset": "plants:leaves"}, "has no method 'load'"),
+        ({"dataset": "plants:Bare"}, "the attribute 'classes' is missing"),
+        ({"dataset": "plants:Odd"}, "the attribute 'colours' is missing"),
+        ({"scores": ["ranks:weeds"]}, "is a builtin_function_or_method; write .* of an alenv.acquisition.Score"),
+        ({"scores": ["ranks:weed"]}, "did you mean 'weeds'"),
+        ({"segmenter": "nets:build"}, "is a int, no function; write .* of a function like alenv.segmenters.networks"),
+        ({"features": "eyes:make"}, "is a int, no function; write .*MakeBackbone"),
+        ({"features": "eyes:mako"}, "unknown name in eyes: 'mako'; did you mean 'make'"),
+    ],
+)
+def test_what_is_wrong_is_said_when_the_environment_is_made(kwargs, message, folder):
+    for name, text in WRONG.items():
+        (folder / f"{name}.py").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        gym.make("RegionSelect-v0", **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"segmenter": "nets:none"}, "returned a NoneType, not an alenv.segmenters.networks.Network"),
+        ({"segmenter": "nets:fails"}, "cannot be made for 3 classes: KeyError: 'width'"),
+        ({"features": "eyes:pixels"}, r"makes torch.float32 \(1, 3, 32, 32\) of images .* for each cell of 2 pixels"),
+        ({"scores": ["ranks:nan"]}, "returns NaN"),
+        ({"scores": ["ranks:maps"]}, r"returns maps that reduce to .*expected \(n, rows, columns\)"),
+    ],
+)
+def test_what_is_wrong_with_what_it_makes_is_said_at_reset(kwargs, message, folder):
+    for name in ("ranks", "nets", "eyes"):
+        (folder / f"{name}.py").write_text(WRONG[name])
+    env = made(**kwargs)
+    with pytest.raises(ValueError, match=message):
+        env.reset(seed=0)
+
+
+def test_a_pickle_of_a_module_that_is_gone_says_so(folder):
+    frozen = pickle.dumps(made())
+    sys.modules.pop("plants")
+    (folder / "plants.py").unlink()
+    importlib.invalidate_caches()
+    with pytest.raises(ValueError, match="dataset 'plants:leaves' cannot be imported"):
+        pickle.loads(frozen)
