@@ -43,6 +43,16 @@ DATASETS = {
     "coco": "alenv.data.coco:Coco",
     "coco_panoptic": "alenv.data.coco_panoptic:CocoPanoptic",
     "coco_stuff10k": "alenv.data.coco_stuff10k:CocoStuff10k",
+    "coco_stuff164k": "alenv.data.coco_stuff164k:CocoStuff164k",
+    "camvid32": "alenv.data.camvid32:CamVid32",
+    "cityscapes": "alenv.data.cityscapes:Cityscapes",
+    "cityscapes_full": "alenv.data.cityscapes:CityscapesFull",
+    "cityscapes_quarter": "alenv.data.cityscapes:CityscapesQuarter",
+    "gtav": "alenv.data.gtav:Gtav",
+    "synthia": "alenv.data.synthia:Synthia",
+    "voc": "alenv.data.voc:Voc",
+    "voc_sbd": "alenv.data.voc:VocSbd",
+    "ade20k": "alenv.data.ade20k:Ade20k",
 }
 """Name: module and class. They are imported when they are asked for."""
 

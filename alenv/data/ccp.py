@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.data import IGNORE, Dataset, SegmentationData, find_root, from_store
-from alenv.data.files import FORBIDDEN, IMAGES, files_by_stem, read_image, read_mask, relabel
-from alenv.data.items import Item, open_items
-from alenv.data.resized import centred, cut, palette, shuffled
-from alenv.data.store import key
+from alenv.data import IGNORE
+from alenv.data.files import FORBIDDEN, IMAGES, files_by_stem, read_image
+from alenv.data.items import Files, Item, LabelledFiles, read_relabelled
+from alenv.data.resized import centred, palette
+from alenv.data.splitting import cut, shuffled
 
 CLASSES = (
     "null", "accessories", "bag", "belt", "blazer", "blouse", "bodysuit", "boots", "bra", "bracelet", "cape",
@@ -39,27 +39,18 @@ SIZE = (384, 256)
 SPLITS = {"state": 10, "train": 134, "reward": 60, "holdout": 50, "eval": 450, "test": 300}
 
 
-class ClothingCoParsing(Dataset):
+class ClothingCoParsing(LabelledFiles):
     """The photos: a folder ``ccp256`` that holds ``images``, ``masks`` and ``class_stats.json``."""
 
+    name, folder = "ccp", "ccp256"
+    layout = "images/0001.jpg ..., masks/0001.png ... with short side 256, and class_stats.json"
+    page = "https://github.com/bearpaw/clothing-co-parsing"
     classes, colours, background = CLASSES, COLOURS, BACKGROUND
     region, cell = (64, 64), 16
     split_tables = ("hash",)
 
-    def __init__(self, root: Path | None) -> None:
-        self._root = root
-
-    def load(self, split: str) -> SegmentationData:
-        """Load the photos.
-
-        Args:
-            split: One of ``split_tables``.
-
-        Raises:
-            FileNotFoundError: If the folder or one of its files is missing.
-            ValueError: If a file cannot be read, or its labels are of another set.
-        """
-        root = find_root("ccp256", self._root)
+    def files(self, root: Path, split: str) -> Files:
+        """List the photos, see ``LabelledFiles``."""
         _check_classes(root / "class_stats.json")
         photos = files_by_stem(root / "images", IMAGES)
         if len(photos) != sum(SPLITS.values()):
@@ -67,8 +58,7 @@ class ClothingCoParsing(Dataset):
                 f"{root / 'images'} holds {len(photos)} photos, but the set has {sum(SPLITS.values())} with masks; "
                 "copy the missing ones there, or remove what is not part of it"
             )
-        store = open_items(f"ccp-{key(root.resolve())}", [_item(root, path) for path in photos.values()], SIZE)
-        return from_store("ccp", store, CLASSES, COLOURS, cut(shuffled(list(photos)), SPLITS))
+        return Files([_item(root, path) for path in photos.values()], SIZE, cut(shuffled(list(photos)), SPLITS))
 
 
 def _item(root: Path, image: Path) -> Item:
@@ -77,7 +67,7 @@ def _item(root: Path, image: Path) -> Item:
 
 
 def _read(image: Path, mask: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    labels = relabel(read_mask(mask), _labels(), mask)
+    labels = read_relabelled(mask, _labels())
     photo = read_image(image, labels.shape, str(mask))
     return centred(photo, SIZE, 0), centred(labels, SIZE, IGNORE)
 

@@ -17,13 +17,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.data import Dataset, SegmentationData, find_root, from_store
 from alenv.data.coco_instances import Instances, Picture, instance_mask, read_instances
 from alenv.data.coco_names import THINGS
 from alenv.data.files import read_image
-from alenv.data.items import Item, open_items
-from alenv.data.resized import cut, palette, shares, shuffled, stretched
-from alenv.data.store import key
+from alenv.data.items import Files, Item, LabelledFiles
+from alenv.data.resized import palette, stretched
+from alenv.data.splitting import hashed_splits
 
 BACKGROUND = "background"
 CLASSES = (BACKGROUND, *THINGS.values())
@@ -36,30 +35,21 @@ INDEX = {category: index for index, category in enumerate(sorted(THINGS), start=
 """Category ids, which have gaps, to class indices."""
 
 
-class Coco(Dataset):
+class Coco(LabelledFiles):
     """Training and validation images: a folder that holds ``annotations`` and the images."""
 
+    name = folder = "coco"
+    layout = "annotations/instances_train2017.json, instances_val2017.json, and images/train2017, images/val2017"
+    page = "https://cocodataset.org/#download"
     classes, colours, background = CLASSES, COLOURS, BACKGROUND
     region, cell = REGION, CELL
     split_tables = ("hash",)
 
-    def __init__(self, root: Path | None) -> None:
-        self._root = root
-
-    def load(self, split: str) -> SegmentationData:
-        """Load training and validation images.
-
-        Args:
-            split: One of ``split_tables``.
-
-        Raises:
-            FileNotFoundError: If the folder or one of its files is missing.
-            ValueError: If a file cannot be read, its categories are not COCO's 80, or annotations cannot be painted.
-        """
-        root = find_root("coco", self._root)
-        train, test = (instance_items(find_json(root, "instances", part), find_images(root, part)) for part in PARTS)
-        store = open_items(f"coco-{key(root.resolve())}", [*train, *test], SIZE, CLASSES)
-        return from_store("coco", store, CLASSES, COLOURS, official_splits(train, test))
+    def files(self, root: Path, split: str) -> Files:
+        """List the images, see ``LabelledFiles``."""
+        return train_and_test(
+            *(instance_items(find_json(root, "instances", part), find_images(root, part)) for part in PARTS)
+        )
 
 
 def instance_items(annotations: Path, images: Path) -> list[Item]:
@@ -98,7 +88,7 @@ def find_images(root: Path, part: str) -> Path:
     return folder if folder.is_dir() else root / part
 
 
-def official_splits(train: Sequence[Item], test: Sequence[Item]) -> dict[str, NDArray[np.int64]]:
-    """Return the splits of the items ``[*train, *test]``."""
-    order = shuffled([item.name for item in train])
-    return cut(order, shares(len(train))) | {"test": np.arange(len(train), len(train) + len(test))}
+def train_and_test(train: Sequence[Item], test: Sequence[Item]) -> Files:
+    """Return all images, with ``hashed_splits``."""
+    splits = hashed_splits([item.name for item in train], [item.name for item in test])
+    return Files([*train, *test], SIZE, splits)

@@ -7,6 +7,7 @@ images as for ``coco``. Crowds and pixels of no segment are ignored. Sizes and s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -15,15 +16,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.data import IGNORE, Dataset, SegmentationData, find_root, from_store
-from alenv.data.coco import CELL, PARTS, REGION, SIZE, find_images, find_json, official_splits
+from alenv.data import IGNORE
+from alenv.data.coco import CELL, PARTS, REGION, SIZE, find_images, find_json, train_and_test
 from alenv.data.coco_instances import Picture, by_id, read_content, read_entries
 from alenv.data.coco_names import PANOPTIC_STUFF, THINGS
 from alenv.data.faults import listed
-from alenv.data.files import decode, read_image, rgb
-from alenv.data.items import Item, open_items
-from alenv.data.resized import palette, stretched
-from alenv.data.store import key
+from alenv.data.files import decode, rgb
+from alenv.data.items import Files, Item, LabelledFiles, stretched_item
+from alenv.data.resized import palette
 
 CLASSES = (*THINGS.values(), *PANOPTIC_STUFF.values())
 COLOURS = palette(len(CLASSES))
@@ -48,30 +48,19 @@ class Panoptic(msgspec.Struct, frozen=True):
 _INDEX = {category: index for index, category in enumerate([*THINGS, *PANOPTIC_STUFF])}
 
 
-class CocoPanoptic(Dataset):
+class CocoPanoptic(LabelledFiles):
     """Training and validation images: a folder that holds ``annotations`` and the images."""
 
+    name, folder = "coco_panoptic", "coco"
+    layout = "annotations/panoptic_train2017.json, panoptic_train2017/*.png, likewise val2017, and images/train2017 ..."
+    page = "https://cocodataset.org/#download"
     classes, colours = CLASSES, COLOURS
     region, cell = REGION, CELL
     split_tables = ("hash",)
 
-    def __init__(self, root: Path | None) -> None:
-        self._root = root
-
-    def load(self, split: str) -> SegmentationData:
-        """Load training and validation images.
-
-        Args:
-            split: One of ``split_tables``.
-
-        Raises:
-            FileNotFoundError: If the folder or one of its files is missing.
-            ValueError: If a file cannot be read, or holds segments or categories that it must not.
-        """
-        root = find_root("coco", self._root)
-        train, test = (_items(root, part) for part in PARTS)
-        store = open_items(f"coco_panoptic-{key(root.resolve())}", [*train, *test], SIZE, CLASSES)
-        return from_store("coco_panoptic", store, CLASSES, COLOURS, official_splits(train, test))
+    def files(self, root: Path, split: str) -> Files:
+        """List the images, see ``LabelledFiles``."""
+        return train_and_test(*(_items(root, part) for part in PARTS))
 
 
 def _items(root: Path, part: str) -> list[Item]:
@@ -105,12 +94,8 @@ def panoptic_items(annotations: Path, segments: Path, images: Path) -> list[Item
 
 
 def _item(image: Path, segments: Path, infos: Sequence[Segment], annotations: Path) -> Item:
-    return Item(image.stem, (image, segments, annotations), partial(_read, image, segments, infos))
-
-
-def _read(image: Path, segments: Path, infos: Sequence[Segment]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    mask = panoptic_mask(segments, infos)
-    return stretched(read_image(image, mask.shape, str(segments)), SIZE), stretched(mask, SIZE)
+    item = stretched_item(image.stem, image, segments, partial(panoptic_mask, infos=infos), SIZE)
+    return replace(item, files=(*item.files, annotations))
 
 
 def panoptic_mask(path: Path, infos: Sequence[Segment]) -> NDArray[np.uint8]:

@@ -9,63 +9,43 @@ list, and the other is divided by a hash of the names.
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
 
-from alenv.data import IGNORE, Dataset, SegmentationData, find_root, from_store
-from alenv.data.coco import CELL, REGION, SIZE, official_splits
+from alenv.data import IGNORE
+from alenv.data.coco import CELL, REGION, SIZE, train_and_test
 from alenv.data.coco_names import STUFF, THINGS
-from alenv.data.files import FORBIDDEN, read_image, read_mask, relabel
-from alenv.data.items import Item, open_items
-from alenv.data.resized import palette, stretched
-from alenv.data.store import key
+from alenv.data.files import FORBIDDEN, read_mask, relabel
+from alenv.data.items import Files, Item, LabelledFiles, stretched_item
+from alenv.data.resized import palette
 
 ARCHIVE = "http://calvin.inf.ed.ac.uk/wp-content/uploads/data/cocostuffdataset/cocostuff-10k-v1.1.zip"
 CLASSES = (*THINGS.values(), *STUFF.values())
 COLOURS = palette(len(CLASSES))
 
 
-class CocoStuff10k(Dataset):
+class CocoStuff10k(LabelledFiles):
     """The images of both lists: a folder that holds ``images``, ``annotations`` and ``imageLists``."""
 
+    name = folder = "coco_stuff10k"
+    layout = "images/*.jpg, annotations/*.mat, imageLists/train.txt and test.txt"
+    page = f"{ARCHIVE} (2 GB)"
     classes, colours = CLASSES, COLOURS
     region, cell = REGION, CELL
     split_tables = ("hash",)
 
-    def __init__(self, root: Path | None) -> None:
-        self._root = root
-
-    def load(self, split: str) -> SegmentationData:
-        """Load the images of both lists.
-
-        Args:
-            split: One of ``split_tables``.
-
-        Raises:
-            FileNotFoundError: If the folder or one of its files is missing; says where to get it.
-            ValueError: If a file cannot be read, or holds a label that must not occur.
-        """
-        root = _root(self._root)
-        train, test = ([_item(root, name) for name in _listed(root, part)] for part in ("train", "test"))
-        store = open_items(f"coco_stuff10k-{key(root.resolve())}", [*train, *test], SIZE, CLASSES)
-        return from_store("coco_stuff10k", store, CLASSES, COLOURS, official_splits(train, test))
-
-
-def _root(root: Path | None) -> Path:
-    try:
-        return find_root("coco_stuff10k", root)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error}; to get it, unpack {ARCHIVE} (2 GB) into that folder") from error
+    def files(self, root: Path, split: str) -> Files:
+        """List the images, see ``LabelledFiles``."""
+        return train_and_test(*([_item(root, name) for name in _listed(root, part)] for part in ("train", "test")))
 
 
 def _listed(root: Path, part: str) -> list[str]:
     path = root / "imageLists" / f"{part}.txt"
     if not path.is_file():
-        raise FileNotFoundError(f"there is no {path}; unpack {ARCHIVE} into {root}")
+        raise FileNotFoundError(f"there is no {path}")
     return path.read_text(encoding="utf-8").split()
 
 
@@ -73,12 +53,7 @@ def _item(root: Path, name: str) -> Item:
     image, labels = root / "images" / f"{name}.jpg", root / "annotations" / f"{name}.mat"
     if not labels.is_file() and labels.with_suffix(".png").is_file():
         labels = labels.with_suffix(".png")
-    return Item(name, (image, labels), partial(_read, image, labels))
-
-
-def _read(image: Path, labels: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    mask = stuff_mask(labels)
-    return stretched(read_image(image, mask.shape, str(labels)), SIZE), stretched(mask, SIZE)
+    return stretched_item(name, image, labels, stuff_mask, SIZE)
 
 
 def stuff_mask(path: Path) -> NDArray[np.uint8]:

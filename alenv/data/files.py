@@ -7,7 +7,7 @@ the image stays as it is stored. Half turns, mirrorings and squares fit both way
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -155,7 +155,7 @@ def read_mask(path: Path) -> NDArray:
         return labels
     colours = labels[..., :-1] if image.mode in ("LA", "RGBA") else labels
     opaque = image.mode == "RGB" or (image.mode in ("LA", "RGBA") and (labels[..., -1] == 255).all())
-    if not opaque or _halved(path) or (colours != colours[..., :1]).any():
+    if not opaque or halved(path) or (colours != colours[..., :1]).any():
         raise ValueError(
             f"the mask {path} has mode {image.mode}, not one label per pixel; "
             "save it as an 8-bit grey or palette PNG of class indices"
@@ -163,8 +163,29 @@ def read_mask(path: Path) -> NDArray:
     return colours[..., 0]
 
 
-def _halved(path: Path) -> bool:
-    """Whether colours are stored with 16 bits, of which Pillow keeps the upper 8: labels would all become 0."""
+def read_colours(path: Path, table: Mapping[tuple[int, ...], int]) -> NDArray[np.uint8]:
+    """Read a mask whose colours stand for classes, (h, w) of class indices.
+
+    Args:
+        path: The file.
+        table: Class index, or 255 = ignore, by red, green and blue.
+
+    Raises:
+        ValueError: If it cannot be read, or has a colour that is not in the table.
+    """
+    colours = rgb(upright(decode(path)), path).astype(np.int64) @ [65536, 256, 1]
+    found, place = np.unique(colours, return_inverse=True)
+    known = {(r * 256 + g) * 256 + b: index for (r, g, b), index in table.items()}
+    if wrong := [code for code in found.tolist() if code not in known]:
+        raise ValueError(
+            f"the mask {path} holds {len(wrong)} colours that are no class, the first #{wrong[0]:06x}; "
+            "take the masks as they were published (no JPEG, not resized smoothly)"
+        )
+    return np.array([known[code] for code in found.tolist()], np.uint8)[place.reshape(colours.shape)]
+
+
+def halved(path: Path) -> bool:
+    """Return whether colours are stored with 16 bits, of which Pillow keeps the upper 8: labels would all become 0."""
     with Image.open(path) as image:
         return ";16" in str(image.tile)
 

@@ -1,20 +1,129 @@
-"""Items, each an image with its labels, decoded into a store once."""
+"""Datasets of image files: which files there are, decoded into a store once.
+
+A dataset says which images and labels belong together, how labels are read, and the size that all of them are brought
+to. The store, the checks and the pictures of ``python -m alenv.data`` are the same for all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from alenv.data import Dataset, SegmentationData, find_root, from_store
 from alenv.data.faults import absent, listed
+from alenv.data.files import read_image, read_mask, relabel
+from alenv.data.resized import stretched
 from alenv.data.store import Store, key, open_store
 from alenv.data.writing import Item, Size, part_length, write_items
+from alenv.regions import Ids
 
-__all__ = ["Item", "open_items"]
+__all__ = ["Files", "Item", "LabelledFiles", "open_items", "read_relabelled", "stretched_item"]
 
 VERSION = 1
 """Part of the key of every store: raise it when images or masks come out differently."""
+
+
+class Files(NamedTuple):
+    """What a dataset consists of."""
+
+    items: Sequence[Item]
+    size: Size
+    """That all items have once they are read."""
+    splits: Mapping[str, Ids]
+    """Indices of items by split."""
+
+
+class LabelledFiles(Dataset):
+    """A dataset of image files. A subclass says what is in it, and which files these are.
+
+    Args:
+        root: Where they lie; None for the usual places.
+    """
+
+    name: str
+    """In ``DATASETS``."""
+    folder: str
+    """Where it lies below ``$ALENV_DATA``."""
+    layout: str
+    """What that folder holds, in a few words."""
+    page: str
+    """Where to get it."""
+
+    def __init__(self, root: Path | None) -> None:
+        self._root = root
+
+    @abstractmethod
+    def files(self, root: Path, split: str) -> Files:
+        """List the images in a folder, with the splits of one table.
+
+        Raises:
+            FileNotFoundError: If a folder, a list or a file is missing.
+            ValueError: If a list holds what it must not.
+        """
+
+    def find(self, split: str) -> tuple[Path, Files]:
+        """Return the folder, and what it holds.
+
+        Raises:
+            FileNotFoundError: If something is missing; says what is expected and where to get it.
+            ValueError: If a list holds what it must not.
+        """
+        with self._explained():
+            root = find_root(self.folder, self._root)
+            return root, self.files(root, split)
+
+    def load(self, split: str) -> SegmentationData:
+        """Return the images, decoded on the first call, with the splits of one table.
+
+        Raises:
+            FileNotFoundError: If files are missing; says what is expected and where to get it.
+            ValueError: If files cannot be read or hold what they must not; names all of them.
+        """
+        root, (items, size, splits) = self.find(split)
+        with self._explained():
+            store = open_items(f"{self.name}-{key(root.resolve())}", items, size, self.classes)
+        return from_store(self.name, store, self.classes, self.colours, splits)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{error} ({self.name!r} is {self.layout}; it comes from {self.page})") from None
+
+
+def stretched_item(
+    name: str, image: Path, labels: Path, decode: Callable[[Path], NDArray[np.uint8]], size: Size
+) -> Item:
+    """Return an image and its labels, both stretched to a size: smoothly, and by the nearest label.
+
+    Args:
+        name: Unique within the dataset.
+        image: The file.
+        labels: The file.
+        decode: A function of a module, or a ``partial`` of one: reads class indices (h, w) from ``labels``.
+        size: Height and width.
+    """
+    return Item(name, (image, labels), partial(_read_stretched, image, labels, decode, size))
+
+
+def _read_stretched(
+    image: Path, labels: Path, decode: Callable[[Path], NDArray[np.uint8]], size: Size
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    mask = decode(labels)
+    return stretched(read_image(image, mask.shape, str(labels)), size), stretched(mask, size)
+
+
+def read_relabelled(path: Path, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Read a mask and replace its labels, see ``relabel``."""
+    return relabel(read_mask(path), labels, path)
 
 
 def open_items(name: str, items: Sequence[Item], size: Size, *labels: object) -> Store:

@@ -1,4 +1,4 @@
-"""Image and mask files of one size on disk -> a store of uint8 arrays, with every file checked on the way."""
+"""Images and masks of the same names in two folders, all of one size."""
 
 from __future__ import annotations
 
@@ -12,12 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alenv.data.faults import listed
-from alenv.data.files import FORBIDDEN, IMAGES, MASKS, files_by_stem, misfit, read_image, read_mask, relabel
-from alenv.data.items import Item, open_items
-from alenv.data.store import Store
-from alenv.data.writing import Size
-
-__all__ = ["FORBIDDEN", "Pair", "find_pairs", "open_pairs"]
+from alenv.data.files import IMAGES, MASKS, files_by_stem, misfit, read_image, read_mask, relabel
+from alenv.data.writing import Item, Size
 
 
 @dataclass(frozen=True)
@@ -55,20 +51,15 @@ def _paired(images: Path, masks: Path) -> list[Pair]:
     return [Pair(f"{stem}.png", image, there[stem]) for stem, image in found.items()]
 
 
-def open_pairs(name: str, pairs: Sequence[Pair], labels: NDArray[np.uint8]) -> Store:
-    """Decode pairs of one size into arrays ``images`` (n, h, w, 3) and ``masks`` (n, h, w), once.
+def items_of_one_size(pairs: Sequence[Pair], labels: NDArray[np.uint8]) -> tuple[list[Item], Size]:
+    """Return pairs as items whose pixels stay as they are, and their size: that of the first mask.
 
     Args:
-        name: Name of the store.
-        pairs: At least one; the first mask says the size.
+        pairs: At least one.
         labels: uint8 (256,), maps file label -> class index, 255 = ignore, or ``FORBIDDEN``.
-
-    Raises:
-        ValueError: If files cannot be decoded, differ in size, or hold labels that must not occur; names all of them.
     """
     size = _size(pairs)
-    items = [Item(pair.name, (pair.image, pair.mask), partial(_read, pair, size, labels)) for pair in pairs]
-    return open_items(name, items, size, labels.tolist())
+    return [Item(pair.name, (pair.image, pair.mask), partial(_read, pair, size, labels)) for pair in pairs], size
 
 
 def _size(pairs: Sequence[Pair]) -> Size:

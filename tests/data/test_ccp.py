@@ -9,7 +9,8 @@ from PIL import Image
 
 from alenv import data
 from alenv.data import ccp
-from alenv.data.resized import centred, cut, shares, shuffled
+from alenv.data.resized import centred
+from alenv.data.splitting import cut, shares, shuffled
 
 
 @pytest.fixture

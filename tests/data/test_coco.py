@@ -146,7 +146,7 @@ def test_load_panoptic(panoptic_root, tmp_path):
         shutil.copy(panoptic_root / "panoptic_examples.json", root / "annotations" / f"panoptic_{part}.json")
     shares = dict.fromkeys(("state", "eval"), 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coco, "shares", lambda images: shares)
+        patch.setattr(splitting, "shares", lambda images: shares)
         loaded = data.load("coco_panoptic", root)
     assert loaded.images.shape == (4, 256, 256, 3)
     assert loaded.splits["test"].tolist() == [2, 3]
@@ -207,7 +207,7 @@ def test_stuff_pixel_maps_are_read_in_the_place_of_mat_files(stuff):
 
 def test_errors_of_stuff(stuff, tmp_path, monkeypatch):
     monkeypatch.delenv("ALENV_DATA", raising=False)
-    with pytest.raises(FileNotFoundError, match=r"no folder .*coco_stuff10k; .*unpack http\S+10k\S+zip"):
+    with pytest.raises(FileNotFoundError, match=r"no folder .*coco_stuff10k; .*imageLists.*http\S+10k\S+zip"):
         data.load("coco_stuff10k")
     path = stuff / "annotations" / f"{LISTS['train'][0]}.mat"
     savemat(path, {"S": np.full((256, 256), 12, np.uint16)})
@@ -217,5 +217,5 @@ def test_errors_of_stuff(stuff, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=f"cannot read the label map S of {path}"):
         data.load("coco_stuff10k", stuff)
     (stuff / "imageLists" / "test.txt").unlink()
-    with pytest.raises(FileNotFoundError, match=r"no .*test\.txt; unpack"):
+    with pytest.raises(FileNotFoundError, match=r"no .*test\.txt \(.*imageLists.*http\S+10k"):
         data.load("coco_stuff10k", stuff)

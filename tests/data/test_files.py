@@ -7,10 +7,12 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from test_pairs import open_pairs
 
 from alenv.data import files
 from alenv.data.faults import SHOWN
-from alenv.data.pairs import FORBIDDEN, find_pairs, open_pairs
+from alenv.data.files import FORBIDDEN
+from alenv.data.pairs import find_pairs
 
 HEIGHT, WIDTH = 6, 10
 PICTURE = np.random.default_rng(0).integers(256, size=(HEIGHT, WIDTH, 3), dtype=np.uint8)
