@@ -97,7 +97,12 @@ def decode(path: Path) -> Image.Image:
             image.load()
             return image
     except Exception as error:  # of many types: what Pillow says of a broken file names no file
-        raise ValueError(f"cannot read {path}: {error}; copy the file again from its source") from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> ValueError:
+    """Return (not raise) an error for a file that some library cannot read."""
+    return ValueError(f"cannot read {path}: {error}; copy the file again from its source")
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -185,9 +190,16 @@ def read_colours(path: Path, table: Mapping[tuple[int, ...], int]) -> NDArray[np
 
 
 def halved(path: Path) -> bool:
-    """Return whether colours are stored with 16 bits, of which Pillow keeps the upper 8: labels would all become 0."""
-    with Image.open(path) as image:
-        return ";16" in str(image.tile)
+    """Return whether colours are stored with 16 bits, of which Pillow keeps the upper 8: labels would all become 0.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            return ";16" in str(image.tile)
+    except Exception as error:
+        raise unreadable(path, error) from error
 
 
 def relabel(mask: NDArray, labels: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:

@@ -14,6 +14,12 @@ from numpy.typing import NDArray
 from alenv.regions import Ids
 
 
+def read_table(name: str) -> dict[str, list[str]]:
+    """Return the names of the images of each split of a table that is shipped."""
+    text = (resources.files("alenv.data") / "splits" / f"{name}.json").read_text()
+    return {k: v for k, v in json.loads(text).items() if k not in ("source", "unused")}
+
+
 def named_splits(table: str, names: Sequence[str], root: Path) -> dict[str, Ids]:
     """Return the splits of a table that is shipped, without its ``unused`` images.
 
@@ -25,9 +31,7 @@ def named_splits(table: str, names: Sequence[str], root: Path) -> dict[str, Ids]
     Raises:
         FileNotFoundError: If images of the table are missing.
     """
-    text = (resources.files("alenv.data") / "splits" / f"{table}.json").read_text()
-    index = {name: i for i, name in enumerate(names)}
-    lists = {k: v for k, v in json.loads(text).items() if k not in ("source", "unused")}
+    index, lists = {name: i for i, name in enumerate(names)}, read_table(table)
     if missing := [name for part in lists.values() for name in part if name not in index]:
         raise FileNotFoundError(
             f"{len(missing)} images of the split table {table!r} are not in {root} (first: {missing[0]}); "

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from alenv.data import IGNORE
 from alenv.data.cityscapes import CLASSES, COLOURS
-from alenv.data.files import FORBIDDEN, halved, read_mask, relabel
+from alenv.data.files import FORBIDDEN, halved, read_mask, relabel, unreadable
 from alenv.data.gtav import SIZE
 from alenv.data.items import Files, LabelledFiles, stretched_item
 from alenv.data.pairs import find_pairs
@@ -54,10 +55,10 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
 
 
 def _first_channel(path: Path) -> NDArray:
-    """Read it with torchvision: Pillow keeps 8 of the 16 bits, the wrong ones."""
-    from torchvision.io import ImageReadMode, decode_image
-
+    """Read the lower bytes of the first channel: class ids are small. Left to itself, Pillow keeps the upper bytes."""
     try:
-        return decode_image(str(path), ImageReadMode.UNCHANGED)[0].numpy()
-    except RuntimeError as error:
-        raise ValueError(f"cannot read {path}: {error}; copy the file again from its source") from error
+        with Image.open(path) as image:
+            image.tile = [tile._replace(args="RGB;16L") for tile in image.tile]  # as if the lower bytes were the upper
+            return np.asarray(image)[..., 0]
+    except Exception as error:  # of many types
+        raise unreadable(path, error) from error

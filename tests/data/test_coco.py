@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from scipy.io import loadmat, savemat
 
 from alenv import data
-from alenv.data import IGNORE, coco, coco_instances, coco_panoptic
+from alenv.data import IGNORE, coco, coco_instances, coco_panoptic, splitting
 from alenv.data.coco_names import PANOPTIC_STUFF, STUFF, THINGS
 
 PARTS = {"train2017": 32, "val2017": 6}
