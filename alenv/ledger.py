@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from alenv.arrays import blocks
 from alenv.data import IGNORE
 
 PIXELS_PER_CLICK = 10
@@ -33,12 +34,14 @@ class Ledger:
         """Labelled pixels bought."""
         return int(self.class_pixels.sum())
 
-    def buy(self, image: int, mask: NDArray[np.uint8]) -> None:
-        """Enter one region: its image and its labels (h, w)."""
-        self.regions += 1
-        self.clicks += count_clicks(mask)
-        self.images.add(image)
-        self.class_pixels += label_histogram(mask, len(self.class_pixels))
+    def buy(self, images: NDArray[np.int64], masks: NDArray[np.uint8]) -> None:
+        """Enter regions: their images (n,) and their labels (n, h, w)."""
+        self.regions += len(masks)
+        self.images.update(images.tolist())
+        for at in blocks(masks):
+            labels = label_counts(masks[at])
+            self.clicks += int(count_clicks(masks[at], labels).sum())
+            self.class_pixels += labels[:, : len(self.class_pixels)].sum(0)
 
 
 def label_histogram(mask: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
@@ -46,12 +49,23 @@ def label_histogram(mask: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
     return np.bincount(mask.ravel(), minlength=256)[:classes].astype(np.int64)
 
 
-def count_clicks(mask: NDArray[np.uint8]) -> int:
-    """Estimate the clicks that annotate a region: one to name each class, and one per 10 pixels of boundary.
+def label_counts(masks: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Count the labels of each region: (n, h, w) -> (n, 256), the ignored ones too."""
+    n = len(masks)
+    own = masks.reshape(n, -1) + 256 * np.arange(n)[:, None]
+    return np.bincount(own.ravel(), minlength=256 * n).reshape(n, 256)
+
+
+def count_clicks(masks: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Estimate the clicks that annotate regions: one to name each class, and one per 10 pixels of boundary.
 
     Args:
-        mask: uint8 (h, w) labels; the border with ignored pixels counts as a boundary.
+        masks: uint8 (n, h, w) labels; the border with ignored pixels counts as a boundary.
+        labels: Their counts, see ``label_counts``.
+
+    Returns:
+        (n,).
     """
-    named = len(np.unique(mask[mask != IGNORE]))
-    boundary = int((mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum())
-    return named + -(-boundary // PIXELS_PER_CLICK)
+    named = (np.delete(labels, IGNORE, 1) > 0).sum(1)
+    boundary = (masks[:, 1:] != masks[:, :-1]).sum((1, 2)) + (masks[:, :, 1:] != masks[:, :, :-1]).sum((1, 2))
+    return named - (-boundary // PIXELS_PER_CLICK)

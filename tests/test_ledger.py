@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from alenv import arrays as arrays_module
 from alenv.data import IGNORE
-from alenv.ledger import Ledger, count_clicks, label_histogram
+from alenv.ledger import Ledger, count_clicks, label_counts, label_histogram
 
 C = 4
 MASKS = arrays(
@@ -16,10 +17,14 @@ MASKS = arrays(
 PURCHASES = st.lists(st.tuples(st.integers(0, 5), MASKS), max_size=6)
 
 
+def clicks_of(mask):
+    return int(count_clicks(mask[None], label_counts(mask[None]))[0])
+
+
 def fill(purchases):
     ledger = Ledger(C)
     for image, mask in purchases:
-        ledger.buy(image, mask)
+        ledger.buy(np.array([image]), mask[None])
     return ledger
 
 
@@ -31,7 +36,19 @@ def test_recount(purchases):
     assert ledger.pixels == len(labels)
     assert ledger.class_pixels.tolist() == [labels.count(c) for c in range(C)]
     assert ledger.images == {image for image, _ in purchases}
-    assert ledger.clicks == sum(count_clicks(mask) for _, mask in purchases)
+    assert ledger.clicks == sum(clicks_of(mask) for _, mask in purchases)
+
+
+def test_regions_bought_together_are_those_bought_one_by_one(monkeypatch):
+    """Also in blocks, as many large regions are counted."""
+    monkeypatch.setitem(arrays_module.BLOCK, "cpu", 100)
+    masks = np.random.default_rng(0).choice(np.array([0, 1, 2, 3, IGNORE], np.uint8), (7, 6, 5))
+    images = np.array([3, 3, 0, 1, 0, 5, 3])
+    together, apart = Ledger(C), fill(zip(images, masks, strict=True))
+    together.buy(images, masks)
+    together.buy(images[:0], masks[:0])
+    assert together.class_pixels.tolist() == apart.class_pixels.tolist()
+    assert (together.regions, together.clicks, together.images) == (apart.regions, apart.clicks, apart.images)
 
 
 @pytest.mark.parametrize(
@@ -48,14 +65,14 @@ def test_recount(purchases):
     ],
 )
 def test_clicks_of_known_masks(mask, clicks):
-    assert count_clicks(mask.astype(np.uint8)) == clicks
+    assert clicks_of(mask.astype(np.uint8)) == clicks
 
 
 @given(MASKS)
 def test_clicks_do_not_depend_on_orientation_or_names(mask):
     names = np.full(256, IGNORE, np.uint8)
     names[:C] = [2, 0, 3, 1]
-    assert count_clicks(mask) == count_clicks(mask.T) == count_clicks(mask[::-1]) == count_clicks(names[mask])
+    assert clicks_of(mask) == clicks_of(mask.T) == clicks_of(mask[::-1]) == clicks_of(names[mask])
 
 
 def test_histogram_leaves_ignored_pixels_out():

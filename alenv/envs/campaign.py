@@ -111,8 +111,7 @@ class Campaign:
     def _enter_bought(self, regions: Ids) -> None:
         self.pool.take(regions)
         before = self.ledger.class_pixels.copy()
-        for region, mask in zip(regions, self._masks(regions), strict=True):
-            self.ledger.buy(int(region) // self.grid.per_image, mask)
+        self.ledger.buy(regions // self.grid.per_image, self._masks(regions))
         self.class_pixels += self.ledger.class_pixels - before
 
     def _fit(self, regions: Ids) -> None:

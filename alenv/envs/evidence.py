@@ -45,7 +45,8 @@ class Evidence:
         self.probs: Any = self.prediction.probs
         """(n, C, rows, columns), array or tensor."""
         self.picked = np.full(len(candidates), -1, np.float32)
-        """(n,) cosine to the nearest region picked in this round; -1 while there is none."""
+        """(n,) cosine to the nearest region picked in this round (of a single pixel: in its image); -1 while there is
+        none."""
         self.image = candidates // grid.per_image
         self._images, self._regions = grid.group(candidates)
 
@@ -69,15 +70,18 @@ class Evidence:
 
     @property
     def nearest(self) -> NDArray[np.float32]:
-        """Cosine to the nearest labelled or picked region, (n,)."""
+        """Cosine to the nearest labelled or picked region, (n,); of a single pixel, in its own image."""
         return np.maximum(self.prediction.nearest, self.picked)
 
     def pick(self, index: int, first: int) -> None:
         """Take note of a pick; only candidates from ``first`` on are still to be shown."""
         embedding = self.prediction.embedding
+        rows: slice | Ids = slice(first, None)
+        if self._grid.pixels:  # as in `Prediction.nearest`
+            rows = first + np.flatnonzero(self.image[first:] == self.image[index])
         # einsum, not BLAS: its result does not depend on the number of threads
-        cosine = np.einsum("id,d->i", embedding[first:], embedding[index])
-        np.maximum(self.picked[first:], cosine, out=self.picked[first:])
+        cosine = np.einsum("id,d->i", embedding[rows], embedding[index])
+        self.picked[rows] = np.maximum(self.picked[rows], cosine)
 
     def values(self, score: Score) -> NDArray[np.float32]:
         """Return one channel of all candidates (n,)."""

@@ -148,7 +148,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
 
     With `region="image"` or `"pixel"` the same environment plays protocols that label whole images or single pixels. A
     labelled pixel teaches the model its feature cell's vector with one label; pixels without a label in the data cost
-    as much as others and teach nothing.
+    as much as others and teach nothing. A pixel's similarity to what is labelled or picked is that within its image.
 
     ## References
     A. Casanova, P. O. Pinheiro, N. Rostamzadeh, C. J. Pal. Reinforced active learning for image segmentation. ICLR

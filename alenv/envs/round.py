@@ -95,7 +95,8 @@ class Round:
         """Return the features of the candidates shown, float32 (rows, F); rows past them are zero."""
         shown = self._padded(self._features, rows)
         if self._redundant and self._taken and self._evidence:
-            shown[:, -1] = self._padded(similarity(self._evidence.picked).clip(0, 1), rows)
+            picked = self._evidence.picked[self.current]
+            shown[: len(picked), -1] = similarity(picked).clip(0, 1)
         return shown
 
     def scores(self, rows: int) -> NDArray[np.float32]:

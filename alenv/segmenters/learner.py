@@ -25,14 +25,13 @@ from alenv.segmenters.difficulty import DifficultyBranch, attend
 from alenv.segmenters.features import cell_features, count_labels
 from alenv.segmenters.probes import Head, LdaHead, LinearHead
 from alenv.segmenters.segmenter import Prediction, find_segmenter, no_gains
+from alenv.segmenters.similarity import compare
 from alenv.segmenters.threads import torch_threads
 
 THREADS = 1
 """Sums are split by thread, so a fixed number of threads is part of what makes results repeat bit for bit."""
 CHUNK = 16384
 """Cells that are evaluated at once: the logits stay in the processor's cache."""
-ROWS = 1024
-"""Candidates that are compared with all labelled regions at once: bounds the memory where there are many of both."""
 
 
 class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,7 +93,7 @@ class Learner:
         self._head = self._make_head()
         self.labelled: Ids = np.empty(0, np.int64)
         """Ids of the labelled regions, in the order of labelling."""
-        self._embedding = np.empty((0, self._vectors.shape[-1]), np.float32)
+        self._embedding = torch.empty(0, self._vectors.shape[-1])
 
     def fit(self, regions: Ids) -> None:
         """Label further regions and fit the head to all labels so far."""
@@ -107,7 +106,7 @@ class Learner:
         with self.settings():
             x = torch.from_numpy(self._grid.cut(self._vectors, regions, self._cell))
             embedding = _unit(x.mean((1, 2)))
-            nearest, typical = self._compare(embedding)
+            nearest, typical = compare(embedding, regions, self._embedding, self.labelled, self._grid)
             return Prediction(self._probs(x), embedding.numpy(), nearest, typical)
 
     def passes(self, regions: Ids, rng: np.random.Generator, count: int) -> Iterator[NDArray[np.float32]]:
@@ -243,20 +242,11 @@ class Learner:
         x = torch.from_numpy(self._grid.cut(self._vectors, regions, self._cell)).flatten(1, 2)
         self._head.add(x.flatten(0, 1), torch.from_numpy(self._region_counts(regions)).flatten(0, 1))
         self.labelled = np.concatenate([self.labelled, regions])
-        self._embedding = np.concatenate([self._embedding, _unit(x.mean(1)).numpy()])
+        self._embedding = torch.cat([self._embedding, _unit(x.mean(1))])
 
     def _probs(self, x: Tensor) -> NDArray[np.float32]:
         """Class probabilities of cells: features (n, rows, columns, D) -> (n, C, rows, columns)."""
         return _as_maps(self._head.logits(x.flatten(0, 2)).softmax(0), x.shape[:3]).numpy()
-
-    def _compare(self, embedding: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Largest and mean cosine to the labelled regions; -1 while nothing is labelled."""
-        if not len(self._embedding):
-            nothing = np.full(len(embedding), -1, np.float32)
-            return nothing, nothing.copy()
-        labelled = torch.from_numpy(self._embedding).T
-        nearest = [(part @ labelled).amax(1) for part in torch.split(embedding, ROWS)]
-        return torch.cat(nearest).numpy(), (embedding @ labelled.mean(1)).numpy()
 
     def _region_counts(self, regions: Ids) -> NDArray[np.float32]:
         """Label counts of the cells of regions (n, cells, C); of a region that is one pixel, its own label."""

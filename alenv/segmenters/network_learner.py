@@ -43,6 +43,7 @@ from alenv.segmenters.network_model import NetworkModel
 from alenv.segmenters.network_training import TRAININGS, Crops, Optimizer, endless, epoch, loss
 from alenv.segmenters.networks import dropout
 from alenv.segmenters.segmenter import Prediction, no_gains
+from alenv.segmenters.similarity import compare
 from alenv.state import fingerprint
 
 log = logging.getLogger(__name__)
@@ -139,7 +140,8 @@ class NetworkLearner:
             probs, embedding, windows = self._model.look(regions)
             self._windows = regions.copy(), windows
             self._met.update(zip(regions.tolist(), embedding, strict=True))
-            nearest, typical = self._compare(embedding)
+            with torch.autocast("cpu", enabled=False):
+                nearest, typical = compare(embedding, regions, self._embedding, self.labelled, self._grid)
             return Prediction(probs, embedding.numpy(), nearest, typical)
 
     def passes(self, regions: Ids, rng: np.random.Generator, count: int) -> Iterator[Tensor]:
@@ -327,15 +329,6 @@ class NetworkLearner:
         if all(region in self._met for region in regions.tolist()):
             return torch.stack([self._met[region] for region in regions.tolist()])
         return self._model.embed(regions)
-
-    def _compare(self, embedding: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Largest and mean cosine to the labelled regions; -1 while nothing is labelled."""
-        if not len(self._embedding):
-            nothing = np.full(len(embedding), -1, np.float32)
-            return nothing, nothing.copy()
-        labelled = self._embedding.T
-        with torch.autocast("cpu", enabled=False):
-            return (embedding @ labelled).amax(1).numpy(), (embedding @ labelled.mean(1)).numpy()
 
     def _content(self) -> str:
         """Hash of the labelled ids and of all that a training on them reads: a pool made anew has other pixels."""

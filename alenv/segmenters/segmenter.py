@@ -29,7 +29,8 @@ class Prediction:
         probs: float32 (n, C, rows, columns), class probabilities of every cell; of a network's pixels, a tensor on its
             device.
         embedding: float32 (n, D), unit vectors: the mean features of the region.
-        nearest: float32 (n,), largest cosine of the embedding to a labelled region (-1 while nothing is labelled).
+        nearest: float32 (n,), largest cosine of the embedding to a labelled region (-1 while nothing is labelled); of
+            a single pixel, to a labelled one of its own image (-1 while there is none).
         typical: float32 (n,), mean cosine to the labelled regions.
     """
 

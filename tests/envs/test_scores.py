@@ -9,6 +9,7 @@ from alenv.acquisition import SCORES, MonteCarloMoments
 from alenv.rng import Stream, keyed_rng
 
 SMALL = {"picks": 4, "budget": 12}
+PIXEL = {"region": "pixel", "initial": "random:60", "pooling": "global", "candidates": 40}
 
 
 @pytest.fixture(scope="module", params=["linear", "lda", "mlp"])
@@ -101,16 +102,21 @@ def test_image_is_the_index_of_the_image(started):
     np.testing.assert_array_equal(channel(obs, "image"), env._campaign.grid.locate(shown(env))[0])
 
 
-def test_distance_is_to_the_nearest_label_or_pick():
-    env = gym.make("RegionSelect-v0", **SMALL, scores=["distance"]).unwrapped
+@pytest.mark.parametrize("kwargs", [SMALL, SMALL | PIXEL], ids=["regions", "pixels"])
+def test_distance_is_to_the_nearest_label_or_pick(kwargs):
+    """Of a single pixel, within its image."""
+    env = gym.make("RegionSelect-v0", **kwargs, scores=["distance"]).unwrapped
     obs, _ = env.reset(seed=0)
-    for _ in range(3):
-        prediction = env._campaign.learner.predict(shown(env))
-        nearest = prediction.nearest
-        if len(env._current.picked):
-            picks = env._campaign.learner.predict(env._current.picked).embedding
-            nearest = np.maximum(nearest, (prediction.embedding @ picks.T).max(1))
-        np.testing.assert_allclose(obs["scores"][:, 0], 1 - nearest, atol=1e-5)
+    for _ in range(kwargs["picks"] - 1):
+        prediction, picked = env._campaign.learner.predict(shown(env)), env._current.picked
+        picks = np.full(len(prediction.embedding), -1, np.float32)
+        if len(picked):
+            cosine = prediction.embedding @ env._campaign.learner.predict(picked).embedding.T
+            image, other = (env._campaign.grid.locate(ids)[0] for ids in (shown(env), picked))
+            seen = np.where(env._campaign.grid.pixels & (image[:, None] != other), -1, cosine)
+            picks = seen.max(1)
+        np.testing.assert_allclose(obs["scores"][:, 0], 1 - np.maximum(prediction.nearest, picks), atol=1e-5)
+        np.testing.assert_allclose(obs["candidates"][:, -1], (1 + picks) / 2 if len(picked) else 0, atol=1e-5)
         obs, *_ = env.step(int(obs["scores"][:, 0].argmax()))
 
 

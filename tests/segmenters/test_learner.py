@@ -418,5 +418,23 @@ def test_a_pixel_has_its_own_label_and_none_where_the_mask_has_none(scenes):
 def test_many_rows_are_compared_in_parts(scenes, monkeypatch):
     learner = scenes.learner("lda", scenes.regions[:20])
     whole = learner.predict(scenes.regions[:50])
-    monkeypatch.setattr("alenv.segmenters.learner.ROWS", 7)
+    monkeypatch.setattr("alenv.segmenters.similarity.ROWS", 7)
     np.testing.assert_allclose(learner.predict(scenes.regions[:50]).nearest, whole.nearest, atol=1e-6)
+
+
+def test_a_pixel_is_compared_with_the_labelled_ones_of_its_image(scenes, monkeypatch):
+    """By brute force, with images that have no labels, one, and many."""
+    monkeypatch.setattr("alenv.segmenters.similarity.ROWS", 7)
+    pixels = RegionGrid(scenes.grid.size, (1, 1))
+    learner = Learner(scenes.data, pixels, scenes.cell, "lda", scenes.features, None)
+    rng = np.random.default_rng(0)
+    some = lambda image, count: image * pixels.per_image + rng.choice(pixels.per_image, count, replace=False)  # noqa: E731
+    labelled = rng.permutation(np.concatenate([some(3, 1), some(5, 40), some(9, 25)]))
+    regions = rng.permutation(np.concatenate([some(image, 20) for image in (2, 3, 5, 9)]))
+    learner.fit(labelled[:30])
+    learner.fit(labelled[30:])
+    seen, known = learner.predict(regions), learner.predict(labelled).embedding
+    for region, embedding, nearest, typical in zip(regions, seen.embedding, seen.nearest, seen.typical, strict=True):
+        own = known[labelled // pixels.per_image == region // pixels.per_image]
+        assert nearest == pytest.approx((own @ embedding).max(initial=-1), abs=1e-6)
+        assert typical == pytest.approx((known @ embedding).mean(), abs=1e-6)
