@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 Array = TypeVar("Array", NDArray, "Tensor")
 """A NumPy array or a torch tensor: what goes in comes out."""
 
+Rows = NDArray[np.int64] | slice
+"""Some of many rows; a slice wherever possible, because then nothing is copied."""
+ALL = slice(None)
+
 BLOCK = {"cpu": 2**19, "cuda": 2**27}
 """Elements at a time: on a CPU what its cache holds, on a GPU enough to keep it busy."""
 

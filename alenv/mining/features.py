@@ -21,6 +21,8 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from alenv.arrays import Rows
+
 COSINES = ("fixed", "positive", "negative")
 """Cosines to the prototypes: mean vectors of the positive seeds, of all positives, and of all negatives."""
 RELATIONS = (*COSINES, "ridge_mean", "nearest_positive", "nearest_labelled", "ridge_deviation")
@@ -41,10 +43,7 @@ TINY = 1e-12
 CHUNK = 64
 """Episodes computed at once, so that what is in the making stays in the cache."""
 
-Rows = NDArray[np.int64] | slice
-"""Some of the episodes; a slice wherever possible, because then nothing is copied."""
 Floats = NDArray[np.float32]
-ALL = slice(None)
 
 
 class Relation:
