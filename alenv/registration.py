@@ -8,8 +8,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import WrapperSpec
 
 _REGION_SELECT = "alenv.envs.region_select:RegionSelectEnv"
-_SINGLE_CLASS_MINE = "alenv.envs.single_class_mine:SingleClassMineEnv"
-_SINGLE_CLASS_MINE_VECTOR = "alenv.envs.single_class_mine_vector:SingleClassMineVectorEnv"
+_REGION_SELECT_BATCH = "alenv.envs.region_select_vector:RegionSelectVectorEnv"
 
 ENVS: dict[str, tuple[str, dict[str, Any]]] = {
     "RegionSelect-v0": (_REGION_SELECT, {}),
@@ -31,10 +30,16 @@ ENVS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 
-VECTORISED: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "SingleClassMine-v0": (_SINGLE_CLASS_MINE, _SINGLE_CLASS_MINE_VECTOR, {}),
+MINING: dict[str, tuple[str, dict[str, Any]]] = {
+    "SingleClassMine-v0": ("alenv.envs.single_class_mine:SingleClassMineEnv", {}),
 }
-"""Ids that have a native batch as well: single entry point, vector entry point, keyword arguments."""
+
+BATCHES = {
+    "RegionSelect-v0": _REGION_SELECT_BATCH,
+    "RegionSelect-CamVid-v0": _REGION_SELECT_BATCH,
+    "SingleClassMine-v0": "alenv.envs.single_class_mine_vector:SingleClassMineVectorEnv",
+}
+"""Ids that have a native batch as well: its entry point."""
 
 FLAT: dict[str, str] = {
     "RegionSelect-Flat-v0": "RegionSelect-v0",
@@ -48,12 +53,10 @@ _FLATTENED = (WrapperSpec("FlatObs", "alenv.wrappers:FlatObs", {}),)
 
 def register_envs() -> None:
     """Register every id once; calling it again does nothing."""
-    for env_id, (entry_point, kwargs) in ENVS.items():
+    for env_id, (entry_point, kwargs) in (ENVS | MINING).items():
         if env_id not in gym.registry:
-            gym.register(env_id, entry_point=entry_point, kwargs=kwargs)
-    for env_id, (entry_point, vector_entry_point, kwargs) in VECTORISED.items():
-        if env_id not in gym.registry:
-            gym.register(env_id, entry_point=entry_point, vector_entry_point=vector_entry_point, kwargs=kwargs)
+            batch = BATCHES.get(env_id)
+            gym.register(env_id, entry_point=entry_point, vector_entry_point=batch, kwargs=kwargs)
     for env_id, plain in FLAT.items():
         if env_id not in gym.registry:
             spec = gym.spec(plain)

@@ -6,7 +6,9 @@ from functools import cached_property
 from typing import Annotated, Literal
 
 import msgspec
+import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
 from alenv import data as datasets
 from alenv import observation
@@ -173,10 +175,38 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         check_memory("passes", self.passes, 8 * classes * (self.dimensions + 1))
 
 
+class BatchArguments(Arguments, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """See ``RegionSelectVectorEnv``."""
+
+    num_envs: Positive
+    autoreset_mode: Literal["NextStep", "SameStep", "Disabled"]
+
+    def __post_init__(self) -> None:
+        """Check what concerns several arguments.
+
+        Raises:
+            ValueError: For the first that is wrong.
+        """
+        super().__post_init__()
+        if self.kind.network:
+            raise ValueError(
+                f"segmenter={self.segmenter!r} is a network, of which there is no native batch; "
+                'use gym.make_vec(..., vectorization_mode="sync")'
+            )
+        width = observation.candidate_size(len(self.opened.classes)) + len(self.scores)
+        check_memory("num_envs", self.num_envs, 4 * self.picks * self.candidates * (width + LAYER))
+
+
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What ``RegionSelectEnv.reset`` can be given."""
 
     initial_images: tuple[str | int, ...] | None = None
+
+
+class BatchOptions(Options, frozen=True, forbid_unknown_fields=True):
+    """What ``RegionSelectVectorEnv.reset`` can be given."""
+
+    reset_mask: NDArray[np.bool_] | None = None
 
 
 def parse_initial(initial: str, pool: str) -> tuple[str, int]:

@@ -40,7 +40,7 @@ class Batch(VectorEnv[Observation, NDArray, NDArray]):
     arguments_type: ClassVar[type[msgspec.Struct]]
     options_type: ClassVar[type[msgspec.Struct]]
 
-    def _declare(self, arguments: Any, actions: spaces.Discrete, observations: spaces.Space) -> None:
+    def _declare(self, arguments: Any, actions: spaces.Space, observations: spaces.Space) -> None:
         """Set what clients read before the first reset; arguments, and the spaces of an episode."""
         self._arguments = arguments
         self.autoreset_mode = AutoresetMode(arguments.autoreset_mode)

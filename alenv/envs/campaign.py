@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from copy import copy
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from alenv.metrics import Confusion, class_iou, mean_iou
 from alenv.pool import LabelPool
 from alenv.regions import Ids, RegionGrid
 from alenv.segmenters.segmenter import Segmenter
+
+if TYPE_CHECKING:
+    from alenv.segmenters.learner import Learner
 
 Renew = Callable[[SegmentationData, Ids, int], SegmentationData]
 
@@ -48,6 +52,12 @@ class Campaign:
         self.data = data
         self.grid = grid
         self.learner = learner
+
+    def twin(self) -> Campaign:
+        """Return a campaign with labels and a model of its own; data and features are shared. Only before the first."""
+        twin = copy(self)
+        twin.learner = cast("Learner", self.learner).twin()
+        return twin
 
     def begin(self, episode: int) -> None:
         """Start from nothing labelled, with the pool of this episode."""
@@ -120,3 +130,13 @@ class Campaign:
 
     def _masks(self, regions: Ids) -> NDArray[np.uint8]:
         return self.grid.cut(self.data.masks, regions)
+
+
+def evaluate_together(campaigns: Sequence[Campaign]) -> None:
+    """Score the models of some twins, those that are not scored yet, in one product."""
+    from alenv.segmenters import joint
+
+    waiting = [campaign for campaign in campaigns if not campaign.scored]
+    learners = [cast("Learner", campaign.learner) for campaign in waiting]
+    for campaign, confusion in zip(waiting, joint.evaluate(learners), strict=True):
+        campaign.score(confusion)

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from alenv.envs.mining_arguments import MiningArguments
 from alenv.envs.mining_task import MiningTask
-from alenv.envs.snapshot import Key, Random, check_counts, check_same
+from alenv.envs.snapshot import Key, Random, check_counts, check_number, check_same
 from alenv.outside import Count, decode
 
 Looks = Annotated[int, Meta(ge=0, le=2**40)]
@@ -94,11 +94,7 @@ def read_batch(state: object, task: MiningTask, episodes: int) -> tuple[EpisodeS
     """
     saved = decode(BatchSnapshot, state, "snapshot entry")
     check_same(saved, task.arguments, task.manifest)
-    if len(saved.episodes) != episodes:
-        raise ValueError(
-            f"the snapshot is of {len(saved.episodes)} environments, this batch has {episodes}; "
-            "restore it in one with the same num_envs"
-        )
+    check_number(len(saved.episodes), episodes)
     for episode in saved.episodes:
         episode.check(task)
     return saved.episodes

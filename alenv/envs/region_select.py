@@ -421,6 +421,11 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._reward.check(campaign.reward_labels, chosen.dataset)
         self._campaign, self._built = campaign, True
 
+    def _join(self, other: RegionSelectEnv) -> None:
+        """Share data and features with another environment that is built, and has the same arguments."""
+        self._loaded = other._loaded
+        self._campaign, self._built = other._campaign.twin(), True
+
     def _renewed(self, data: SegmentationData, images: Ids, episode: int) -> SegmentationData:
         generated = cast(GeneratedDataset, self._dataset)
         return generated.fresh_pool(data, images, episode, self._split)

@@ -45,6 +45,18 @@ class RegionSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     picked: tuple[int, int, int]
 
 
+class RegionBatchSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What ``RegionSelectVectorEnv.get_state`` returns: what a ``RegionSnapshot`` holds, arguments and data once."""
+
+    arguments: dict[str, Any]
+    data: str
+    episodes: tuple[dict[str, Any], ...]
+
+    def apart(self) -> list[dict[str, Any]]:
+        """Return the snapshots of single environments."""
+        return [{**episode, "arguments": self.arguments, "data": self.data} for episode in self.episodes]
+
+
 def read(
     state: object, arguments: Arguments, data: SegmentationData, campaign: Campaign
 ) -> tuple[RegionSnapshot, Candidates]:

@@ -108,6 +108,18 @@ def check_same(saved: Taken, arguments: msgspec.Struct, data: str) -> None:
         )
 
 
+def check_number(saved: int, here: int) -> None:
+    """Refuse the snapshot of a batch of another number of episodes.
+
+    Raises:
+        ValueError: If the numbers differ.
+    """
+    if saved != here:
+        raise ValueError(
+            f"the snapshot is of {saved} environments, this batch has {here}; restore it in one with the same num_envs"
+        )
+
+
 def _equal(there: object, here: object) -> bool:
     """Compare JSON values; arrays are none."""
     try:

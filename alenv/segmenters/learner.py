@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from copy import copy
 from typing import Any
 
 import msgspec
@@ -83,6 +84,13 @@ class Learner:
         }
         """What results depend on besides data and arguments, as JSON values."""
         self.reset()
+
+    def twin(self) -> Learner:
+        """Return a learner with labels of its own; the features, and the cells of the reward split, are shared."""
+        self._tensors("reward")
+        twin = copy(self)
+        twin.reset()
+        return twin
 
     def settings(self) -> AbstractContextManager[None]:
         """Return a block in which results repeat, those computed from predictions too."""
@@ -197,7 +205,8 @@ class Learner:
     def replace(self, data: SegmentationData, images: Ids) -> None:
         """Go over to data in which some images are others, for pools that are made anew."""
         self._data = data
-        self._resident.clear()
+        kept = {splits: x for splits, x in self._resident.items() if not np.isin(images, self._rows(splits)).any()}
+        self._resident = kept  # in the place of what twins share
         with self.settings():
             if not self._vectors.flags.writeable:
                 self._vectors, self._counts = np.array(self._vectors), np.array(self._counts)
@@ -269,10 +278,13 @@ class Learner:
             raise unknown("split", split, self._data.splits)
         return self._data.splits[split]
 
+    def _rows(self, splits: Sequence[str]) -> Ids:
+        return np.concatenate([self._images(split) for split in splits])
+
     def _tensors(self, *splits: str) -> tuple[Tensor, Tensor]:
         """Return features (n, D) and label counts (C, n) of the labelled cells of splits; they stay in memory."""
         if splits not in self._resident:
-            x, counts = self._flat(np.concatenate([self._images(split) for split in splits]))
+            x, counts = self._flat(self._rows(splits))
             labelled = counts.sum(0) > 0
             # feature by feature in memory: the product with few classes is then a third faster
             self._resident[splits] = x[labelled].T.contiguous().T, counts[:, labelled]
@@ -282,7 +294,7 @@ class Learner:
         """Return the confusion matrix (C, C) over chunks of cells."""
         total = torch.zeros(self._classes, self._classes, dtype=torch.float64)
         for x, counts in cells:
-            total += _winners(self._head.logits(x)) @ counts.T
+            total += winners(self._head.logits(x)) @ counts.T
         return total.to(torch.int64).numpy()
 
     def _flat(self, images: Ids) -> tuple[Tensor, Tensor]:
@@ -321,12 +333,12 @@ def _chunks(x: Tensor, counts: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         yield x[start : start + CHUNK], counts[:, start : start + CHUNK]
 
 
-def _winners(logits: Tensor) -> Tensor:
-    """One-hot arg-max over the first axis, (C, n); comparing with the maximum is far faster than ``argmax`` there."""
-    winners = torch.eq(logits, logits.amax(0), out=torch.empty_like(logits))
-    if winners.sum() != logits.shape[1]:  # ties, as with weights that are all zero: the first class wins
-        winners = torch.zeros_like(logits).scatter_(0, logits.argmax(0, keepdim=True), 1.0)
-    return winners
+def winners(logits: Tensor) -> Tensor:
+    """One-hot arg-max over the classes, (..., C, n); comparing with the maximum is far faster than ``argmax`` there."""
+    won = torch.eq(logits, logits.amax(-2, keepdim=True), out=torch.empty_like(logits))
+    if won.sum() != logits.numel() // logits.shape[-2]:  # ties, as with weights that are all 0: the first class wins
+        won = torch.zeros_like(logits).scatter_(-2, logits.argmax(-2, keepdim=True), 1.0)
+    return won
 
 
 def _as_maps(flat: Tensor, shape: Sequence[int]) -> Tensor:

@@ -120,7 +120,12 @@ class LinearHead:
 
     def logits(self, x: Tensor) -> Tensor:
         """Return the logits (C, n) of features (n, D)."""
-        return torch.addmm(self._weights[:, -1:], self._weights[:, :-1], x.T)
+        return torch.addmm(*self.affine, x.T)
+
+    @property
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Bias (C, 1) and weights (C, D) of the logits."""
+        return self._weights[:, -1:], self._weights[:, :-1]
 
     def body(self, x: Tensor) -> Tensor:
         """Return the features themselves."""
@@ -264,7 +269,12 @@ class LdaHead:
 
     def logits(self, x: Tensor) -> Tensor:
         """Return the logits (C, n) of features (n, D)."""
-        return torch.addmm(self._bias, self._weights, x.T)
+        return torch.addmm(*self.affine, x.T)
+
+    @property
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Bias (C, 1) and weights (C, D) of the logits."""
+        return self._bias, self._weights
 
     def body(self, x: Tensor) -> Tensor:
         """Return the features themselves."""

@@ -1,0 +1,166 @@
+"""RegionSelect, E episodes at once: `gym.make_vec("RegionSelect-v0", num_envs=E)`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from alenv.arrays import Rows
+from alenv.envs.arguments import BatchArguments, BatchOptions
+from alenv.envs.batch import Batch, Info, Mask, Observation, mode_name
+from alenv.envs.campaign import evaluate_together
+from alenv.envs.region_select import RegionSelectEnv
+from alenv.envs.region_snapshot import RegionBatchSnapshot
+from alenv.envs.snapshot import check_number, plain
+from alenv.outside import decode
+from alenv.regions import Ids
+
+
+class RegionSelectVectorEnv(Batch):
+    """E episodes of `RegionSelectEnv` that share data and features, equal to single environments bit for bit.
+
+    Everything is as on the page of `alenv.envs.region_select.RegionSelectEnv`, with a leading axis of E, and as
+    `gymnasium.vector.SyncVectorEnv` would return it: `reset(seed=s)` seeds environment i with s + i, a list of E seeds
+    is possible, and infos come with masks `_key`.
+
+    When rounds end, the models of all these episodes are scored in one matrix product over the cells of the reward
+    split, see `alenv.segmenters.joint`. Candidates are predicted episode by episode: every episode has others, and a
+    product of all models with all cells of the pool would compute three to four times as much.
+
+    `metadata["autoreset_mode"]` says what happens at the end of an episode, see
+    https://farama.org/Vector-Autoreset-Mode:
+
+    - `"NextStep"` (default): the next step ignores the action of that environment and returns its new start.
+    - `"SameStep"`: the same step returns the new start, and `infos["final_obs"]`, `infos["final_info"]` the end.
+    - `"Disabled"`: the caller resets ended environments with `options={"reset_mask": mask}` before the next step.
+
+    Args:
+        num_envs: E.
+        autoreset_mode: One of the above, or `gymnasium.vector.AutoresetMode`.
+        kwargs: As for a single environment; `render` returns a tuple of E pictures or lines. With `fresh_pool=True`
+            every episode holds images and features of its own, as single environments do.
+
+    `call`, `get_attr` and `set_attr` are those of `SyncVectorEnv`. Networks have no native batch: use
+    `gym.make_vec(..., vectorization_mode="sync")`. Gymnasium passes no `vector_kwargs` to a native batch: write
+    `gym.make_vec("RegionSelect-v0", num_envs=E, autoreset_mode="SameStep")`.
+    """
+
+    metadata: dict[str, Any] = RegionSelectEnv.metadata
+    arguments_type = BatchArguments
+    options_type = BatchOptions
+
+    def __init__(
+        self, num_envs: int = 1, autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP, **kwargs: Any
+    ) -> None:
+        first = RegionSelectEnv(**kwargs)
+        own = {"num_envs": num_envs, "autoreset_mode": mode_name(autoreset_mode)}
+        self._declare(
+            decode(BatchArguments, plain(first._arguments) | own), first.action_space, first.observation_space
+        )
+        self._episodes = [first, *(RegionSelectEnv(**kwargs) for _ in range(1, num_envs))]
+        self._ends: list[tuple[bool, NDArray[np.float64] | None]] = [(False, None)] * num_envs
+        """Of every episode's last step: whether it was illegal, and the gains of a round's picks."""
+
+    def action_masks(self) -> Mask:
+        """Return which actions are legal now, bool (E, N)."""
+        self._resume()
+        return np.stack([episode.action_masks() for episode in self._episodes])
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what the numbers of an episode depend on, with its hash under ``sha256``."""
+        return self._view.fingerprint()
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restore a snapshot, see ``Batch``."""
+        saved = decode(RegionBatchSnapshot, state, "snapshot entry")
+        check_number(len(saved.episodes), self.num_envs)
+        self._build()
+        read = [episode._read(own) for episode, own in zip(self._episodes, saved.apart(), strict=True)]
+        self._snapshot, self._begun = None, True
+        for episode, own in zip(self._episodes, read, strict=True):
+            episode._restore(*own)
+        self._restore_generators([own.np_random for own, _ in read])
+        self._lend_generators()
+
+    @property
+    def _view(self) -> RegionSelectEnv:
+        return self._single(0)
+
+    def _single(self, episode: int) -> RegionSelectEnv:
+        if self._snapshot is not None:
+            self._resume()
+        single = self._episodes[episode]
+        single.spec = single.spec or self._spec_of_one()
+        return single
+
+    def _build(self) -> None:
+        """Make the model: once, and not before it is needed."""
+        first, *others = self._episodes
+        if not first._built:
+            first._build()
+            for episode in others:
+                episode._join(first)
+
+    @property
+    def _manifest(self) -> str:
+        return self._episodes[0]._loaded[0].manifest
+
+    def _state_of(self, episode: int) -> dict[str, Any]:
+        state = self._episodes[episode].get_state()
+        return {name: value for name, value in state.items() if name not in ("arguments", "data")}
+
+    def _named(self, chosen: BatchOptions) -> Ids | None:
+        self._build()
+        return self._episodes[0]._named(chosen.initial_images)
+
+    def _lend_generators(self) -> None:
+        for episode, generator, seed in zip(self._episodes, self._generators, self._random_seeds, strict=True):
+            episode._np_random, episode._np_random_seed = generator, seed
+
+    def _begin(self, episodes: NDArray[np.int64], named: Ids | None) -> None:
+        self._lend_generators()
+        for i in episodes.tolist():
+            self._episodes[i]._begin(self._draw_key(i), named)
+            self._ends[i] = False, None
+        self._open_rounds(episodes.tolist())
+
+    def _open_rounds(self, which: Sequence[int]) -> None:
+        """Score the models of some episodes together, and show their next candidates."""
+        opening = [self._episodes[i] for i in which]
+        evaluate_together([episode._campaign for episode in opening])
+        for episode in opening:
+            episode._open_round()
+
+    def _act(self, actions: NDArray[np.int64], active: Mask) -> NDArray[np.float64]:
+        """Make a pick in the active episodes, and end the rounds that are complete."""
+        for i in np.flatnonzero(active).tolist():
+            self._ends[i] = not self._episodes[i]._pick(int(actions[i])), None
+        ended = [i for i in np.flatnonzero(active).tolist() if self._episodes[i]._current.over]
+        before = [self._episodes[i]._score for i in ended]
+        for i in ended:
+            self._ends[i] = self._ends[i][0], self._episodes[i]._close_round()
+        self._open_rounds(ended)
+        rewards = np.zeros(self.num_envs)
+        rewards[ended] = [self._episodes[i]._score - score for i, score in zip(ended, before, strict=True)]
+        return rewards
+
+    @property
+    def _over(self) -> Mask:
+        return np.array([episode._over for episode in self._episodes])
+
+    def _observe(self, which: Rows) -> Observation:
+        chosen = [self._episodes[i] for i in self._numbers[which].tolist()]
+        return _stacked([episode._observe() for episode in chosen])
+
+    def _report(self) -> Info:
+        infos = [episode._info(*end) for episode, end in zip(self._episodes, self._ends, strict=True)]
+        return _stacked(infos)
+
+
+def _stacked(parts: Sequence[dict[str, Any]]) -> dict[str, NDArray]:
+    """Return many dicts with the same keys as one, with a leading axis."""
+    return {key: np.array([part[key] for part in parts]) for key in parts[0]}
