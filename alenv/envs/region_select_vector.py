@@ -70,6 +70,11 @@ class RegionSelectVectorEnv(Batch):
         self._resume()
         return np.stack([episode.action_masks() for episode in self._episodes])
 
+    def candidate_gains(self, live: bool = False, splits: Sequence[str] = ("reward",)) -> NDArray[np.float64]:
+        """Return what each candidate would gain, (E, N), see ``RegionSelectEnv``. For oracles only."""
+        self._resume()
+        return np.stack([episode.candidate_gains(live, splits) for episode in self._episodes])
+
     def fingerprint(self) -> dict[str, Any]:
         """Return what the numbers of an episode depend on, with its hash under ``sha256``."""
         return self._view.fingerprint()

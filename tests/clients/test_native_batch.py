@@ -9,18 +9,19 @@ import pytest
 from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AutoresetMode
 
-ID = "SingleClassMine-v0"
-SMALL = {"dataset": "mixture:1000", "budget": 6, "candidates": 5, "skip": True}
+MINING = ("SingleClassMine-v0", {"dataset": "mixture:1000", "budget": 6, "candidates": 5, "skip": True})
+REGIONS = ("RegionSelect-v0", {"segmenter": "lda", "picks": 2, "budget": 4, "candidates": 6})
+BOTH = pytest.mark.parametrize("case", [MINING, REGIONS], ids=["mining", "regions"])
 Flat = wrappers.FlattenObservation
 
 
-def native(mode="NextStep", envs=3, **kwargs):
-    return gym.make_vec(ID, num_envs=envs, autoreset_mode=mode, **SMALL | kwargs)
+def native(case=MINING, mode="NextStep", envs=3, **kwargs):
+    return gym.make_vec(case[0], num_envs=envs, autoreset_mode=mode, **case[1] | kwargs)
 
 
-def sync(mode="NextStep", envs=3, **kwargs):
+def sync(case=MINING, mode="NextStep", envs=3, **kwargs):
     how = {"vectorization_mode": "sync", "vector_kwargs": {"autoreset_mode": mode}}
-    return gym.make_vec(ID, num_envs=envs, **how, **SMALL | kwargs)
+    return gym.make_vec(case[0], num_envs=envs, **how, **case[1] | kwargs)
 
 
 def actions(steps, envs=3):
@@ -55,9 +56,16 @@ WRAPPERS = {
 
 
 @pytest.mark.filterwarnings("ignore:.*precision lowered by casting", "ignore:overflow encountered in cast")
-@pytest.mark.parametrize("name", WRAPPERS)
-def test_wrappers_do_what_they_do_on_single_environments(name):
-    ours, theirs = WRAPPERS[name](native()), WRAPPERS[name](sync())
+@pytest.mark.parametrize(
+    ("case", "name"),
+    [
+        *((MINING, name) for name in WRAPPERS),
+        *((REGIONS, name) for name in ("RecordEpisodeStatistics", "DictInfoToList", "NormalizeObservation")),
+    ],
+    ids=lambda part: part if isinstance(part, str) else part[0],
+)
+def test_wrappers_do_what_they_do_on_single_environments(case, name):
+    ours, theirs = WRAPPERS[name](native(case)), WRAPPERS[name](sync(case))
     assert data_equivalence(ours.reset(seed=1), theirs.reset(seed=1), exact=True)
     for action in actions(9):
         assert data_equivalence(comparable(ours.step(action)), comparable(theirs.step(action)), exact=True)
@@ -81,26 +89,33 @@ def test_wrappers_that_show_it(kind, monkeypatch, tmp_path):
     assert kind == "HumanRendering" or list(tmp_path.glob("videos/*.mp4"))
 
 
+ASKED = ("action_masks", "get_state", "fingerprint", "render", "get_state")
+OWN = {MINING[0]: ("labelled",), REGIONS[0]: ("observe_round",)}
+
+
+@BOTH
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
-def test_every_episode_answers_as_a_single_environment(mode):
-    ours, theirs = (make(mode, render_mode="rgb_array") for make in (native, sync))
+def test_every_episode_answers_as_a_single_environment(case, mode):
+    ours, theirs = (make(case, mode, render_mode="rgb_array") for make in (native, sync))
     for name in ("spec", "metadata", "render_mode", "action_space", "observation_space"):
         assert ours.get_attr(name) == theirs.get_attr(name)
     ours.reset(seed=1), theirs.reset(seed=1)
-    for action in actions(9):
+    for action in actions(9 if case is MINING else 6):
         assert data_equivalence(ours.step(action), theirs.step(action), exact=True)
-        for name in ("action_masks", "candidate_gains", "labelled", "get_state", "fingerprint", "render", "get_state"):
+        for name in ASKED + OWN[case[0]]:
             answers = ours.call(name), theirs.call(name)
             assert all(type(answer) is tuple and len(answer) == 3 for answer in answers)
             assert all(data_equivalence(*pair, exact=True) for pair in zip(*answers, strict=True)), name
         assert data_equivalence(ours.render(), theirs.render(), exact=True)
+        np.testing.assert_array_equal(*(env.call("candidate_gains") for env in (ours, theirs)))
     np.testing.assert_array_equal(ours.action_masks(), np.stack(ours.call("action_masks")))
     assert ours.get_attr("np_random_seed") == theirs.get_attr("np_random_seed") == (1, 2, 3)
     assert ours.get_attr("np_random")[2] is ours.np_random[2]
 
 
-def test_what_cannot_be_asked():
-    env = native()
+@BOTH
+def test_what_cannot_be_asked(case):
+    env = native(case)
     with pytest.raises(gym.error.ResetNeeded):
         env.call("get_state")
     env.reset(seed=0)
@@ -111,8 +126,9 @@ def test_what_cannot_be_asked():
         env.get_attr("labeled")
 
 
-def test_attributes_can_be_kept():
-    env = native()
+@BOTH
+def test_attributes_can_be_kept(case):
+    env = native(case)
     env.set_attr("mark", 3)
     env.set_attr("marks", [1, 2, 3])
     assert env.get_attr("mark") == (3, 3, 3)
@@ -135,22 +151,23 @@ def test_rendering():
         assert env.render() is None
 
 
+@BOTH
 @pytest.mark.parametrize("mode", AutoresetMode)
-def test_autoreset_mode_is_an_argument_and_an_attribute(mode):
+def test_autoreset_mode_is_an_argument_and_an_attribute(case, mode):
     """Gymnasium gives ``vector_kwargs`` to sync and async batches alone."""
-    env = native(mode)
+    env = native(case, mode)
     assert env.autoreset_mode is mode
     assert env.metadata["autoreset_mode"] is mode
-    assert native(mode.value).autoreset_mode is mode
-    again = gym.make_vec(native(mode.value).spec)
+    assert native(case, mode.value).autoreset_mode is mode
+    again = gym.make_vec(native(case, mode.value).spec)
     assert (again.autoreset_mode, again.num_envs) == (mode, 3)
-    assert json.loads(native(mode.value).spec.to_json())["kwargs"]["autoreset_mode"] == mode.value
+    assert json.loads(native(case, mode.value).spec.to_json())["kwargs"]["autoreset_mode"] == mode.value
     with pytest.raises(gym.error.Error, match="only through kwargs"):
-        gym.make_vec(ID, num_envs=3, vector_kwargs={"autoreset_mode": mode})
+        gym.make_vec(case[0], num_envs=3, vector_kwargs={"autoreset_mode": mode})
 
 
 def test_a_partial_reset_leaves_what_was_returned():
-    env = native("Disabled", budget=1)
+    env = native(mode="Disabled", budget=1)
     env.reset(seed=0)
     last = env.step(np.zeros(3, int))[0]
     kept = {name: array.copy() for name, array in last.items()}

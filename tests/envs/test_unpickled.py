@@ -23,6 +23,8 @@ MADE = {
     ),
 }
 MADE["batch"] = "SingleClassMine-v0", {**MADE["mining"][1], "num_envs": 3}
+MADE["batch of regions"] = "RegionSelect-v0", {**MADE["regions"][1], "num_envs": 3}
+BATCHES = ("batch", "batch of regions")
 ALL = {
     "action_masks": lambda env: env.action_masks(),
     "candidate_gains": lambda env: env.candidate_gains(),
@@ -47,20 +49,21 @@ OWN = {
         "reset of one": lambda env: env.reset(options={"reset_mask": np.array([False, True, False])}),
     },
 }
+OWN["batch of regions"] = {**OWN["batch"], "call": lambda env: env.call("observe_round")}
 QUESTIONS = [(kind, name, ask) for kind in MADE for name, ask in (ALL | OWN[kind]).items()]
 CHANGES = ("step", "reset of one")
 
 
 def made(kind):
     env_id, kwargs = MADE[kind]
-    return (gym.make_vec if kind == "batch" else gym.make)(env_id, **kwargs).unwrapped
+    return (gym.make_vec if kind in BATCHES else gym.make)(env_id, **kwargs).unwrapped
 
 
 def started(kind):
     env = made(kind)
     env.reset(seed=2)
     for action in (2, 0, 3, 1):
-        env.step(np.full(3, action) if kind == "batch" else action)
+        env.step(np.full(3, action) if kind in BATCHES else action)
     return env
 
 

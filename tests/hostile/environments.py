@@ -6,7 +6,6 @@ Right is: one sentence of our own, and nothing has changed; or it is accepted, a
 from __future__ import annotations
 
 import copy
-import inspect
 import traceback
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -26,7 +25,9 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "linear": ("RegionSelect-v0", {**REGION, "segmenter": "linear", "scores": ["entropy"]}),
     "mining": ("SingleClassMine-v0", MINING),
     "batch": ("SingleClassMine-v0", {**MINING, "num_envs": 2}),
+    "batch of regions": ("RegionSelect-v0", {**REGION, "num_envs": 2}),
 }
+BATCHES = ("batch", "batch of regions")
 HOSTILE = (
     *(None, True, False, 0, -1, 1.5, 10**9, 2**63, 10**30, float("nan"), float("inf"), -1e308, 1e-300),
     *("", "no", "a\0b", "a\nb", "\ud800", b"scenes", "x" * 5000, [], {}, [[]], [1, 1], [0, -3], ["", ""], (1, 2, 3)),
@@ -39,16 +40,16 @@ HOSTILE = (
 def started(kind: str) -> Any:
     """Return an environment of a kind in mid-episode, always the same one."""
     env_id, kwargs = KINDS[kind]
-    env: Any = gym.make_vec(env_id, **kwargs) if kind == "batch" else gym.make(env_id, **kwargs).unwrapped
+    env: Any = gym.make_vec(env_id, **kwargs) if kind in BATCHES else gym.make(env_id, **kwargs).unwrapped
     env.reset(seed=0)
     for _ in range(4):
-        env.step(np.ones(2, int) if kind == "batch" else 1)
+        env.step(np.ones(2, int) if kind in BATCHES else 1)
     return env
 
 
 def hostile_arguments(kind: str) -> st.SearchStrategy[dict[str, Any]]:
     """Return a strategy of one or two wrong arguments."""
-    names = sorted(set(inspect.signature(type(started(kind))).parameters))
+    names = sorted(type(started(kind)._arguments).__struct_fields__)
     return st.dictionaries(st.sampled_from(names), st.sampled_from(HOSTILE), min_size=1, max_size=2)
 
 
@@ -63,7 +64,7 @@ def hostile_options(kind: str) -> st.SearchStrategy[Any]:
     masks = [np.ones(2, bool), np.zeros(2, bool), np.ones(3, bool), [True, False], np.ones(2)]
     value = st.sampled_from(HOSTILE) | st.lists(st.sampled_from(HOSTILE), max_size=2) | st.sampled_from(masks)
     options = value | st.dictionaries(st.sampled_from([name, "reset_mask", "other"]), value, max_size=2)
-    seeds = st.sampled_from([3, None, [1, 2], [1], [1, None], [1, -1], [True, 2], [1, "2"]] if kind == "batch" else [3])
+    seeds = st.sampled_from([3, None, [1, 2], [1], [1, None], [1, -1], [True, 2], [1, "2"]] if kind in BATCHES else [3])
     return st.tuples(options, seeds)
 
 
