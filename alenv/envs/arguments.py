@@ -194,7 +194,7 @@ class BatchArguments(Arguments, frozen=True, kw_only=True, forbid_unknown_fields
                 'use gym.make_vec(..., vectorization_mode="sync")'
             )
         width = observation.candidate_size(len(self.opened.classes)) + len(self.scores)
-        check_memory("num_envs", self.num_envs, 4 * self.picks * self.candidates * (width + LAYER))
+        check_memory("num_envs", self.num_envs, 4 * self.picks * self.candidates * (width + self.dimensions))
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
