@@ -170,7 +170,7 @@ class QNetwork(nn.Module):
         self.action = nn.Sequential(
             _layer(self._parts[0] + relative, 512, norm, inputs=True), _layer(512, 256, norm), _layer(256, WIDTH, norm)
         )
-        self.head = _layer(2 * WIDTH, 1, norm)
+        self.head = _layer(2 * WIDTH, 1, norm, rectified=norm == "layer")  # the released network rectifies nothing here
         self.gate = nn.Sequential(_layer(gated, 1, norm, inputs=True), nn.Sigmoid()) if gated else None
         self.value = _layer(WIDTH, 1, norm) if args.dueling else None
 
@@ -204,11 +204,11 @@ class BatchNorm(nn.BatchNorm1d):
         return super().forward(x.flatten(0, -2)).view_as(x)
 
 
-def _layer(width: int, outputs: int, norm: str, inputs: bool = False) -> nn.Sequential:
+def _layer(width: int, outputs: int, norm: str, inputs: bool = False, rectified: bool = True) -> nn.Sequential:
     """Norm, ReLU and a linear map; layer norm and ReLU would lose what is in inputs, so there they are left out."""
     linear = nn.Linear(width, outputs)
     if norm == "batch":
-        return nn.Sequential(BatchNorm(width), nn.ReLU(), linear)
+        return nn.Sequential(BatchNorm(width), nn.ReLU() if rectified else nn.Identity(), linear)
     return nn.Sequential(linear) if inputs else nn.Sequential(nn.LayerNorm(width), nn.ReLU(), linear)
 
 
@@ -417,8 +417,8 @@ class Run:
         """Take one step of the optimiser."""
         args = self.args
         batch = self.replay.sample(args.batch, args.gamma, args.n_step, self.rng)
+        self.online.train()  # also where the next pick is chosen: with the batch's statistics, as the released code does
         goal = td_target(self.online, self.target, batch)
-        self.online.train()
         q = self.online(*(batch[name] for name in OBSERVED)).gather(1, batch["action"][:, None])[:, 0]
         self.online.eval()
         loss = F.huber_loss(q, goal)

@@ -68,25 +68,38 @@ def make_extractor(name: str, weights: str | None, cell: int) -> tuple[Callable[
     return extract, f"{name}-{digest(state)}"
 
 
-def timm_features(name: str, state: State | None = None) -> Any:
-    """Return a backbone of timm that yields the last map of every resolution, fine to coarse.
+def timm_features(name: str, finest: int = 0) -> Any:
+    """Return a backbone of timm with weights as they were drawn; it yields the last map of every resolution.
 
     Args:
         name: A model of timm.
-        state: Weights of the whole model; None leaves them as they were drawn.
+        finest: How many of the finest maps are left out.
+
+    Raises:
+        ImportError: If timm is not installed.
+        RuntimeError: If the model has no such maps.
+    """
+    try:
+        import timm
+    except ImportError as error:
+        raise ImportError(f"{name!r} is a model of timm: pip install 'alenv[timm]'") from error
+    every: Any = timm.create_model(name, features_only=True)
+    if not finest:
+        return every
+    return timm.create_model(name, features_only=True, out_indices=tuple(range(finest, len(every.feature_info))))
+
+
+def load_timm(model: nn.Module, name: str, state: State) -> None:
+    """Put the weights of the whole model into what ``timm_features`` returned.
 
     Raises:
         KeyError: If a tensor is missing.
-        RuntimeError: If the shapes do not fit, or the model has no such maps.
+        RuntimeError: If a shape does not fit.
     """
     import timm
 
-    model = timm.create_model(name, features_only=True)
-    if state is None:
-        return model
     values = {_flat(key): value for key, value in _in_order(state, timm.create_model(name).state_dict()).items()}
     model.load_state_dict({key: values[_flat(key)] for key in model.state_dict()})
-    return model
 
 
 def _flat(key: str) -> str:
@@ -137,7 +150,8 @@ def _sequence(model: Any, state: State) -> Backbone:
 
 def _from_timm(name: str, state: State) -> Backbone:
     with torch.random.fork_rng(devices=[]):
-        model = timm_features(name, state).eval().requires_grad_(False)
+        model = timm_features(name).eval().requires_grad_(False)
+        load_timm(model, name, state)
     channels = model.feature_info.channels()
 
     def maps(x: Tensor) -> list[Tensor]:  # some transformers have the channels last

@@ -46,6 +46,7 @@ class Training:
 TRAININGS = {
     "tiny": Training(long_steps=60, long_rate=5e-2, long_batch=4, rate=5e-3, batch=4, crop=64),
     "squeezenet_fpn": Training(long_steps=400, long_rate=2e-2, long_batch=4, rate=2e-3),
+    "lite0_fpn": Training(long_steps=400, long_rate=2e-2, long_batch=4, rate=2e-3),
 }
 """Where they differ from the defaults, which from ``rate`` on are those of Casanova et al. (ICLR 2020)."""
 

@@ -6,7 +6,7 @@ random numbers when it runs, and none uses an operation whose gradient CUDA sums
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from alenv.imports import cause
+from alenv.segmenters.backbones import IMAGENET, load_timm, timm_features
 from alenv.segmenters.network_layers import ImageStages, conv, make_repeatable, resize
 from alenv.segmenters.network_training import Training
 from alenv.segmenters.segmenter import find_segmenter
-from alenv.segmenters.weights import load_weights, torchvision_models
+from alenv.segmenters.weights import State, load_weights, torchvision_models
 
 RANDOM = "random"
 """The name of weights that are drawn instead of read."""
@@ -117,6 +118,14 @@ def _squeezenet_fpn(model: Any, classes: int) -> Network:
     return Network(nn.Sequential(stages, fine, First(), conv(64, 64)), nn.Conv2d(64, classes, 1))
 
 
+def _lite0_fpn(model: Any, classes: int) -> Network:
+    """EfficientNet-Lite0's maps at strides 4 to 32, summed at 64 channels and smoothed once, at stride 4."""
+    widths = tuple(model.feature_info.channels())
+    colour = Recolour(model.pretrained_cfg["mean"], model.pretrained_cfg["std"])
+    body = nn.Sequential(colour, model, TopDown(widths, 64), First(), conv(64, 64))
+    return Network(body, nn.Conv2d(64, classes, 1))
+
+
 def _fpn_resnet50(model: Any, classes: int) -> Network:
     """The segmenter of Casanova et al. (ICLR 2020): 28.5 M parameters at 11 classes."""
     stem = nn.Sequential(model.conv1, model.bn1, model.relu, model.maxpool, model.layer1)
@@ -129,6 +138,23 @@ def _deeplab(model: Any, classes: int) -> Network:
     """Torchvision's DeepLabV3 without its own upsampling and dropout."""
     *layers, last = model.classifier
     return Network(nn.Sequential(model.backbone, Out(), *layers), last)
+
+
+class Recolour(nn.Module):
+    """Turns images with the mean and deviation of ImageNet's into those that a backbone was trained on."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, mean: Sequence[float], deviation: Sequence[float]) -> None:
+        super().__init__()
+        own, others, wanted, scale = (torch.tensor(values).view(3, 1, 1) for values in (*IMAGENET, mean, deviation))
+        self.register_buffer("scale", others / scale, persistent=False)
+        self.register_buffer("shift", (own - wanted) / scale, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return images of the same shape."""
+        return images * self.scale + self.shift
 
 
 class First(nn.Module):
@@ -152,18 +178,21 @@ class Design:
     """How a network is made.
 
     Attributes:
-        build: ``(torchvision model, classes) -> network``.
-        model: Name of the torchvision model it is built from; None if there is none.
+        build: ``(model, classes) -> network``.
+        model: Name of the model of torchvision or timm that it is built from; None if there is none.
         backbone: Name of the classification model whose weights it starts from.
+        timm: Whether it is one of timm; its finest map is left out.
     """
 
     build: Callable[..., Network]
     model: str | None = None
     backbone: str | None = None
+    timm: bool = False
 
 
 TINY = Design(_tiny)
 SQUEEZENET_FPN = Design(_squeezenet_fpn, "squeezenet1_0", "squeezenet1_0")
+LITE0_FPN = Design(_lite0_fpn, "tf_efficientnet_lite0", "tf_efficientnet_lite0", timm=True)
 FPN_RESNET50 = Design(_fpn_resnet50, "resnet50", "resnet50")
 DEEPLABV3_RESNET50 = Design(_deeplab, "deeplabv3_resnet50", "resnet50")
 DEEPLABV3_RESNET101 = Design(_deeplab, "deeplabv3_resnet101", "resnet101")
@@ -176,8 +205,8 @@ def make_network(name: str, classes: int, weights: str | None, seed: int = 0) ->
     Args:
         name: Of a network in ``segmenter.SEGMENTERS``.
         classes: Number of classes C.
-        weights: ImageNet weights of the backbone: a torchvision weights name, a file, or None for
-            ``$ALENV_WEIGHTS/<backbone>_imagenet.pth``. ``random``: from scratch, as ``tiny`` always is.
+        weights: ImageNet weights of the backbone, see ``weights.load_weights``. ``random``: from scratch, as ``tiny``
+            always is.
         seed: Of all weights that are not read.
 
     Raises:
@@ -188,7 +217,7 @@ def make_network(name: str, classes: int, weights: str | None, seed: int = 0) ->
     design = found if isinstance(found, Design) else Design(partial(_outside, name, found))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
-        model = _model(design.model, classes) if design.model else None
+        model = _model(design, classes)
         network = design.build(model, classes)
     make_repeatable(network)
     if weights != RANDOM:
@@ -220,11 +249,16 @@ def _outside(name: str, build: Build, model: None, classes: int) -> Network:
     return network
 
 
-def _model(name: str, classes: int) -> Any:
+def _model(design: Design, classes: int) -> Any:
+    """Make the model that a network is built from, with weights as they are drawn."""
+    if design.model is None:
+        return None
+    if design.timm:
+        return timm_features(design.model, finest=1)
     models = torchvision_models()
-    if name.startswith("deeplab"):
-        return models.get_model(name, weights=None, weights_backbone=None, num_classes=classes, aux_loss=False)
-    return models.get_model(name, weights=None)
+    if design.model.startswith("deeplab"):
+        return models.get_model(design.model, weights=None, weights_backbone=None, num_classes=classes, aux_loss=False)
+    return models.get_model(design.model, weights=None)
 
 
 def _load(name: str, design: Design, model: Any, weights: str | None) -> None:
@@ -237,13 +271,20 @@ def _load(name: str, design: Design, model: Any, weights: str | None) -> None:
         state = load_weights(design.backbone, weights, f"segmenter={name!r}")
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error}; weights={RANDOM!r} trains from scratch") from error
+    try:
+        if design.timm:
+            load_timm(model, design.backbone, state)
+        else:
+            _load_torchvision(design, model, state)
+    except (KeyError, RuntimeError) as error:
+        raise ValueError(f"the weights do not fit segmenter={name!r}: {error}") from error
+
+
+def _load_torchvision(design: Design, model: Any, state: State) -> None:
     target = model.backbone if design.model != design.backbone else model
     names = [key for key in target.state_dict() if not key.endswith("num_batches_tracked")]  # old files have none
     prefix = "features." if f"features.{names[0]}" in state else ""
-    try:
-        target.load_state_dict({key: state[prefix + key] for key in names}, strict=False)
-    except (KeyError, RuntimeError) as error:
-        raise ValueError(f"the weights do not fit segmenter={name!r}: {error}") from error
+    target.load_state_dict({key: state[prefix + key] for key in names}, strict=False)
 
 
 def standardise(images: Tensor) -> Tensor:

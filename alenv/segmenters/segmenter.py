@@ -122,6 +122,7 @@ SEGMENTERS = {
     "mlp": Kind("alenv.segmenters.mlp:MlpHead"),
     "tiny": Kind(f"{_NETWORKS}:TINY", network=True),
     "squeezenet_fpn": Kind(f"{_NETWORKS}:SQUEEZENET_FPN", network=True),
+    "lite0_fpn": Kind(f"{_NETWORKS}:LITE0_FPN", network=True),
     "fpn_resnet50": Kind(f"{_NETWORKS}:FPN_RESNET50", network=True),
     "deeplabv3_resnet50": Kind(f"{_NETWORKS}:DEEPLABV3_RESNET50", network=True),
     "deeplabv3_resnet101": Kind(f"{_NETWORKS}:DEEPLABV3_RESNET101", network=True),
