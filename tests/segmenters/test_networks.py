@@ -11,12 +11,13 @@ from alenv.regions import RegionGrid
 from alenv.segmenters.network_layers import MaxPool, bilinear, resize
 from alenv.segmenters.network_training import Training, crops, endless, epoch, get_weights, loss, set_weights
 from alenv.segmenters.network_windows import Windows
-from alenv.segmenters.networks import Design, dropout, make_network
+from alenv.segmenters.networks import Design, dropout, make_network, standardise
 from alenv.segmenters.segmenter import SEGMENTERS
 
 STRIDES = {
     "tiny": 4,
     "squeezenet_fpn": 4,
+    "lite0_fpn": 4,
     "fpn_resnet50": 4,
     "deeplabv3_resnet50": 8,
     "deeplabv3_resnet101": 8,
@@ -33,6 +34,8 @@ def test_every_segmenter_of_the_table_is_where_it_says():
 
 @pytest.mark.parametrize(("name", "stride"), STRIDES.items())
 def test_shapes(name, stride):
+    if name == "lite0_fpn":
+        pytest.importorskip("timm", reason="needs the extra alenv[timm]")
     network = make_network(name, 11, "random")
     images = torch.randn(2, 3, 48, 64)
     with torch.no_grad():
@@ -76,6 +79,21 @@ def test_pretrained_weights_are_in_the_body(squeezenet_weights):
     assert torch.equal(first.weight, stored["features.0.weight"])
     scratch = make_network("squeezenet_fpn", 5, "random")
     assert torch.equal(network.head.weight, scratch.head.weight)
+
+
+def test_lite0_sees_the_colours_and_gives_the_maps_of_the_whole_model(tmp_path):
+    timm = pytest.importorskip("timm", reason="needs the extra alenv[timm]")
+    whole = timm.create_model("tf_efficientnet_lite0").eval()
+    torch.save(whole.state_dict(), tmp_path / "lite0.pth")
+    network = make_network("lite0_fpn", 5, str(tmp_path / "lite0.pth"))
+    pixels = torch.randint(0, 256, (1, 48, 64, 3), dtype=torch.uint8)
+    own = (pixels.movedim(-1, 1) / 255 - 0.5) / 0.5  # as timm's configuration of this model says
+    with torch.no_grad():
+        maps = network.body[1](network.body[0](standardise(pixels)))
+        expected = whole.forward_intermediates(own, intermediates_only=True, norm=False)
+    assert [tuple(x.shape[1:]) for x in maps] == [(24, 12, 16), (40, 6, 8), (112, 3, 4), (320, 2, 2)]
+    for x, y in zip(maps, expected[-4:], strict=True):
+        torch.testing.assert_close(x, y, atol=1e-4, rtol=1e-3)
 
 
 def test_weights_of_a_deeplab_backbone_are_found(tmp_path):
