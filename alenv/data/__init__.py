@@ -42,6 +42,8 @@ DATASETS = {
     "ccp": "alenv.data.ccp:ClothingCoParsing",
     "coco": "alenv.data.coco:Coco",
     "coco_panoptic": "alenv.data.coco_panoptic:CocoPanoptic",
+    "folder": "alenv.data.folder:Folder",
+    "coco_json": "alenv.data.coco_json:CocoJson",
     "coco_stuff10k": "alenv.data.coco_stuff10k:CocoStuff10k",
     "coco_stuff164k": "alenv.data.coco_stuff164k:CocoStuff164k",
     "camvid32": "alenv.data.camvid32:CamVid32",

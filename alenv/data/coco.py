@@ -60,9 +60,8 @@ def instance_items(annotations: Path, images: Path) -> list[Item]:
 
 def _item(instances: Instances, picture: Picture, images: Path, annotations: Path) -> Item:
     path = images / picture.file_name
-    alone = Instances({picture.id: picture}, {picture.id: instances.shapes[picture.id]})
     whose = f"image {picture.id} of {annotations}, by its height and width,"
-    return Item(path.stem, (path, annotations), partial(_read, path, alone, picture.id, whose))
+    return Item(path.stem, (path, annotations), partial(_read, path, instances.alone(picture.id), picture.id, whose))
 
 
 def _read(path: Path, instances: Instances, image: int, whose: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

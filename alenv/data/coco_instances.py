@@ -58,10 +58,16 @@ class Instances:
     Attributes:
         pictures: By id, ascending.
         shapes: Of each picture, run lengths as pycocotools has them, with the annotation.
+        categories: Names by id.
     """
 
     pictures: dict[int, Picture]
     shapes: dict[int, list[tuple[Shape, Mapping[str, Any]]]]
+    categories: dict[int, str]
+
+    def alone(self, image: int) -> Instances:
+        """Return what there is of one picture."""
+        return Instances({image: self.pictures[image]}, {image: self.shapes[image]}, self.categories)
 
 
 def read_content(path: Path) -> dict[str, Any]:
@@ -106,16 +112,25 @@ def read_entries(
     return found
 
 
-def check_categories(path: Path, content: Mapping[str, Any], names: Mapping[int, str]) -> None:
+def read_categories(path: Path, content: Mapping[str, Any]) -> dict[int, str]:
+    """Return the names of a JSON's categories by id.
+
+    Raises:
+        ValueError: If one is none, or an id is there twice.
+    """
+    faults: list[str] = []
+    found = by_id(read_entries(content, "categories", Category, path, faults), "category", path, faults)
+    if faults:
+        raise ValueError(listed(faults))
+    return {number: category.name for number, category in found.items()}
+
+
+def _check_categories(path: Path, found: Mapping[int, str], names: Mapping[int, str]) -> None:
     """Refuse a JSON whose categories are others than expected.
 
     Raises:
         ValueError: With the first difference.
     """
-    faults: list[str] = []
-    found = {category.id: category.name for category in read_entries(content, "categories", Category, path, faults)}
-    if faults:
-        raise ValueError(listed(faults))
     if found != names:
         wrong = sorted(set(found.items()) ^ set(names.items()))
         raise ValueError(
@@ -124,30 +139,32 @@ def check_categories(path: Path, content: Mapping[str, Any], names: Mapping[int,
         )
 
 
-def read_instances(path: Path, names: Mapping[int, str]) -> Instances:
+def read_instances(path: Path, names: Mapping[int, str] | None = None) -> Instances:
     """Read an instance JSON.
 
     Args:
         path: The file.
-        names: Of the categories by id.
+        names: What the categories must be, by id; None: any.
 
     Raises:
         ValueError: If it is none, has other categories, or entries that cannot be used; names all of them.
     """
     content, faults = read_content(path), list[str]()
-    check_categories(path, content, names)
+    categories = read_categories(path, content)
+    if names is not None:
+        _check_categories(path, categories, names)
     pictures = by_id(read_entries(content, "images", Picture, path, faults), "image", path, faults)
     shapes = read_entries(content, "annotations", Shape, path, faults)
     by_id(shapes, "annotation", path, faults)
     painted: dict[int, list[tuple[Shape, Mapping[str, Any]]]] = {image: [] for image in sorted(pictures)}
     for shape in shapes:
         try:
-            painted[_picture(shape, pictures).id] += _run_lengths(shape, pictures[shape.image_id], names)
+            painted[_picture(shape, pictures).id] += _run_lengths(shape, pictures[shape.image_id], categories)
         except ValueError as error:
             faults.append(f"{path}: annotation {shape.id} of image {shape.image_id}: {error}")
     if faults:
         raise ValueError(listed(faults))
-    return Instances(dict(sorted(pictures.items())), painted)
+    return Instances(dict(sorted(pictures.items())), painted, categories)
 
 
 def by_id(entries: Sequence[Any], what: str, path: Path, faults: list[str]) -> dict[int, Any]:
@@ -221,16 +238,17 @@ def _decompressed(text: str) -> list[int]:
     return counts
 
 
-def instance_mask(instances: Instances, image: int, index: Mapping[int, int]) -> NDArray[np.uint8]:
-    """Paint the instances of an image, large ones first and crowds last: (h, w) of class indices, 0 where none is.
+def instance_mask(instances: Instances, image: int, index: Mapping[int, int], ground: int = 0) -> NDArray[np.uint8]:
+    """Paint the instances of an image, large ones first and crowds last: (h, w) of class indices.
 
     Args:
         instances: The annotations.
         image: Id of the image.
         index: Category id -> class index.
+        ground: Class index where there is no instance.
     """
     picture = instances.pictures[image]
-    mask = np.zeros((picture.height, picture.width), np.uint8)
+    mask = np.full((picture.height, picture.width), ground, np.uint8)
     shapes = [(shape, rle.decode(runs).astype(bool)) for shape, runs in instances.shapes[image]]
     for shape, inside in sorted(shapes, key=lambda pair: (bool(pair[0].iscrowd), -pair[1].sum(), pair[0].id)):
         mask[inside] = IGNORE if shape.iscrowd else index[shape.category_id]

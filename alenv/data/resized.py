@@ -31,6 +31,13 @@ def stretched(array: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(array).resize(size[::-1], method))
 
 
+def letterboxed(array: NDArray[np.uint8], size: Size, fill: int) -> NDArray[np.uint8]:
+    """Resize an image or a mask without a change of its shape, see ``stretched``, and fill up the rest evenly."""
+    scale = min(wanted / side for wanted, side in zip(size, array.shape, strict=False))
+    height, width = (max(1, round(scale * side)) for side in array.shape[:2])
+    return centred(stretched(array, (height, width)), size, fill)
+
+
 def palette(classes: int) -> NDArray[np.uint8]:
     """Return distinct colours (classes, 3): hues by the golden section, in three tints."""
     tints = ((0.55, 0.95), (0.9, 0.75), (0.75, 0.5))

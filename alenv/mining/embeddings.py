@@ -87,7 +87,10 @@ def embed_dataset(name: str, root: str | None, backbone: str | None) -> MiningPo
         FileNotFoundError: If the dataset or the weights are missing.
     """
     dataset, backbone = datasets.open_dataset(name, root), backbone or BACKBONE
-    extractor, identity = make_extractor(backbone, None, dataset.cell)  # missing weights show before data are decoded
+    try:
+        extractor, identity = make_extractor(backbone, None, dataset.cell)  # before data are decoded
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; embeddings='filterbank' needs no weights") from error
     data = datasets.read(name, dataset)
     layered = backbone != "filterbank" and not is_path(backbone)
     embedder = _Embedder(extractor, 0.5 if layered else 0.0, 0.5 if name in CENTRED else 1.0)
