@@ -11,7 +11,7 @@ from rich.table import Table
 
 from alenv.errors import unknown
 from benchmarks.command import check_device
-from benchmarks.speed import acquisition, growth, mining, networks, ralis, round
+from benchmarks.speed import acquisition, growth, mining, networks, ralis, regions_batch, round
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ MEASUREMENTS: dict[str, Callable[[Args], list[Table]]] = {
     **{
         name: lambda args, name=name: networks.tables(name, args.rounds, args.device)
         for name in networks.CONFIGURATIONS
+    },
+    **{
+        "batch of " + " on ".join(reversed(name.split(", "))): lambda _, name=name: regions_batch.tables(name)
+        for name in round.CONFIGURATIONS
+        if not name.endswith("mlp")
     },
     "acquisition functions": lambda _: acquisition.tables(),
     "RALIS features": lambda _: ralis.tables(),
