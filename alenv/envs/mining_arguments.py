@@ -116,8 +116,9 @@ class BatchArguments(MiningArguments, frozen=True, kw_only=True, forbid_unknown_
             ValueError: For the first that is wrong.
         """
         super().__post_init__()
-        rows = 3 if self.observation == "cosine" else 4 + 2 * self.labels
-        labelled = 4 * DIMENSIONS * rows + 16 * self.labels
+        ridge = self.observation != "cosine"
+        rows, penalties = 6 + (4 + 2 * self.labels) * ridge, self.labels * self.candidates * ridge
+        labelled = 4 * (DIMENSIONS * rows + penalties) + 16 * self.labels
         check_memory("num_envs", self.num_envs, labelled + 16 * self.candidates * (self.width + 2))
 
 

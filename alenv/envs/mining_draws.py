@@ -93,25 +93,32 @@ def settle_many(
         pool: The images to draw from.
         labelled: Images that must not be shown, (n, labels); -1 fills the row.
     """
-    attempts, earlier = np.zeros(images.shape, np.int64), np.tri(images.shape[1], k=-1, dtype=bool)
-    rows = np.flatnonzero(_suspect(images, labelled))
+    known, ordered = _known(images, labelled), np.sort(images, 1)
+    rows = np.flatnonzero(known.any(1) | (ordered[:, 1:] == ordered[:, :-1]).any(1))
+    attempts, known = np.zeros(images.shape, np.int64), known[rows]
     while len(rows):
-        shown = images[rows]
-        wrong = (shown[:, :, None] == labelled[rows, None]).any(2)
-        wrong |= ((shown[:, :, None] == shown[:, None]) & earlier).any(2)
+        wrong = known | _repeated(images[rows])
         rows, slot = rows[wrong.any(1)], wrong.argmax(1)[wrong.any(1)]  # earlier slots are settled
         attempts[rows, slot] += 1
         counters = looks[rows] * images.shape[1] + slot
         images[rows, slot] = pool[draw_many(keys[rows], Draw.CANDIDATES, len(pool), counters, attempts[rows, slot])]
+        known = _known(images[rows], labelled[rows])
 
 
-def _suspect(images: Images, labelled: Images) -> NDArray[np.bool_]:
-    """Return which rows show an image twice, or a labelled one."""
-    ordered = np.sort(images, 1)
-    known = np.zeros(images.shape, bool)
-    for column in labelled.T:
-        known |= images == column[:, None]
-    return known.any(1) | (ordered[:, 1:] == ordered[:, :-1]).any(1)
+def _repeated(images: Images) -> NDArray[np.bool_]:
+    """Return which slots show what an earlier slot of the row shows, (n, K)."""
+    slots = np.ascontiguousarray(images.T)
+    earlier = np.tri(len(slots), k=-1, dtype=bool)[:, :, None]
+    return ((slots[:, None] == slots) & earlier).any(1).T
+
+
+def _known(images: Images, labelled: Images) -> NDArray[np.bool_]:
+    """Return which images of each row are labelled, (n, K)."""
+    slots = np.ascontiguousarray(images.T)  # comparing along many rows is far faster than along few slots
+    known = np.zeros(slots.shape, bool)
+    for column in np.ascontiguousarray(labelled.T):
+        known |= slots == column
+    return known.T
 
 
 def _mix(word: int) -> int:

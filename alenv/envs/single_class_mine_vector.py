@@ -146,7 +146,7 @@ class SingleClassMineVectorEnv(Batch):
             return self._task
         task, episodes = MiningTask(self._arguments), self.num_envs
         self._seeds = self._arguments.seeds
-        self._relations = Relations(episodes, *task.memory)
+        self._relations = Relations(episodes, self._shown, *task.memory)
         self._names = np.array(task.classes, object)
         self._key, self._target = np.zeros(episodes, np.uint64), np.zeros(episodes, np.int64)
         self._images = np.zeros((episodes, self._shown), np.int64)
@@ -266,10 +266,10 @@ class SingleClassMineVectorEnv(Batch):
 
     def _observe(self, which: Rows) -> Observation:
         self._show(which)
-        vectors = self._build().vectors.take(self._images[which], 0)
-        features = self._relations.look(which, vectors)
+        vectors, images = self._build().vectors, self._images[which]
+        features = self._relations.look(which, vectors, images)
         if self._raw:
-            features = np.concatenate([features, raw(vectors)], axis=2)
+            features = np.concatenate([features, raw(vectors.take(images, 0))], axis=2)
         return {"candidates": features, "state": self._state(which), "action_mask": self._mask(which)}
 
     def _state(self, which: Rows) -> NDArray[np.float32]:

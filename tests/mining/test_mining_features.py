@@ -29,6 +29,11 @@ def an_episode(rng, labels=7, dimensions=16, ridge=True, seeds=2):
     return relation, known.astype(np.float64), positive
 
 
+def look(relations, x):
+    """Features of candidates that are a table of their own, (e, K, D)."""
+    return relations.look(slice(None), x.reshape(-1, x.shape[-1]), np.arange(x[..., 0].size).reshape(x.shape[:2]))
+
+
 def lifted(values):
     return 0.5 + (values - values.mean()) / 4
 
@@ -69,7 +74,7 @@ def test_cosine_observation_is_the_start_of_the_relational_one():
 def test_one_episode_equals_itself_among_others(seed, episodes, candidates, dimensions, ridge, labels):
     """Whatever the sizes, and however many labels the others have."""
     rng = np.random.default_rng(seed)
-    together = Relations(episodes, labels, dimensions, ridge)
+    together = Relations(episodes, candidates, labels, dimensions, ridge)
     alone = [Relation(labels, dimensions, ridge) for _ in range(episodes)]
     for _ in range(labels):
         which = np.flatnonzero(rng.random(episodes) < rng.choice([0.6, 1.0]))
@@ -80,7 +85,7 @@ def test_one_episode_equals_itself_among_others(seed, episodes, candidates, dime
                 alone[i].learn(vector, bool(label))
     together.freeze(slice(None))
     x = units(rng, episodes, candidates, dimensions)
-    many = together.look(slice(None), x)
+    many = look(together, x)
     assert (many >= 0).all()
     assert (many <= 1).all()
     for i, relation in enumerate(alone):
@@ -94,10 +99,10 @@ def test_chunks_do_not_matter(monkeypatch):
     results = []
     for chunk in (64, 1000, 7):
         monkeypatch.setattr("alenv.mining.features.CHUNK", chunk)
-        relations = Relations(150, 4, 64, True)
+        relations = Relations(150, 20, 4, 64, True)
         for step in range(4):
             relations.learn(slice(None), vectors[step], np.arange(150) % 3 == step % 3)
-        results.append(relations.look(slice(None), x))
+        results.append(look(relations, x))
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
 
@@ -130,13 +135,13 @@ def test_the_same_image_again_is_nearest_and_certain():
 def test_clear_forgets():
     rng = np.random.default_rng(6)
     x = units(rng, 2, 6, 16)
-    relations = Relations(2, 3, 16, True)
-    fresh = relations.look(slice(None), x)
+    relations = Relations(2, 6, 3, 16, True)
+    fresh = look(relations, x)
     relations.learn(slice(None), units(rng, 2, 16), np.array([True, False]))
     relations.freeze(slice(None))
-    used = relations.look(slice(None), x)
+    used = look(relations, x)
     relations.clear(np.array([1]))
-    now = relations.look(slice(None), x)
+    now = look(relations, x)
     np.testing.assert_array_equal(now[0], used[0])
     np.testing.assert_array_equal(now[1], fresh[1])
     assert (used[1] != fresh[1]).any()
