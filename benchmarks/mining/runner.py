@@ -42,7 +42,7 @@ def load_pool(suite: Suite) -> MiningPool:
 
 
 def positives(suite: Suite, pool: MiningPool) -> dict[str, int]:
-    """Count the images of each class that can be mined; classes with fewer than the seeds and one more are left out."""
+    """Count the images of each class that can be mined; those without enough images with or without it are left out."""
     split = pool.splits[suite.kwargs.get("pool", "train")]
     counts = np.zeros(len(pool.classes), np.int64)
     for start in range(0, len(split), 4096):
@@ -51,7 +51,8 @@ def positives(suite: Suite, pool: MiningPool) -> dict[str, int]:
         held[np.arange(len(modes))[:, None], np.where(modes < 0, len(pool.classes), pool.mode_class[modes])] = True
         counts += held[:, :-1].sum(0)
     least = suite.kwargs.get("positives", 1) + 1
-    return {name: int(n) for name, n in zip(pool.classes, counts, strict=True) if n >= least}
+    most = len(split) - suite.kwargs.get("negatives", 1)
+    return {name: int(n) for name, n in zip(pool.classes, counts, strict=True) if least <= n <= most}
 
 
 def read_finished(suite: Suite, out: Path, targets: list[str]) -> Finished:
@@ -112,14 +113,15 @@ def _run(suite: Suite, name: str, target: str) -> str:
 
 
 @cache
-def _make_target(dataset: str, root: str | None) -> Target:
-    return Target(dataset, root)
+def _make_target(dataset: str, root: str | None, backbone: str | None) -> Target:
+    return Target(dataset, root, backbone)
 
 
 def _scorer(suite: Suite) -> Target | None:
     """Return what trains and scores heads on mined images; generated embeddings have no images to train on."""
-    dataset = suite.kwargs.get("dataset", "mixture")
-    return None if dataset.startswith("mixture") else _make_target(dataset, suite.kwargs.get("root"))
+    kwargs = suite.kwargs
+    name, root, backbone = kwargs.get("dataset", "mixture"), kwargs.get("root"), kwargs.get("embeddings")
+    return None if mining.check_name(name, root, backbone)[1] else _make_target(name, root, backbone)
 
 
 def play(policy: Any, env: gym.Env, seed: int, target: str, budgets: tuple[int, ...]) -> dict[str, Any]:

@@ -80,6 +80,8 @@ def test_positives_are_counted_in_the_pool_that_is_mined():
     assert positives(suite, make_pool()) == dict.fromkeys(NAMES, 5)
     assert positives(make_suite(kwargs={"pool": "eval", "positives": 4}), make_pool()) == dict.fromkeys(NAMES, 5)
     assert positives(make_suite(kwargs={"pool": "eval", "positives": 5}), make_pool()) == {}
+    assert positives(make_suite(kwargs={"pool": "eval", "negatives": 25}), make_pool()) == dict.fromkeys(NAMES, 5)
+    assert positives(make_suite(kwargs={"pool": "eval", "negatives": 26}), make_pool()) == {}
 
 
 def test_scores_lie_between_random_and_oracle():
