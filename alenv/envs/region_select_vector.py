@@ -89,7 +89,6 @@ class RegionSelectVectorEnv(Batch):
         for episode, own in zip(self._episodes, read, strict=True):
             episode._restore(*own)
         self._restore_generators([own.np_random for own, _ in read])
-        self._lend_generators()
 
     @property
     def _view(self) -> RegionSelectEnv:
@@ -122,15 +121,11 @@ class RegionSelectVectorEnv(Batch):
         self._build()
         return self._episodes[0]._named(chosen.initial_images)
 
-    def _lend_generators(self) -> None:
-        for episode, generator, seed in zip(self._episodes, self._generators, self._random_seeds, strict=True):
-            episode._np_random, episode._np_random_seed = generator, seed
-
     def _begin(self, episodes: NDArray[np.int64], named: Ids | None) -> None:
-        self._lend_generators()
         for i in episodes.tolist():
-            self._episodes[i]._begin(self._draw_key(i), named)
-            self._ends[i] = False, None
+            episode, self._ends[i] = self._episodes[i], (False, None)
+            episode._np_random, episode._np_random_seed = self._generators[i], self._random_seeds[i]
+            episode._begin(self._draw_key(i), named)
         self._open_rounds(episodes.tolist())
 
     def _open_rounds(self, which: Sequence[int]) -> None:

@@ -52,14 +52,23 @@ def test_products_whose_bits_depend_on_their_width_are_not_taken(scenes, monkeyp
 
 
 def test_twins_share_features_until_images_are_replaced(scenes):
-    one = scenes.learner("lda")
+    one, alone = (scenes.learner("lda", scenes.regions[:48]) for _ in range(2))
     other = one.twin()
+    other.fit(scenes.regions[:48])
+
+    def told(learner):
+        """Of regions of the pool, and of a score on it."""
+        few = scenes.regions[48:52]
+        return learner.predict(few).embedding, learner.gains(few, scenes.reward, splits=("train",))
+
     assert other._vectors is one._vectors
-    assert other._tensors("reward")[0] is one._tensors("reward")[0]
-    pool, before = scenes.data.splits["train"], one.predict(scenes.regions[48:60])
+    pool, before = scenes.data.splits["train"], told(one)
     images = np.array(scenes.data.images)
     images[pool] = 255 - images[pool]
-    other.replace(replace(scenes.data, images=images), pool)
-    np.testing.assert_array_equal(one.predict(scenes.regions[48:60]).embedding, before.embedding)
-    assert not np.array_equal(other.predict(scenes.regions[48:60]).embedding, before.embedding)
-    assert other._tensors("reward")[0] is one._tensors("reward")[0]
+    for learner in (other, alone):
+        learner.replace(replace(scenes.data, images=images), pool)
+    for mine, first, new, expected in zip(told(one), before, told(other), told(alone), strict=True):
+        np.testing.assert_array_equal(mine, first)
+        np.testing.assert_array_equal(new, expected)
+        assert not np.array_equal(new, first)
+    np.testing.assert_array_equal(joint.evaluate([one, other]), [one.evaluate("reward")] * 2)
