@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alenv.data import SegmentationData
+from alenv.labels import region_labels
 from alenv.ledger import Ledger, label_histogram
 from alenv.metrics import Confusion, class_iou, mean_iou
 from alenv.pool import LabelPool
@@ -129,7 +130,7 @@ class Campaign:
         self.scored = False
 
     def _masks(self, regions: Ids) -> NDArray[np.uint8]:
-        return self.grid.cut(self.data.masks, regions)
+        return region_labels(self.data.masks, self.grid, regions)
 
 
 def evaluate_together(campaigns: Sequence[Campaign]) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from alenv import observation, ralis
 from alenv.envs.campaign import Campaign
 from alenv.envs.evidence import Evidence
+from alenv.labels import region_labels
 from alenv.regions import Ids
 
 Progress = tuple[float, float, float]
@@ -87,10 +88,9 @@ class Ralis:
         """Describe the candidates."""
         if evidence is None:
             return np.empty((0, self.size), np.float32)
-        grid = campaign.grid
-        unit = grid.region[0] // evidence.probs.shape[2]
-        labelled = ralis.histogram(grid.cut(campaign.data.masks, campaign.learner.labelled), self._classes)
-        return ralis.candidate_features(evidence.probs, unit, labelled)
+        unit = campaign.grid.region[0] // evidence.probs.shape[2]
+        labels = region_labels(campaign.data.masks, campaign.grid, campaign.learner.labelled)
+        return ralis.candidate_features(evidence.probs, unit, ralis.histogram(labels, self._classes))
 
     def state(self, progress: Progress, campaign: Campaign) -> NDArray[np.float32]:
         """Return what was seen in the state regions at the start of the round."""

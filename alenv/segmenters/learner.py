@@ -18,6 +18,7 @@ from torch import Tensor
 
 from alenv.data import SegmentationData
 from alenv.errors import shown, unknown
+from alenv.labels import region_counts
 from alenv.metrics import Confusion, Reward
 from alenv.outside import check_array, decode
 from alenv.regions import Ids, RegionGrid
@@ -259,11 +260,7 @@ class Learner:
 
     def _region_counts(self, regions: Ids) -> NDArray[np.float32]:
         """Label counts of the cells of regions (n, cells, C); of a region that is one pixel, its own label."""
-        if self._grid.pixels:
-            labels = self._grid.cut(self._data.masks, regions).reshape(-1, 1, 1)
-            return (labels == np.arange(self._classes)).astype(np.float32)
-        counts = self._grid.cut(self._counts, regions, self._cell).astype(np.float32)
-        return counts.reshape(len(regions), counts.shape[1] * counts.shape[2], self._classes)
+        return region_counts(self._data.masks, self._counts, self._grid, regions)
 
     def _cells(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the cells of a split in chunks; those of the reward split, read every round, stay in memory."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from alenv.data import IGNORE, SegmentationData
+from alenv.labels import region_labels
 from alenv.regions import Ids, RegionGrid
 from alenv.segmenters.networks import standardise
 
@@ -75,7 +76,7 @@ class BoughtLabels:
 
     def take(self, masks: NDArray[np.uint8], regions: Ids) -> None:
         """Copy the labels of regions out of the masks of all images."""
-        for region, labels in zip(regions.tolist(), self._grid.cut(masks, regions), strict=True):
+        for region, labels in zip(regions.tolist(), region_labels(masks, self._grid, regions), strict=True):
             image, y, x = self._grid.corner(region)
             bought = self.maps.setdefault(image, np.full(self._grid.size, IGNORE, np.uint8))
             bought[y : y + labels.shape[0], x : x + labels.shape[1]] = labels
