@@ -80,18 +80,42 @@ def sources(arguments: Mapping[str, Any]) -> dict[str, str]:
     return {name: source(name) for name in names if isinstance(name, str) and is_path(name)}
 
 
-@cache
 def source(path: str) -> str:
     """Return a hash of the source behind an import path: of its whole package, or of a module that is in none.
 
+    Code that was typed into a notebook has no file: then it is a hash of the attribute ``digest`` of what the path
+    names, if it has one, or of its function's source.
+
     Raises:
-        ValueError: If it cannot be imported, or there is no source, as where code was typed at a prompt.
+        ValueError: If it cannot be imported, or there is no source.
     """
     module = _load("import path", path, "write 'package.module:name'")
-    package = importlib.import_module(module.__name__.partition(".")[0])
-    if package.__file__ and hasattr(package, "__path__"):
+    if getattr(module, "__file__", None):
+        return _source_of_module(module.__name__)
+    return _hash(_typed(path, getattr(module, path.partition(":")[2])))
+
+
+@cache
+def _source_of_module(name: str) -> str:
+    package = importlib.import_module(name.partition(".")[0])
+    if hasattr(package, "__path__") and package.__file__:
         return digest_of_folder(Path(package.__file__).parent)
-    return hashlib.sha256(_text(path, module).encode()).hexdigest()[:16]
+    return _hash(inspect.getsource(importlib.import_module(name)))
+
+
+def _typed(path: str, found: Any) -> str:
+    if isinstance(digest := getattr(found, "digest", None), str):
+        return digest
+    try:
+        return inspect.getsource(getattr(found, "function", found))
+    except (OSError, TypeError):
+        raise ValueError(
+            f"{path!r} has no source, so results with it could not be told from others; write it into a module"
+        ) from None
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def digest_of_folder(folder: Path) -> str:
@@ -100,14 +124,3 @@ def digest_of_folder(folder: Path) -> str:
     for file in sorted(folder.rglob("*.py")):
         digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def _text(path: str, module: ModuleType) -> str:
-    for found in (module, getattr(module, path.partition(":")[2])):  # a notebook has no file, but its cells have source
-        try:
-            return inspect.getsource(found)
-        except (OSError, TypeError):
-            continue
-    raise ValueError(
-        f"{path!r} has no source file, so results with it could not be told from others; write it into a module"
-    )

@@ -3,6 +3,7 @@
 import importlib
 import pickle
 import sys
+import types
 
 import gymnasium as gym
 import numpy as np
@@ -92,7 +93,7 @@ def folder(tmp_path, monkeypatch):
     yield tmp_path
     for name in MODULES:
         sys.modules.pop(name, None)
-    imports.source.cache_clear()
+    imports._source_of_module.cache_clear()
 
 
 def made(**kwargs):
@@ -165,7 +166,7 @@ def test_other_source_is_another_fingerprint_and_another_episode(folder, tmp_pat
         for name in MODULES:
             sys.modules.pop(name, None)
         importlib.invalidate_caches()
-        imports.source.cache_clear()
+        imports._source_of_module.cache_clear()
         env = made(scores=["ranks:weeds"], features="eyes:make")
         env.reset(seed=0)
         suite = Suite("s", "RegionSelect-v0", {**SMALL, "features": "eyes:make"}, ("random",), (0,))
@@ -187,7 +188,7 @@ def test_the_source_of_a_package_is_all_of_it(folder):
         (folder / "herbs" / f"{name}.py").write_text(text)
     before = imports.source("herbs.mint:grow")
     (folder / "herbs" / "seeds.py").write_text("grow = 2\n")
-    imports.source.cache_clear()
+    imports._source_of_module.cache_clear()
     assert imports.source("herbs.mint:grow") != before
     for name in ("herbs", "herbs.mint", "herbs.seeds"):
         sys.modules.pop(name)
@@ -256,3 +257,17 @@ def test_a_pickle_of_a_module_that_is_gone_says_so(folder):
     importlib.invalidate_caches()
     with pytest.raises(ValueError, match="dataset 'plants:leaves' cannot be imported"):
         pickle.loads(frozen)
+
+
+def test_what_is_typed_into_a_notebook_is_told_apart(monkeypatch):
+    typed = types.ModuleType("typed")  # without a file, as __main__ is there
+    monkeypatch.setitem(sys.modules, "typed", typed)
+    exec(DATASET + SCORE, typed.__dict__)
+    env = made(dataset="typed:leaves")
+    before = env.fingerprint()["outside"]
+    exec(DATASET.replace("default_rng(0)", "default_rng(1)"), typed.__dict__)
+    assert made(dataset="typed:leaves").fingerprint()["outside"] != before
+    with pytest.raises(ValueError, match="'typed:weeds' has no source, so results with it could not be told from"):
+        made(scores=["typed:weeds"]).fingerprint()
+    with pytest.raises(ValueError, match=r"expected the name of a dataset, or 'package.module:name' of yours"):
+        made(dataset=typed.leaves)

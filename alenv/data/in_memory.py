@@ -26,6 +26,11 @@ class InMemory(Dataset):
         self.classes, self.colours = data.classes, data.colours
         self.region, self.cell = tiling(data.masks.shape[1], data.masks.shape[2])
 
+    @property
+    def digest(self) -> str:
+        """Hash of all there is."""
+        return self._data.manifest
+
     def load(self, split: str) -> SegmentationData:
         """Return the data."""
         return self._data

