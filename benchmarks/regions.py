@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import gymnasium
+import numpy as np
 from rich.console import Console
 
 from agents.policy import Episode, evaluate, make_policy
@@ -23,7 +25,7 @@ from benchmarks.report import print_ranking, write_report
 from benchmarks.runner import signed, source
 from benchmarks.suite import Suite
 from benchmarks.summary import summarize
-from benchmarks.terminal import say
+from benchmarks.terminal import duration, say
 from benchmarks.workers import Call, attempt
 
 Episodes = dict[str, dict[int, Episode]]
@@ -89,16 +91,26 @@ def read_episode(path: Path, suite: Suite, policy: str, seed: int) -> Episode:
     return episode
 
 
-def prepare(suite: Suite) -> None:
+def prepare(suite: Suite) -> float:
     """Use the environment once, so that the workers find the data caches built.
 
     It also shows a wrong value in the keyword arguments before anything runs.
+
+    Returns:
+        Seconds that an episode takes, about: as many rounds as its budget has, each like the first one of random picks,
+        with the acquisition channels of all policies.
     """
-    env = gymnasium.make(suite.env, **suite.kwargs)
-    env.reset(seed=suite.seeds[0])
+    channels = dict.fromkeys(channel for policy in suite.policies for channel in make_policy(policy).scores)
+    env = gymnasium.make(suite.env, **suite.kwargs | {"scores": list(channels)})
+    obs, info = env.reset(seed=suite.seeds[0])
+    rng, start, ended = np.random.default_rng(0), time.monotonic(), False
+    while info["round"] == 0 and not ended:
+        obs, _, ended, _, info = env.step(rng.choice(np.flatnonzero(obs["action_mask"])))
     for split in suite.splits:
         env.unwrapped.evaluate(split)
+    seconds, chosen = time.monotonic() - start, env.unwrapped.fingerprint()["arguments"]
     env.close()
+    return seconds * -(-chosen["budget"] // chosen["picks"])
 
 
 def missing(suite: Suite, out: Path, console: Console) -> list[Call]:
@@ -111,7 +123,8 @@ def missing(suite: Suite, out: Path, console: Console) -> list[Call]:
         say(console, f"damaged, runs again: {path} ({cause})")
     if finished.missing:
         say(console, f"preparing {suite.env} ...")
-        prepare(suite)
+        seconds = prepare(suite) * len(finished.missing)
+        say(console, f"{len(finished.missing)} episodes: about {duration(seconds)} of one process, by a first round")
     tasks = sorted(finished.missing, key=lambda task: not make_policy(task.policy).oracle)
     return [Call(f"{task.policy} on seed {task.seed}", partial(_run, suite, task)) for task in tasks]
 

@@ -24,6 +24,14 @@ def say(console: Console, text: str, style: str | None = None) -> None:
     console.print(Text(printable(text)), style=style, soft_wrap=True)
 
 
+def duration(seconds: float) -> str:
+    """Return a time in the unit that people would use."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def print_table(console: Console, title: str, rows: Sequence[Sequence[str]], left: Collection[str]) -> None:
     """Print a header and rows within the width of the terminal.
 

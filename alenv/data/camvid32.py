@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from alenv.data import IGNORE
-from alenv.data.camvid import CamVid
+from alenv.data.camvid import CamVid, table_splits
 from alenv.data.files import IMAGES, files_by_stem, read_colours
 from alenv.data.items import Files, LabelledFiles, stretched_item
-from alenv.data.splitting import named_splits
 
 CLASSES = (
     "animal", "archway", "bicyclist", "bridge", "building", "car", "cart luggage pram", "child", "column pole",
@@ -53,5 +52,4 @@ class CamVid32(LabelledFiles):
         decode, labels = partial(read_colours, table=table), root / "LabeledApproved_full"
         frames = files_by_stem(root / "701_StillsRaw_full", IMAGES)
         items = [stretched_item(stem, image, labels / f"{stem}_L.png", decode, SIZE) for stem, image in frames.items()]
-        splits = named_splits(f"camvid_{split}", [f"{stem}.png" for stem in frames], root)
-        return Files(items, SIZE, splits)
+        return Files(items, SIZE, table_splits(split, [f"{stem}.png" for stem in frames], root))

@@ -2,6 +2,7 @@ import io
 import json
 import os
 import shutil
+from types import SimpleNamespace
 from urllib.error import URLError
 
 import numpy as np
@@ -61,7 +62,7 @@ def ran(monkeypatch):
 
     monkeypatch.setattr(runner, "in_processes", lambda calls, jobs: (call.do() for call in calls))
     monkeypatch.setattr(regions, "evaluate", evaluate)
-    monkeypatch.setattr("benchmarks.regions.prepare", lambda suite: None)
+    monkeypatch.setattr("benchmarks.regions.prepare", lambda suite: 60.0)
     monkeypatch.setattr("benchmarks.report.draw_curves", lambda summary: Figure((1, 1)))  # is slow
     return asked
 
@@ -126,6 +127,20 @@ def test_an_episode_without_a_split_of_the_suite_runs_again(ran, start, tmp_path
     start()
     assert ran == [("random", 0)]
     assert "it has no curve on split 'test'" in capsys.readouterr().out
+
+
+def test_how_long_it_will_take_is_said_first(ran, start, capsys):
+    start()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "4 episodes: about 4 min of one process, by a first round"
+
+
+def test_an_episode_is_as_long_as_its_rounds(monkeypatch):
+    """Like the first one, whose clock says 1.5 s here."""
+    ticks = iter([10.0, 11.5])
+    monkeypatch.setattr(regions, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    kwargs = {"segmenter": "lda", "picks": 4, "candidates": 3, "budget": 10}
+    assert regions.prepare(Suite("s", "RegionSelect-v0", kwargs, ("random", "entropy"), (0,), ("test",))) == 3 * 1.5
 
 
 def test_a_failed_download_is_one_sentence(ran, start, capsys, monkeypatch):

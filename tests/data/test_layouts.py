@@ -205,7 +205,7 @@ MAKERS = {name.removeprefix("make_"): make for name, make in list(globals().item
 
 @pytest.fixture(params=PAGES)
 def case(request, tmp_path, monkeypatch):
-    monkeypatch.setattr(camvid32, "named_splits", lambda table, names, root: {"train": np.arange(len(names))})
+    monkeypatch.setattr(camvid32, "table_splits", lambda table, names, root: {"train": np.arange(len(names))})
     return request.param, MAKERS[request.param](tmp_path / "set")
 
 
