@@ -3,7 +3,7 @@
 ``classes.txt`` has a name a line, in the order of the labels 0, 1, ... ``classes.toml`` can say more::
 
     size = [360, 480]               # height and width; 256 x 256 by default
-    resize = "letterbox"            # or "stretch"
+    resize = "stretch"              # or "letterbox", which keeps shapes
     background = "road"             # no target of mining
 
     [[classes]]                     # one for each label, in their order
@@ -64,13 +64,14 @@ class ClassFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         entries: By label.
         size: Height and width that images get.
-        resize: ``letterbox`` keeps shapes and fills the rest with black and 255, ``stretch`` keeps shares of the area.
+        resize: ``stretch`` keeps shares of the area, and every region can be worth its label; ``letterbox`` keeps
+            shapes, and fills the rest with black and 255.
         background: Class that is no target of mining.
     """
 
     entries: Annotated[tuple[Entry, ...], Meta(min_length=1, max_length=CLASSES)] = msgspec.field(name="classes")
     size: tuple[Positive, Positive] = (256, 256)
-    resize: Literal["letterbox", "stretch"] = "letterbox"
+    resize: Literal["stretch", "letterbox"] = "stretch"
     background: str | None = None
 
     def __post_init__(self) -> None:

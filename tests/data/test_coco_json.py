@@ -15,7 +15,7 @@ from alenv import data
 SIZES = ((40, 60), (60, 40), (50, 50), (32, 80))
 CATEGORIES = [{"id": 3, "name": "leaf", "supercategory": "plant"}, {"id": 90, "name": "stem"}]
 """Ids with gaps, and without 0."""
-TOML = "size = [32, 32]\nresize = 'stretch'\n"
+TOML = "size = [32, 32]\n"
 
 
 @pytest.fixture(autouse=True)

@@ -66,17 +66,25 @@ def write(root, number=30, form="index", names="img_{:03d}", classes="soil\nleaf
     return root
 
 
-def test_labels_are_the_lines_of_the_class_file_and_images_are_letter_boxed(tmp_path):
+def test_labels_are_the_lines_of_the_class_file_and_images_are_stretched(tmp_path):
     loaded = data.load("folder", write(tmp_path / "set"))
     assert loaded.classes == ("soil", "leaf", "stem", "void")
     assert loaded.images.shape == (30, 256, 256, 3)
+    for image, mask in zip(loaded.images, loaded.masks, strict=True):
+        np.testing.assert_allclose(np.bincount(mask.ravel()) / 256, [64] * 4, atol=3)
+        np.testing.assert_allclose(image[128, [32, 96]], COLOURS[:2] // 2 + 4, atol=6)
+
+
+def test_letter_boxes_keep_shapes(tmp_path):
+    classes = 'resize = "letterbox"\nsize = [256, 256]\n' + TOML.replace("size = [32, 32]", "")
+    loaded = data.load("folder", write(tmp_path / "set", classes=classes))
     first = list(loaded.names).index("img_000")  # 40 x 60 becomes 171 x 256
     mask, image = loaded.masks[first], loaded.images[first]
     assert (mask[:42] == 255).all()
     assert (mask[213:] == 255).all()
     assert not image[:42].any()
-    assert [mask[128, x] for x in (10, 100, 150, 250)] == [0, 1, 2, 3]
-    assert np.bincount(mask.ravel(), minlength=256)[[0, 1, 2, 3]].tolist() == [171 * 64] * 4
+    assert [mask[128, x] for x in (10, 100, 150, 250)] == [0, 1, 1, 255]
+    assert np.bincount(mask.ravel(), minlength=256)[[0, 1]].tolist() == [171 * 64, 171 * 128]
     np.testing.assert_allclose(image[128, [10, 100]], COLOURS[:2] // 2 + 4, atol=6)
 
 
@@ -88,11 +96,6 @@ def test_masks_of_all_forms_mean_the_same(tmp_path, form):
     square = list(loaded.names).index("img_002")
     assert loaded.images.shape[1:3] == (32, 32)
     assert [loaded.masks[square, 16, x] for x in (3, 12, 20, 28)] == [0, 1, 1, 255]
-
-
-def test_stretching_keeps_shares_of_the_area(tmp_path):
-    loaded = data.load("folder", write(tmp_path / "set", classes='resize = "stretch"\n' + TOML))
-    assert all((mask == 0).sum() == 256 for mask in loaded.masks)
 
 
 def test_an_environment_plays_on_it_and_pickles_with_its_root(tmp_path):

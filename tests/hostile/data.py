@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from alenv.data import coco, files
+from alenv.data.class_file import read_class_file
 from alenv.data.coco_instances import instance_mask, read_instances
 from alenv.data.coco_names import THINGS
-from hostile.benchmarks import damaged
+from hostile.benchmarks import damaged, toml
 
 SIZE = (12, 16)
 ANNOTATIONS: dict[str, Any] = {
@@ -76,5 +77,41 @@ def check_picture(folder: Path, content: bytes) -> None:
             assert str(path) in str(error), error  # noqa: PT017 - either outcome is right
 
 
-CASES = {"annotations": (annotations, check_annotations), "pictures": (pictures, check_picture)}
+CLASSES: dict[str, Any] = {
+    "size": [32, 48],
+    "resize": "letterbox",
+    "background": "soil",
+    "classes": [
+        {"name": "soil", "colour": [1, 2, 3]},
+        {"name": "stem", "merge": "leaf"},
+        {"name": "v", "ignore": True},
+    ],
+}
+
+
+def class_files() -> st.SearchStrategy[str]:
+    """Texts of class files."""
+    return damaged(CLASSES).map(lambda tree: "\n".join(f"{k} = {toml(v)}" for k, v in tree.items())) | st.text(
+        max_size=40
+    )
+
+
+def check_class_file(folder: Path, text: str) -> None:
+    """Read it, and use it."""
+    path = folder / "classes.toml"
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    try:
+        file = read_class_file(folder)
+    except ValueError as error:
+        assert str(path) in str(error), error  # noqa: PT017 - either outcome is right
+        return
+    assert 0 < len(file.names) == len(file.colours)
+    assert set(file.table()) <= {*range(len(file.names)), files.FORBIDDEN, 255}
+
+
+CASES = {
+    "annotations": (annotations, check_annotations),
+    "pictures": (pictures, check_picture),
+    "class files": (class_files, check_class_file),
+}
 """By name what makes a strategy, and a check of what it draws in a folder."""
