@@ -87,5 +87,9 @@ def state_features(
     Returns:
         float32 (S,) in [0, 1]: the three shares, the labelled class frequencies, and the class IoUs.
     """
-    frequency = class_pixels / max(int(class_pixels.sum()), 1)
-    return np.concatenate([[budget, round_, pick], frequency, class_iou / 100]).astype(np.float32)
+    classes = len(class_pixels)
+    features = np.empty(state_size(classes), np.float32)
+    features[:GLOBAL] = budget, round_, pick
+    features[GLOBAL:-classes] = class_pixels / max(int(class_pixels.sum()), 1)
+    features[-classes:] = class_iou / 100
+    return features

@@ -75,8 +75,9 @@ class RegionGrid:
 
     def corner(self, region: int) -> tuple[int, int, int]:
         """Return the image, and y and x of the top left pixel, of one region."""
-        image, y, x = self.corners(np.array([region]))[0].tolist()
-        return image, y, x
+        image, within = divmod(int(region), self.per_image)
+        row, column = divmod(within, self.shape[1])
+        return image, row * self.region[0], column * self.region[1]
 
     def corners(self, ids: Ids) -> NDArray[np.int64]:
         """Return image, y and x of the top left pixel of each id, (n, 3)."""
