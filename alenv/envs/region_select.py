@@ -125,6 +125,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     ## Registered Configurations
     - `RegionSelect-v0`: generated street scenes, filter-bank features.
     - `RegionSelect-CamVid-v0`: CamVid 480x360, SqueezeNet features, split `blocked`, budget 480.
+      `gym.make_vec` of these two is a native batch, see `alenv.envs.region_select_vector.RegionSelectVectorEnv`.
     - `RegionSelect-CamVid-FPN-v0`: as the paper judges policies. FPN on ResNet-50, trained on the split `train` of
       `interleaved`; `eval` is labelled, budget 480. Agents are trained with `pool="train", initial="state:10"`.
     - `RegionSelect-Flat-v0`, `RegionSelect-CamVid-Flat-v0`: the first two with one vector (D,) for an observation, of

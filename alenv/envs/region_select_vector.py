@@ -10,12 +10,14 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from alenv.arrays import Rows
+from alenv.data import SegmentationData
 from alenv.envs.arguments import BatchArguments, BatchOptions
 from alenv.envs.batch import Batch, Info, Mask, Observation, mode_name
 from alenv.envs.campaign import evaluate_together
 from alenv.envs.region_select import RegionSelectEnv
 from alenv.envs.region_snapshot import RegionBatchSnapshot
 from alenv.envs.snapshot import check_number, plain
+from alenv.memory import check_memory
 from alenv.outside import decode
 from alenv.regions import Ids
 
@@ -105,9 +107,18 @@ class RegionSelectVectorEnv(Batch):
         """Make the model: once, and not before it is needed."""
         first, *others = self._episodes
         if not first._built:
+            self._check_renewed(first._loaded[0])
             first._build()
             for episode in others:
                 episode._join(first)
+
+    def _check_renewed(self, data: SegmentationData) -> None:
+        """Refuse more episodes with images of their own than can be held."""
+        chosen = self._arguments
+        if chosen.fresh_pool:
+            cells = data.masks.size // chosen.opened.cell**2
+            features = cells * (4 * chosen.dimensions + 2 * len(data.classes))
+            check_memory("num_envs", self.num_envs, data.images.nbytes + data.masks.nbytes + features)
 
     @property
     def _manifest(self) -> str:

@@ -194,6 +194,14 @@ def test_bad_arguments(kwargs, message):
         batch(**kwargs)
 
 
+def test_episodes_with_images_of_their_own_that_would_not_fit(monkeypatch):
+    env = batch(8, fresh_pool=True)
+    monkeypatch.setattr("alenv.memory.installed", lambda: 2**30)
+    with pytest.raises(ValueError, match=r"num_envs=8 would need 1.4 GiB of memory.* use at most 5"):
+        env.reset(seed=0)
+    assert batch(8).reset(seed=0)
+
+
 def test_before_reset():
     with pytest.raises(gym.error.ResetNeeded):
         batch().step(np.zeros(3, int))
