@@ -330,9 +330,9 @@ def _chunks(x: Tensor, counts: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         yield x[start : start + CHUNK], counts[:, start : start + CHUNK]
 
 
-def winners(logits: Tensor) -> Tensor:
+def winners(logits: Tensor, out: Tensor | None = None) -> Tensor:
     """One-hot arg-max over the classes, (..., C, n); comparing with the maximum is far faster than ``argmax`` there."""
-    won = torch.eq(logits, logits.amax(-2, keepdim=True), out=torch.empty_like(logits))
+    won = torch.eq(logits, logits.amax(-2, keepdim=True), out=torch.empty_like(logits) if out is None else out)
     if won.sum() != logits.numel() // logits.shape[-2]:  # ties, as with weights that are all 0: the first class wins
         won = torch.zeros_like(logits).scatter_(-2, logits.argmax(-2, keepdim=True), 1.0)
     return won

@@ -99,14 +99,14 @@ def test_episodes_that_fall_out_of_step(mode):
 
 def test_default_size_and_budget():
     """More episodes than are scored in one product, and the default arguments for two rounds."""
-    ours = gym.make_vec(ID, num_envs=18, segmenter="lda")
-    theirs = [gym.make(ID, segmenter="lda") for _ in (0, 17)]
+    ours = gym.make_vec(ID, num_envs=34, segmenter="lda")
+    theirs = [gym.make(ID, segmenter="lda") for _ in (0, 33)]
     obs, _ = ours.reset(seed=5)
-    for i, env in zip((0, 17), theirs, strict=True):
+    for i, env in zip((0, 33), theirs, strict=True):
         assert data_equivalence({k: v[i] for k, v in obs.items()}, env.reset(seed=5 + i)[0], exact=True)
     for action in actions(ours, 49):
         obs, rewards, _, _, infos = ours.step(action)
-        for i, env in zip((0, 17), theirs, strict=True):
+        for i, env in zip((0, 33), theirs, strict=True):
             expected, reward, _, _, info = env.step(action[i])
             assert data_equivalence({k: v[i] for k, v in obs.items()}, expected, exact=True)
             assert (rewards[i], infos["miou"][i]) == (reward, info["miou"])
