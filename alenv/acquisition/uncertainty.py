@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.arrays import Array, module_of, rounding, to_floats
+from alenv.arrays import Array, like, module_of, rounding, to_floats
 
 
 def as_probabilities(probs: Array) -> Array:
@@ -130,9 +130,10 @@ def predicted_weight(probs: Array, weights: NDArray[np.float64]) -> Array:
         (..., H, W), in the kind and type of ``probs``, but in float32 at least.
     """
     xp, probs = module_of(probs), to_floats(probs)
-    best, value = probs[..., 0, :, :], 0 * probs[..., 0, :, :] + float(weights[0])
+    best = probs[..., 0, :, :]
+    predicted = xp.zeros_like(best, dtype=xp.int16)
     for c in range(1, probs.shape[-3]):  # faster than an arg-max over few classes
-        better = probs[..., c, :, :] > best
-        value = xp.where(better, xp.asarray(weights[c], dtype=probs.dtype), value)
+        better = xp.asarray(probs[..., c, :, :] > best, dtype=xp.int16)
+        predicted = xp.maximum(predicted, c * better)
         best = xp.maximum(best, probs[..., c, :, :])
-    return value
+    return xp.asarray(like(weights, probs), dtype=probs.dtype)[xp.asarray(predicted, dtype=xp.int64)]
