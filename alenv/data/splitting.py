@@ -61,7 +61,15 @@ def official_splits(train: Sequence[str], test: Sequence[str], reward: int) -> d
         train: Names of the official training set.
         test: Names of the official set to test on.
         reward: Images of ``train`` that are held back.
+
+    Raises:
+        FileNotFoundError: If ``train`` has too few images for that.
     """
+    if len(train) < reward + STATE:
+        raise FileNotFoundError(
+            f"there are {len(train)} training images, and the split table 'official' holds {reward} of them back for "
+            "the reward; copy the missing ones there"
+        )
     order = shuffled(train)
     rest = np.sort(np.asarray(order[reward:], np.int64))
     return {

@@ -309,6 +309,13 @@ def test_official_tables_label_the_whole_training_set(tmp_path):
     assert splits["test"].tolist() == [*range(TRAIN, TRAIN + TEST)]
 
 
+def test_official_tables_need_more_images_than_they_hold_back(tmp_path, monkeypatch):
+    make_ade20k(tmp_path)
+    monkeypatch.setattr(ade20k, "REWARD", TRAIN - 9)
+    with pytest.raises(FileNotFoundError, match=r"24 training images, and .*'official' holds 15 .*sceneparsing"):
+        data.load("ade20k", tmp_path, "official")
+
+
 def test_labels_of_sbd_add_photos_but_none_of_the_validation_set(tmp_path):
     for kind in ("mat", "png"):
         root = tmp_path / kind
