@@ -20,21 +20,20 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.data import IGNORE, Dataset, SegmentationData, find_root
+from alenv.data import IGNORE, find_root
 from alenv.data.class_file import ClassFile, Entry, read_class_file
 from alenv.data.coco_instances import Instances, Picture, instance_mask, read_categories, read_content, read_instances
 from alenv.data.faults import listed
 from alenv.data.files import IMAGES, read_image
 from alenv.data.items import Item
-from alenv.data.tiling import tiling
-from alenv.data.user_splits import FILE, load_divided, split_tables
+from alenv.data.user_files import FILE, UserFiles
 from alenv.errors import unknown
 
 BACKGROUND = "background"
 PARTS = {"train": "train", "valid": "val", "val": "val", "test": "test"}
 
 
-class CocoJson(Dataset):
+class CocoJson(UserFiles):
     """Images and shapes of a folder, whose categories are read now.
 
     Args:
@@ -45,24 +44,15 @@ class CocoJson(Dataset):
         ValueError: If a file is none of COCO annotations, or the class file is none.
     """
 
+    name = "coco_json"
+
     def __init__(self, root: Path | None) -> None:
-        self._root = find_root("coco_json", root)
-        self._files = _annotations(self._root)
-        self._file = _class_file(self._root, self._files)
-        self.classes, self.colours, self.background = self._file.names, self._file.colours, self._file.background
-        self.region, self.cell = tiling(*self._file.size)
-        self.split_tables = split_tables(self._root)
+        found = find_root(self.name, root)
+        self._files = _annotations(found)
+        super().__init__(found, _class_file(found, self._files))
 
-    def load(self, split: str) -> SegmentationData:
-        """Load the images with the splits of one table.
-
-        Raises:
-            FileNotFoundError: If images are missing; names them.
-            ValueError: If entries or files cannot be used, or images are too few; names all of them.
-        """
-        return load_divided("coco_json", self._root, self._items(), self._file, split)
-
-    def _items(self) -> list[tuple[str, Item]]:
+    def items(self) -> list[tuple[str, Item]]:
+        """List the images, see ``UserFiles``."""
         images, faults, items = _Images(self._root), list[str](), dict[str, tuple[str, Item]]()
         for path, part in self._files.items():
             instances = read_instances(path)

@@ -18,17 +18,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.data import Dataset, SegmentationData, find_root
+from alenv.data import find_root
 from alenv.data.class_file import ClassFile, read_class_file
 from alenv.data.items import Item
 from alenv.data.pairs import Pair, find_pairs
-from alenv.data.tiling import tiling
-from alenv.data.user_splits import load_divided, split_tables
+from alenv.data.user_files import UserFiles
 
 PARTS = ("train", "val", "test")
 
 
-class Folder(Dataset):
+class Folder(UserFiles):
     """Images and masks of a folder, whose class file is read now.
 
     Args:
@@ -39,26 +38,19 @@ class Folder(Dataset):
         ValueError: If the class file is none.
     """
 
+    name = "folder"
+
     def __init__(self, root: Path | None) -> None:
-        self._root = find_root("folder", root)
-        self._file = read_class_file(self._root)
-        self.classes, self.colours, self.background = self._file.names, self._file.colours, self._file.background
-        self.region, self.cell = tiling(*self._file.size)
-        self.split_tables = split_tables(self._root)
+        found = find_root(self.name, root)
+        super().__init__(found, read_class_file(found))
 
-    def load(self, split: str) -> SegmentationData:
-        """Load the images with the splits of one table.
-
-        Raises:
-            FileNotFoundError: If a folder or a mask is missing.
-            ValueError: If files cannot be read or hold what they must not, or images are too few; names all of them.
-        """
+    def items(self) -> list[tuple[str, Item]]:
+        """List the images, see ``UserFiles``."""
         found = [(part, pair) for part, folders in _folders(self._root).items() for pair in find_pairs(folders)]
         if not found:
             raise FileNotFoundError(f"{self._root / 'images'} holds no PNG or JPEG file; copy the images there")
         several = len({part for part, _ in found}) > 1
-        items = [(part, _item(self._file, f"{part}/" * several + pair.image.stem, pair)) for part, pair in found]
-        return load_divided("folder", self._root, items, self._file, split)
+        return [(part, _item(self._file, f"{part}/" * several + pair.image.stem, pair)) for part, pair in found]
 
 
 def _folders(root: Path) -> dict[str, dict[Path, Path]]:

@@ -24,7 +24,7 @@ from alenv.data.store import Store, key, open_store
 from alenv.data.writing import Item, Size, part_length, write_items
 from alenv.regions import Ids
 
-__all__ = ["Files", "Item", "LabelledFiles", "open_items", "read_relabelled", "stretched_item"]
+__all__ = ["Files", "ImageFiles", "Item", "LabelledFiles", "open_items", "read_relabelled", "stretched_item"]
 
 VERSION = 1
 """Part of the key of every store: raise it when images or masks come out differently."""
@@ -40,15 +40,45 @@ class Files(NamedTuple):
     """Indices of items by split."""
 
 
-class LabelledFiles(Dataset):
-    """A dataset of image files. A subclass says what is in it, and which files these are.
-
-    Args:
-        root: Where they lie; None for the usual places.
-    """
+class ImageFiles(Dataset):
+    """A dataset of image files, which are decoded into a store once. A subclass says which files these are."""
 
     name: str
-    """In ``DATASETS``."""
+    """Of the dataset, and of its store."""
+
+    @abstractmethod
+    def find(self, split: str) -> tuple[Path, Files]:
+        """Return the folder of the dataset, and what it holds, with the splits of one table. No image is read yet.
+
+        Raises:
+            FileNotFoundError: If a folder, a list or a file is missing.
+            ValueError: If a list holds what it must not.
+        """
+
+    @property
+    def meaning(self) -> object:
+        """What masks depend on besides their files, as JSON-like values."""
+        return self.classes
+
+    def load(self, split: str) -> SegmentationData:
+        """Return the images, decoded on the first call, with the splits of one table.
+
+        Raises:
+            FileNotFoundError: If files are missing; names them.
+            ValueError: If files cannot be read or hold what they must not; names all of them.
+        """
+        root, (items, size, splits) = self.find(split)
+        store = open_items(f"{self.name}-{key(root.resolve())}", items, size, self.meaning)
+        return from_store(self.name, store, self.classes, self.colours, splits)
+
+
+class LabelledFiles(ImageFiles):
+    """A published dataset in its published layout; errors about missing files say what that is, and where to get it.
+
+    Args:
+        root: Where the files lie; None for the usual places.
+    """
+
     folder: str
     """Where it lies below ``$ALENV_DATA``."""
     layout: str
@@ -61,42 +91,26 @@ class LabelledFiles(Dataset):
 
     @abstractmethod
     def files(self, root: Path, split: str) -> Files:
-        """List the images in a folder, with the splits of one table.
-
-        Raises:
-            FileNotFoundError: If a folder, a list or a file is missing.
-            ValueError: If a list holds what it must not.
-        """
+        """List the images in a folder, see ``find``."""
 
     def find(self, split: str) -> tuple[Path, Files]:
-        """Return the folder, and what it holds.
-
-        Raises:
-            FileNotFoundError: If something is missing; says what is expected and where to get it.
-            ValueError: If a list holds what it must not.
-        """
+        """Return the folder, and what it holds, see ``ImageFiles``."""
         with self._explained():
             root = find_root(self.folder, self._root)
             return root, self.files(root, split)
 
     def load(self, split: str) -> SegmentationData:
-        """Return the images, decoded on the first call, with the splits of one table.
-
-        Raises:
-            FileNotFoundError: If files are missing; says what is expected and where to get it.
-            ValueError: If files cannot be read or hold what they must not; names all of them.
-        """
-        root, (items, size, splits) = self.find(split)
+        """Return the images, see ``ImageFiles``."""
         with self._explained():
-            store = open_items(f"{self.name}-{key(root.resolve())}", items, size, self.classes)
-        return from_store(self.name, store, self.classes, self.colours, splits)
+            return super().load(split)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError as error:
-            raise FileNotFoundError(f"{error} ({self.name!r} is {self.layout}; it comes from {self.page})") from None
+            where = f"({self.name!r} is {self.layout}; it comes from {self.page})"
+            raise FileNotFoundError(f"{str(error).removesuffix(where).rstrip()} {where}") from None
 
 
 def stretched_item(

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from alenv.data import IGNORE, Dataset, read
 from alenv.data.duplicates import difference_hash
-from alenv.data.items import Files, Item, LabelledFiles
+from alenv.data.items import Files, ImageFiles, Item
 from alenv.data.processes import cores, in_processes
 from alenv.data.writing import WORTH, Size, part_length, read_item
 
@@ -52,7 +52,7 @@ class Survey:
 
 def contents(name: str, dataset: Dataset, split: str) -> Files:
     """Return the images of any dataset; one that is not made of files is loaded."""
-    if isinstance(dataset, LabelledFiles):
+    if isinstance(dataset, ImageFiles):
         return dataset.find(split)[1]
     data = read(name, dataset, split)
     items = [Item(item, (), partial(_row, data.images, data.masks, i)) for i, item in enumerate(data.names)]

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import test_folder
 from PIL import Image
 from test_layouts import Maker, make_ade20k
 
@@ -108,6 +109,30 @@ def test_real_frames_of_the_interleaved_split_repeat_each_other(camvid_root):
         for part in ("eval", "train")
     ]
     assert (nearest(*hashes).bits <= NEAR).sum() == 41
+
+
+def test_a_users_folder_is_checked_without_decoding_it_and_other_data_as_they_are_loaded(tmp_path, capsys):
+    test_folder.write(tmp_path / "mine")
+    wrong = [tmp_path / "mine" / "masks" / f"img_{i:03d}.png" for i in (3, 17)]
+    for path in wrong:
+        path.write_bytes(b"")
+    status, out, _ = run(capsys, "check", "folder", tmp_path / "mine")
+    assert status == 1
+    assert all(f"unreadable: cannot read {path}" in out for path in wrong)
+    assert not (tmp_path / "cache").exists()
+    status, out, _ = run(capsys, "check", "test_check:ARRAYS")
+    assert status == 0
+    assert "30 images of 32x16: state 5, train 5, reward 5, eval 5, holdout 5, test 5\n" in out
+    assert "b             100.0000" in out
+
+
+PARTS = ("state", "train", "reward", "eval", "holdout", "test")
+ARRAYS = data.from_arrays(
+    np.random.default_rng(0).integers(256, size=(30, 16, 32, 3), dtype=np.uint8),
+    np.ones((30, 16, 32), np.uint8),
+    ["a", "b"],
+    {part: range(5 * i, 5 * i + 5) for i, part in enumerate(PARTS)},
+)
 
 
 def test_build_fills_the_cache_that_environments_read(root, capsys):
