@@ -90,7 +90,8 @@ class RegionSelectVectorEnv(Batch):
         self._snapshot, self._begun = None, True
         for episode, own in zip(self._episodes, read, strict=True):
             episode._restore(*own)
-        self._restore_generators([own.np_random for own, _ in read])
+        self._generators = [episode.np_random for episode in self._episodes]
+        self._random_seeds = [own.np_random.seed for own, _ in read]
 
     @property
     def _view(self) -> RegionSelectEnv:

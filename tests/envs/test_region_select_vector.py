@@ -143,6 +143,9 @@ def test_snapshots_and_pickles_go_on(mode):
         step = env.step(action)
         for copy in copies:
             assert data_equivalence(step, copy.step(action), exact=True)
+    assert [copy.np_random_seed for copy in copies] == [env.np_random_seed] * 2
+    copies[1].np_random[0].random()  # of the batch and its episodes alike
+    assert copies[1].get_state()["episodes"][0]["np_random"] != env.get_state()["episodes"][0]["np_random"]
     one = gym.make(ID, **SMALL).unwrapped
     state = env.get_state()
     one.set_state(state["episodes"][1] | {"arguments": state["arguments"], "data": state["data"]})
