@@ -124,6 +124,7 @@ def test_a_users_folder_is_checked_without_decoding_it_and_other_data_as_they_ar
     status, out, _ = run(capsys, "check", "test_check:ARRAYS")
     assert status == 0
     assert "30 images of 32x16: state 5, train 5, reward 5, eval 5, holdout 5, test 5\n" in out
+    assert "odd: " not in out
     assert re.search(r"^b +100\.0000 ", out, re.MULTILINE)
 
 

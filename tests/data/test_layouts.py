@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,6 +11,7 @@ from scipy.io import savemat
 from test_files import png_of_16_bits
 from torchvision import datasets as theirs
 
+import alenv  # noqa: F401  registers the ids
 from alenv import data
 from alenv.data import IGNORE, ade20k, camvid32, cityscapes, voc
 from alenv.data.coco_names import STUFF, THINGS
@@ -342,3 +344,41 @@ def test_camvid_in_32_colours_has_the_split_tables_of_camvid(tmp_path):
     for table in ("blocked", "interleaved", "disjoint"):
         with pytest.raises(FileNotFoundError, match=rf"\d+ images of the split table 'camvid_{table}' are not in"):
             data.load("camvid32", maker.root, table)
+
+
+def test_150_classes_are_played_drawn_and_mined(tmp_path, monkeypatch):
+    monkeypatch.setattr(ade20k, "SIZE", (32, 48))
+    monkeypatch.setattr(ade20k.Ade20k, "region", (16, 16))
+    make_ade20k(tmp_path)
+    kwargs = {"dataset": "ade20k", "root": str(tmp_path), "pool": "eval"}
+    channels = ["entropy", "balent", "ripu", "cbda"]
+    env = gym.make(
+        "RegionSelect-v0",
+        **kwargs,
+        initial="state:1",
+        picks=4,
+        candidates=3,
+        budget=8,
+        scores=channels,
+        render_mode="rgb_array",
+    )
+    obs, _ = env.reset(seed=0)
+    assert env.observation_space.contains(obs)
+    for _ in range(8):
+        obs, _, ended, _, info = env.step(int(obs["action_mask"].argmax()))
+    assert ended
+    assert env.observation_space.contains(obs)
+    assert len(info["class_iou"]) == len(info["class_pixels"]) == 150
+    assert env.render().shape == (3 * 32, 3 * 48, 3)
+    mine = gym.make(
+        "SingleClassMine-v0",
+        **kwargs,
+        embeddings="filterbank",
+        classes="all",
+        candidates=3,
+        budget=2,
+        render_mode="rgb_array",
+    )
+    assert mine.observation_space.contains(mine.reset(seed=0)[0])
+    assert mine.step(0)[4]["target_class"] in ade20k.CLASSES
+    assert mine.render().ndim == 3
