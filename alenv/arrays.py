@@ -80,3 +80,19 @@ def blocks(array: Any) -> Iterator[slice]:
 def in_blocks(function: Callable[[Any], NDArray], array: Any) -> NDArray:
     """Apply a function that treats rows apart, block by block; there must be a row."""
     return np.concatenate([function(array[at]) for at in blocks(array)])
+
+
+def first_largest(maps: Any) -> Any:
+    """Arg-max over axis 1, the first of equal ones, uint8; many times as fast as NumPy's and torch's across memory.
+
+    Args:
+        maps: (n, C, ...), array or tensor, of at most 256 classes C.
+    """
+    xp = module_of(maps)
+    if xp is not np and maps.device.type == "cpu":  # NumPy compares twice as fast, and nothing is copied
+        return xp.from_numpy(first_largest(maps.numpy()))
+    top, last = xp.amax(maps, 1), maps.shape[1] - 1
+    ahead = xp.zeros_like(top, dtype=xp.uint8)
+    for label in range(last):
+        ahead = xp.maximum(ahead, (maps[:, label] == top) * xp.asarray(last - label, dtype=xp.uint8))
+    return last - ahead

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alenv.acquisition import entropy
-from alenv.arrays import Array, in_blocks, like, module_of, to_numpy
+from alenv.arrays import Array, first_largest, in_blocks, like, module_of, to_numpy
 
 POOLED = 8
 """Rows and columns of the pooled entropy."""
@@ -74,7 +74,7 @@ def candidate_features(probs: Array, unit: int, labelled: NDArray) -> Matrix:
 
 def predicted_histogram(probs: Array, unit: int) -> NDArray[np.float64]:
     """Count the pixels of each predicted class, (n, C, rows, columns) -> (n, C + 1)."""
-    return in_blocks(lambda block: histogram(_winners(block), block.shape[1], unit), probs)
+    return in_blocks(lambda block: histogram(first_largest(block), block.shape[1], unit), probs)
 
 
 def histogram(labels: Array, classes: int, unit: int = 1) -> NDArray[np.float64]:
@@ -171,13 +171,3 @@ def _entropy_map(probs: Array, unit: int) -> Array:
     if unit > 1 and (rows % POOLED or columns % POOLED):
         return maps[:, np.arange(rows * unit) // unit][:, :, np.arange(columns * unit) // unit]
     return maps
-
-
-def _winners(probs: Array) -> Array:
-    """Arg-max over axis 1, the first of equal ones; many times as fast as NumPy's across memory."""
-    xp, last = module_of(probs), probs.shape[1] - 1
-    top = xp.amax(probs, 1)
-    ahead = xp.zeros_like(top, dtype=xp.uint8)
-    for label in range(last):
-        ahead = xp.maximum(ahead, (probs[:, label] == top) * xp.asarray(last - label, dtype=xp.uint8))
-    return last - ahead

@@ -64,3 +64,13 @@ def test_values_pass_unchanged_between_kinds(kind):
     assert isinstance(arrays.like(values, tensor), torch.Tensor)
     assert [arrays.module_of(array) for array in (values, tensor)] == [np, torch]
     np.testing.assert_array_equal(arrays.in_blocks(np.negative, values), -values)
+
+
+def test_the_first_largest_is_found_in_any_memory():
+    """Of coarse numbers, so that many are equal; tensors also with the classes last in memory."""
+    maps = np.random.default_rng(0).integers(0, 3, (2, 5, 6, 4)).astype(np.float32)
+    tensor = torch.from_numpy(maps)
+    for some in (maps, tensor, tensor.to(memory_format=torch.channels_last)):
+        found = arrays.first_largest(some)
+        assert type(found) is type(some)
+        np.testing.assert_array_equal(found, maps.argmax(1))

@@ -289,9 +289,10 @@ def _load_torchvision(design: Design, model: Any, state: State) -> None:
 
 def standardise(images: Tensor) -> Tensor:
     """Turn uint8 pixels (n, h, w, 3) into float32 images (n, 3, h, w) with the mean and variance of ImageNet's."""
-    mean = torch.tensor([123.675, 116.28, 103.53], device=images.device)
-    deviation = torch.tensor([58.395, 57.12, 57.375], device=images.device)
-    return ((images.float() - mean) / deviation).movedim(-1, 1)  # a view: the channels stay last in memory
+    mean = torch.tensor([123.675, 116.28, 103.53], device=images.device).repeat(images.shape[2])
+    deviation = torch.tensor([58.395, 57.12, 57.375], device=images.device).repeat(images.shape[2])
+    rows = images.flatten(2).float().sub_(mean).div_(deviation)  # along whole rows: far faster than along three numbers
+    return rows.view(images.shape).movedim(-1, 1)  # a view: the channels stay last in memory
 
 
 def dropout(features: Tensor, mask: Tensor) -> Tensor:

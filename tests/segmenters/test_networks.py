@@ -230,3 +230,10 @@ def test_weights_go_round_in_any_memory_format():
     set_weights(network, weights)
     expected = make_network("tiny", 5, None).state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in network.state_dict().items())
+
+
+def test_pixels_are_standardised_channel_by_channel():
+    pixels = torch.randint(0, 256, (2, 5, 7, 3), dtype=torch.uint8)
+    expected = (pixels.float() - torch.tensor([123.675, 116.28, 103.53])) / torch.tensor([58.395, 57.12, 57.375])
+    assert torch.equal(standardise(pixels), expected.movedim(-1, 1))
+    assert standardise(pixels).is_contiguous(memory_format=torch.channels_last)
