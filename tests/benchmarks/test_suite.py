@@ -46,7 +46,7 @@ PROTOCOLS = {  # where the data come from, and what a round labels
     "cityscapes_pixelpick": ("cityscapes-dataset.com", 10 * (2975 - cityscapes.REWARD)),
     "voc_pixelpick": ("host.robots.ox.ac.uk", 10 * (1464 - voc.REWARD)),
     "voc_balent": ("host.robots.ox.ac.uk", 10 * (1464 - voc.REWARD)),
-    "ade20k_balent": ("sceneparsing.csail.mit.edu", 10 * (20210 - ade20k.REWARD)),
+    "ade20k_balent": ("sceneparsing.csail.mit.edu", 2 * (20210 - ade20k.REWARD)),
 }
 
 
