@@ -11,7 +11,7 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from multiprocessing.connection import wait
 from typing import Any
@@ -33,7 +33,7 @@ def in_processes(
 
     Args:
         function: Of a module.
-        tasks: Arguments that can be pickled, else they stay here.
+        tasks: Arguments. If those of the first call cannot be pickled, all calls are made here.
         processes: At most so many.
 
     Raises:
@@ -41,25 +41,23 @@ def in_processes(
         Exception: What the function raises.
     """
     processes = min(processes, len(tasks))
-    calls = [_packed(function, task) for task in tasks] if processes > 1 else []
-    if processes < 2 or not all(calls):
+    if processes < 2 or not _travels(function, tasks[0]):
         yield from ((number, function(*task)) for number, task in enumerate(tasks))
         return
     with ExitStack() as stack:
         idle = [stack.enter_context(_Process()) for _ in range(processes)]
-        yield from _shared_out(calls, idle)
+        yield from _shared_out((pickle.dumps((function, task)) for task in tasks), idle)
 
 
-def _packed(function: Callable[..., Any], task: tuple[Any, ...]) -> bytes:
-    """Pickle a call; nothing if that fails, or if it needs the user's script, which is not run again elsewhere."""
+def _travels(function: Callable[..., Any], task: tuple[Any, ...]) -> bool:
+    """Whether a call can be pickled, and does not need the user's script, which is not run again elsewhere."""
     try:
-        packed = pickle.dumps((function, task))
+        return b"__main__" not in pickle.dumps((function, task))
     except (pickle.PicklingError, AttributeError, TypeError):
-        return b""
-    return b"" if b"__main__" in packed else packed
+        return False
 
 
-def _shared_out(calls: Sequence[bytes], idle: list[_Process]) -> Iterator[tuple[int, Any]]:
+def _shared_out(calls: Iterable[bytes], idle: list[_Process]) -> Iterator[tuple[int, Any]]:
     waiting, busy = enumerate(calls), dict[Any, tuple[int, _Process]]()
     while True:
         while idle and (call := next(waiting, None)):

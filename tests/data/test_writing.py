@@ -95,6 +95,12 @@ def test_processes_write_the_same_bytes_as_one(cache, tmp_path, many, monkeypatc
     assert not (cache / "s" / JOURNAL).exists()
 
 
+def test_items_that_cannot_travel_are_read_here(cache, tmp_path, many):
+    """A closure, as users write them."""
+    stay = [Item(item.name, item.files, lambda read=item.read: read()) for item in items(tmp_path / "x")]
+    check(open_items("s", stay, SIZE))
+
+
 SCRIPT = """
 import sys
 from pathlib import Path
