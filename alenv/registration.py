@@ -16,6 +16,10 @@ ENVS: dict[str, tuple[str, dict[str, Any]]] = {
         _REGION_SELECT,
         {"dataset": "camvid", "features": "squeezenet1_0", "budget": 480},
     ),
+    "RegionSelect-CamVid-v1": (
+        _REGION_SELECT,
+        {"dataset": "camvid", "features": "tf_efficientnet_lite0", "dimensions": 128, "budget": 480},
+    ),
     "RegionSelect-CamVid-FPN-v0": (
         _REGION_SELECT,
         {
@@ -37,6 +41,7 @@ MINING: dict[str, tuple[str, dict[str, Any]]] = {
 BATCHES = {
     "RegionSelect-v0": _REGION_SELECT_BATCH,
     "RegionSelect-CamVid-v0": _REGION_SELECT_BATCH,
+    "RegionSelect-CamVid-v1": _REGION_SELECT_BATCH,
     "SingleClassMine-v0": "alenv.envs.single_class_mine_vector:SingleClassMineVectorEnv",
 }
 """Ids that have a native batch as well: its entry point."""
@@ -44,6 +49,7 @@ BATCHES = {
 FLAT: dict[str, str] = {
     "RegionSelect-Flat-v0": "RegionSelect-v0",
     "RegionSelect-CamVid-Flat-v0": "RegionSelect-CamVid-v0",
+    "RegionSelect-CamVid-Flat-v1": "RegionSelect-CamVid-v1",
     "SingleClassMine-Flat-v0": "SingleClassMine-v0",
 }
 """The same environments with one vector (D,) for an observation, its last entries the mask: for libraries that know

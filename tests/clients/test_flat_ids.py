@@ -15,7 +15,7 @@ from alenv.registration import FLAT
 
 def test_every_id_but_the_largest_has_a_flat_one():
     assert {gym.spec(plain).id for plain in FLAT.values()} == {
-        "RegionSelect-v0", "RegionSelect-CamVid-v0", "SingleClassMine-v0"
+        "RegionSelect-v0", "RegionSelect-CamVid-v0", "RegionSelect-CamVid-v1", "SingleClassMine-v0"
     }  # fmt: skip
     for env_id, plain in FLAT.items():
         assert gym.spec(env_id).kwargs == gym.spec(plain).kwargs
