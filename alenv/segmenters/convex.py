@@ -19,6 +19,9 @@ PAIRS = 20
 EVALUATIONS = 300
 """After which it stops, wherever it is."""
 
+Pair = tuple[Tensor, Tensor, float]
+"""A step, the change of the gradient along it, and their product."""
+
 
 class Curvature:
     """Blocks ``l2 I + sum_i m_i p_ic (1 - p_ic) x_i x_i'`` of the Hessian, one for each class c.
@@ -78,7 +81,7 @@ def minimise(
         The weights, and how often the gradient was evaluated.
     """
     weights, gradient, evaluations = start, gradient_of(start), 1
-    pairs: list[tuple[Tensor, Tensor]] = []
+    pairs: list[Pair] = []
     while evaluations < EVALUATIONS:
         step = _direction(gradient, pairs, metric)
         downhill = _dot(gradient, step)
@@ -89,24 +92,25 @@ def minimise(
             shorter = max(downhill / (downhill - uphill), 0.1)  # where the slope would vanish if it were a line
             step, downhill = shorter * step, shorter * downhill
             ahead, evaluations = gradient_of(weights + step), evaluations + 1
-        if _dot(step, ahead - gradient) > 0:  # but for rounding it is
-            pairs = [*pairs[1 - PAIRS :], (step, ahead - gradient)]
+        change = ahead - gradient
+        if (bend := _dot(step, change)) > 0:  # but for rounding it is
+            pairs = [*pairs[1 - PAIRS :], (step, change, bend)]
         weights, gradient = weights + step, ahead
     return weights, evaluations
 
 
-def _direction(gradient: Tensor, pairs: list[tuple[Tensor, Tensor]], metric: Curvature) -> Tensor:
-    """Return minus the gradient in the metric, corrected by what the last steps (s, y) have seen of the Hessian."""
+def _direction(gradient: Tensor, pairs: list[Pair], metric: Curvature) -> Tensor:
+    """Return minus the gradient in the metric, corrected by what the last steps have seen of the Hessian."""
     rest, shares = gradient, []
-    for step, change in reversed(pairs):
-        shares.append(_dot(step, rest) / _dot(step, change))
+    for step, change, bend in reversed(pairs):
+        shares.append(_dot(step, rest) / bend)
         rest = rest - shares[-1] * change
     direction = metric.precondition(rest)
     if pairs:
-        step, change = pairs[-1]
-        direction = direction * (_dot(step, change) / _dot(change, metric.precondition(change)))
-    for (step, change), share in zip(pairs, reversed(shares), strict=True):
-        direction = direction + (share - _dot(change, direction) / _dot(step, change)) * step
+        _, change, bend = pairs[-1]
+        direction = direction * (bend / _dot(change, metric.precondition(change)))
+    for (step, change, bend), share in zip(pairs, reversed(shares), strict=True):
+        direction = direction + (share - _dot(change, direction) / bend) * step
     return -direction
 
 
