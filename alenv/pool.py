@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,12 +152,11 @@ def first_open(rng: np.random.Generator, open_: NDArray[np.bool_], count: int) -
     """
     left = int(np.count_nonzero(open_))
     wanted = min(count, left)
-    found = np.empty(0, np.int64)
+    found: dict[int, None] = {}  # in order; the last ones of a pool take many draws, each of which costs its own alone
     while len(found) < wanted:
         draws = rng.integers(len(open_), size=len(open_) * (wanted - len(found)) // left + 32)
-        found = np.concatenate([found, draws[open_[draws]]])
-        found = found[np.sort(np.unique(found, return_index=True)[1])]
-    return found[:wanted]
+        found.update(dict.fromkeys(draws[open_[draws]].tolist()))
+    return np.fromiter(islice(found, wanted), np.int64, wanted)
 
 
 def _shared_out(pools: list[Ids]) -> Candidates:
