@@ -15,8 +15,8 @@ from alenv.segmenters.threads import torch_threads
 
 WIDTH = 32
 """Learners in one product: with more, the logits leave the processor's cache, and it is no faster."""
-CELLS = 512
-"""Cells of the reward split in one product."""
+ROOM = 2**14
+"""Learners times cells of the reward split in one product."""
 
 Layer = tuple[Tensor, Tensor]
 """Bias (C, 1) and weights (C, D)."""
@@ -46,9 +46,9 @@ def _confusions(layers: Sequence[Layer], x: Tensor, counts: Tensor) -> list[Conf
 
     All parts share two rooms: memory that is asked for anew costs as much time as the product.
     """
-    many, classes, parts = len(layers), len(counts), -(-len(x) // CELLS)
+    many, classes, parts = len(layers), len(counts), -(-len(x) * len(layers) // ROOM)
     bias, weights = (torch.cat(part) for part in zip(*layers, strict=True))
-    rooms = torch.empty(2, len(weights) * CELLS)
+    rooms = torch.empty(2, len(weights) * -(-len(x) // parts))
     total = torch.zeros(classes, len(weights), dtype=torch.float64)
     for cells, labels in zip(x.T.tensor_split(parts, 1), counts.tensor_split(parts, 1), strict=True):
         logits, won = (room[: len(weights) * labels.shape[1]].view(len(weights), -1) for room in rooms)
@@ -62,7 +62,7 @@ def _confusions(layers: Sequence[Layer], x: Tensor, counts: Tensor) -> list[Conf
 def _alike(many: int, classes: int, dimensions: int) -> bool:
     """Say whether a product of the rows of many layers has the bits of products of one layer's, here."""
     draw = torch.Generator().manual_seed(0)
-    shapes = [(many, classes, 1), (many, classes, dimensions), (dimensions, 2 * CELLS - 37)]
+    shapes = [(many, classes, 1), (many, classes, dimensions), (dimensions, 2 * ROOM // many - 37)]
     bias, weights, x = (torch.randn(shape, generator=draw) for shape in shapes)
     apart = [torch.addmm(*layer, x) for layer in zip(bias, weights, strict=True)]
     parts = [torch.addmm(bias.flatten(0, 1), weights.flatten(0, 1), part) for part in x.tensor_split(2, 1)]
