@@ -17,7 +17,7 @@ import os
 import secrets
 import shutil
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,23 @@ def open_store(name: str, source: str, build: Build) -> Store:
     if store is None:
         raise OSError(f"the store {folder} was built but cannot be read back; does something else write there?")
     return store
+
+
+def save_blocks(path: Path, rows: int, blocks: Iterable[NDArray]) -> None:
+    """Write an array that is made block by block, as ``np.save`` would write the whole, which need not fit into memory.
+
+    Args:
+        path: The .npy file.
+        rows: Length of the first axis of all blocks together.
+        blocks: At least one; equal but for the length of their first axis.
+    """
+    with path.open("wb") as file:
+        for number, block in enumerate(blocks):
+            if number == 0:
+                descr = np.lib.format.dtype_to_descr(block.dtype)
+                header = {"descr": descr, "fortran_order": False, "shape": (rows, *block.shape[1:])}
+                np.lib.format.write_array_header_1_0(file, header)
+            file.write(np.ascontiguousarray(block).data)
 
 
 def _make_writable(cache: Path) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from alenv.data import SegmentationData
-from alenv.data.store import key, open_store
+from alenv.data.store import key, open_store, save_blocks
 from alenv.imports import is_path
 from alenv.segmenters import backbones, outside
 from alenv.segmenters.filterbank import filterbank
@@ -70,12 +70,14 @@ class FeatureMap:
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute vectors: uint8 (n, h, w, 3) -> float32 (n, rows, columns, D)."""
-        vectors = []
+        return np.concatenate(list(self.blocks(images)))
+
+    def blocks(self, images: NDArray[np.uint8]) -> Iterator[NDArray[np.float32]]:
+        """Compute vectors image by image: float32 (1, rows, columns, D)."""
         for done, one in enumerate(_parallel(self._one, images), start=1):
-            vectors.append(one)
+            yield one
             if done % 100 == 0:
                 log.info("features of %d of %d images", done, len(images))
-        return np.concatenate(vectors)
 
     def _one(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         vectors = self.projection(self.extractor(_batch(image)))
@@ -124,9 +126,10 @@ def cell_features(
         log.info("computing %s features of %d images (once)", name, len(data.images))
         states = data.images[data.splits["state"]]
         projection = _fit([_flat(maps) for maps in _parallel(lambda x: extractor(_batch(x)), states)], dimensions)
-        vectors = FeatureMap(extractor, projection, cell)(data.images)
-        np.save(folder / "vectors.npy", vectors)
-        np.save(folder / "counts.npy", count_labels(data.masks, cell, len(data.classes)))
+        count, vectors = len(data.images), FeatureMap(extractor, projection, cell).blocks(data.images)
+        counts = (count_labels(data.masks[i : i + 1], cell, len(data.classes)) for i in range(count))
+        save_blocks(folder / "vectors.npy", count, vectors)  # which may not fit into memory
+        save_blocks(folder / "counts.npy", count, counts)
         np.save(folder / "mean.npy", projection.mean)
         np.save(folder / "basis.npy", projection.basis)
         return {}

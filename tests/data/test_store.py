@@ -277,6 +277,14 @@ def test_of_two_processes_one_builds(cache, tmp_path):
     assert log.read_text() == "built\n"
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.uint16, bool])
+def test_blocks_are_written_as_the_whole_would_be(tmp_path, dtype):
+    whole = np.random.default_rng(0).random((7, 3, 5)).astype(dtype).swapaxes(1, 2)
+    store.save_blocks(tmp_path / "blocks.npy", 7, (whole[i : i + 3] for i in range(0, 7, 3)))
+    np.save(tmp_path / "whole.npy", np.ascontiguousarray(whole))
+    assert (tmp_path / "blocks.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+
+
 def test_cache_folder(monkeypatch):
     monkeypatch.setenv("ALENV_CACHE", "~/here")
     assert cache_folder() == Path("~/here").expanduser()
