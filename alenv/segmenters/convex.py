@@ -16,6 +16,8 @@ from torch import Tensor
 
 PAIRS = 20
 """Steps of the past that L-BFGS remembers."""
+CELLS = 2048
+"""Cells whose curvature is added at once: their features stay in the processor's cache."""
 EVALUATIONS = 300
 """After which it stops, wherever it is."""
 
@@ -40,8 +42,11 @@ class Curvature:
 
     def add(self, x: Tensor, probs: Tensor, mass: Tensor) -> None:
         """Add cells: features (D, n), probabilities (C, n) and weights m (n,)."""
-        for block, share in zip(self.blocks, probs * (1 - probs) * mass, strict=True):
-            block.addmm_(x * share, x.T)
+        shares = probs * (1 - probs) * mass
+        for start in range(0, len(mass), CELLS):
+            part = x[:, start : start + CELLS]
+            for block, share in zip(self.blocks, shares[:, start : start + CELLS], strict=True):
+                block.addmm_(part * share, part.T)
 
     def factorise(self) -> None:
         """Take in what was added: ``precondition`` and ``colour`` are of the blocks at this moment."""
