@@ -8,6 +8,8 @@ the region's pixels and entropies by ln C, so that all lies in [0, 1]; the relea
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -89,7 +91,8 @@ def histogram(labels: Array, classes: int, unit: int = 1) -> NDArray[np.float64]
         (n, C + 1); absent classes count 1e-7.
     """
     xp, n, slots = module_of(labels), len(labels), classes + 1
-    flat = xp.where(labels < classes, labels, classes).reshape(n, -1) + like(slots * np.arange(n)[:, None], labels)
+    pixels = xp.where(labels < classes, labels, classes).reshape(n, math.prod(labels.shape[1:]))
+    flat = pixels + like(slots * np.arange(n)[:, None], labels)
     counts = to_numpy(xp.bincount(flat.ravel(), minlength=n * slots)).reshape(n, slots).astype(np.float64)
     counts[:, classes] = 0
     return np.maximum(counts * unit**2, ABSENT)

@@ -122,6 +122,16 @@ def test_in_the_environment():
     np.testing.assert_allclose(obs["candidates"], ralis.candidate_features(shown, 4, labelled)[20:40], atol=1e-5)
 
 
+def test_with_nothing_labelled_there_are_no_divergences_from_labels():
+    env = gym.make("RegionSelect-v0", observation="ralis", initial="none", picks=3, candidates=4, budget=6)
+    obs, _ = env.reset(seed=0)
+    assert obs["candidates"].shape[0] == 4
+    assert not obs["candidates"][:, -64:-32].any()
+    for _ in range(3):
+        obs, *_ = env.step(0)
+    assert obs["candidates"][:, -64:-32].sum(1) == pytest.approx(1)
+
+
 def test_single_pixels_have_no_such_features():
     with pytest.raises(ValueError, match="observation='ralis' pools the entropy of regions, which a pixel has not"):
         gym.make("RegionSelect-v0", observation="ralis", region="pixel", initial="none")
