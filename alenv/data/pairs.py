@@ -12,8 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alenv.data.faults import listed
-from alenv.data.files import IMAGES, MASKS, files_by_stem, misfit, read_image, read_mask, relabel
+from alenv.data.files import FORBIDDEN, IMAGES, MASKS, files_by_stem, misfit, read_image, read_mask, relabel
+from alenv.data.items import open_items
+from alenv.data.store import Store
 from alenv.data.writing import Item, Size
+
+__all__ = ["FORBIDDEN", "Pair", "find_pairs", "items_of_one_size", "open_pairs"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,22 @@ def _paired(images: Path, masks: Path) -> list[Pair]:
             )
         )
     return [Pair(f"{stem}.png", image, there[stem]) for stem, image in found.items()]
+
+
+def open_pairs(name: str, pairs: Sequence[Pair], labels: NDArray[np.uint8]) -> Store:
+    """Write pairs of one size into arrays ``images`` (n, h, w, 3) and ``masks`` (n, h, w), once.
+
+    Args:
+        name: Of the store.
+        pairs: See ``items_of_one_size``.
+        labels: Likewise.
+
+    Raises:
+        FileNotFoundError: If files are missing; names them.
+        ValueError: If files cannot be read, differ in size, or hold labels that must not occur; names all of them.
+    """
+    items, size = items_of_one_size(pairs, labels)
+    return open_items(name, items, size, labels.tolist())
 
 
 def items_of_one_size(pairs: Sequence[Pair], labels: NDArray[np.uint8]) -> tuple[list[Item], Size]:

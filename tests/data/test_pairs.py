@@ -12,8 +12,7 @@ from PIL import Image
 
 from alenv.data import files
 from alenv.data.files import FORBIDDEN
-from alenv.data.items import open_items
-from alenv.data.pairs import Pair, find_pairs, items_of_one_size
+from alenv.data.pairs import Pair, find_pairs, open_pairs
 from alenv.data.store import StoreWarning
 
 LABELS = np.full(256, FORBIDDEN, np.uint8)
@@ -43,11 +42,6 @@ def save(array, path):
 
 def read(path):
     return np.asarray(Image.open(path))
-
-
-def open_pairs(name, pairs, labels):
-    items, size = items_of_one_size(pairs, labels)
-    return open_items(name, items, size, labels.tolist())
 
 
 def load(root):
