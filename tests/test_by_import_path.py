@@ -2,8 +2,10 @@
 
 import importlib
 import pickle
+import re
 import sys
 import types
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -14,17 +16,14 @@ from alenv import imports
 from benchmarks import regions
 from benchmarks.suite import Suite
 
-DATASET = """
-import numpy as np
-import alenv.data
+README = (Path(__file__).parents[1] / "README.md").read_text()
 
-rng = np.random.default_rng(0)
-masks = rng.integers(0, 3, (12, 4, 4), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
-images = np.stack([80 * masks, 255 - 80 * masks, 40 + 0 * masks], -1)
-splits = {"state": [0, 1], "train": [2, 3, 4], "reward": [5, 6], "eval": [7, 8], "holdout": [9], "test": [10, 11]}
-leaves = alenv.data.from_arrays(images, masks, ("soil", "leaf", "weed"), splits)
-"""
-"""Saved as plants.py: dataset="plants:leaves"."""
+
+def shown(name):
+    """The module of that name as the README shows it."""
+    (text,) = re.findall(rf"```python\n# {name}\.py: .*?\n(.*?)```", README, re.DOTALL)
+    return text
+
 
 CLASS = """
 import numpy as np
@@ -48,37 +47,7 @@ class Leaves(Dataset):
         return from_arrays(images, masks, self.classes, splits).load(split)
 """
 
-SCORE = '''
-from alenv.acquisition import Score
-
-
-def darkness(probs):
-    """Second class against all others: maps (n, rows, columns)."""
-    return probs[:, 1]
-
-
-weeds = Score(darkness, ("probs",), lambda classes: 1, about="how much of the region is predicted to be leaf")
-'''
-
-NETWORK = """
-from torch import nn
-from alenv.segmenters.network_training import Training
-from alenv.segmenters.networks import Network
-
-
-def build(classes):
-    body = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU())
-    return Network(body, nn.Conv2d(8, classes, 1), Training(long_steps=3, long_batch=2, crop=32))
-"""
-
-BACKBONE = """
-import torch.nn.functional as F
-
-
-def make(cell):
-    return lambda images: F.avg_pool2d(images.float() / 255, cell)
-"""
-MODULES = {"plants": DATASET, "fields": CLASS, "ranks": SCORE, "nets": NETWORK, "eyes": BACKBONE}
+MODULES = {name: shown(name) for name in ("plants", "ranks", "nets", "eyes")} | {"fields": CLASS}
 SMALL = {"dataset": "plants:leaves", "budget": 4, "picks": 2, "candidates": 3, "initial": "state:1"}
 
 
@@ -177,7 +146,7 @@ def test_other_source_is_another_fingerprint_and_another_episode(folder, tmp_pat
         )
 
     first, again = seen(), seen()
-    (folder / "eyes.py").write_text(BACKBONE.replace("255", "510"))
+    (folder / "eyes.py").write_text(shown("eyes").replace("255", "510"))
     assert first == again
     assert all(new != old for new, old in zip(seen(), first, strict=True))
 
@@ -262,10 +231,10 @@ def test_a_pickle_of_a_module_that_is_gone_says_so(folder):
 def test_what_is_typed_into_a_notebook_is_told_apart(monkeypatch):
     typed = types.ModuleType("typed")  # without a file, as __main__ is there
     monkeypatch.setitem(sys.modules, "typed", typed)
-    exec(DATASET + SCORE, typed.__dict__)
+    exec(shown("plants") + shown("ranks"), typed.__dict__)
     env = made(dataset="typed:leaves")
     before = env.fingerprint()["outside"]
-    exec(DATASET.replace("default_rng(0)", "default_rng(1)"), typed.__dict__)
+    exec(shown("plants").replace("default_rng(0)", "default_rng(1)"), typed.__dict__)
     assert made(dataset="typed:leaves").fingerprint()["outside"] != before
     with pytest.raises(ValueError, match="'typed:weeds' has no source, so results with it could not be told from"):
         made(scores=["typed:weeds"]).fingerprint()
