@@ -170,7 +170,8 @@ WRONG = {
         "    def load(self, split): ...\n    def __init__(self, root): pass\n"
     ),
     "ranks": "weeds = len\nimport alenv.acquisition as a\nnan = a.Score(lambda p: p[:, 0] * float('nan'), ('probs',), "
-    "lambda c: 1)\nmaps = a.Score(lambda p: p, ('probs',), lambda c: 1)\n",
+    "lambda c: 1)\nmaps = a.Score(lambda p: p, ('probs',), lambda c: 1)\n"
+    "things = a.Score(lambda p: p[:, 0, 0, 0].astype(object), ('probs',), lambda c: 1)\n",
     "nets": "build = 3\ndef none(classes): return None\ndef fails(classes): raise KeyError('width')\n",
     "eyes": "make = 3\ndef pixels(cell): return lambda images: images.float()\n",
     "broken": "import nothing_of_that_name\n",
@@ -208,7 +209,8 @@ def test_what_is_wrong_is_said_when_the_environment_is_made(kwargs, message, fol
         ({"segmenter": "nets:fails"}, "cannot be made for 3 classes: KeyError: 'width'"),
         ({"features": "eyes:pixels"}, r"makes torch.float32 \(1, 3, 32, 32\) of images .* for each cell of 2 pixels"),
         ({"scores": ["ranks:nan"]}, "returns NaN"),
-        ({"scores": ["ranks:maps"]}, r"returns maps that reduce to .*expected \(n, rows, columns\)"),
+        ({"scores": ["ranks:things"]}, "returns values of type object; expected numbers"),
+        ({"scores": ["ranks:maps"]}, r"returns maps that reduce to .*expected numbers \(n, rows, columns\)"),
     ],
 )
 def test_what_is_wrong_with_what_it_makes_is_said_at_reset(kwargs, message, folder):

@@ -82,9 +82,16 @@ class Score:
             ValueError: If these are not values, or NaN.
         """
         reduced = to_numpy(self.reduce(values) if values.ndim > 1 else values)
-        if reduced.ndim != 1 or np.isnan(reduced).any():
-            what = "NaN" if reduced.ndim == 1 else f"maps that reduce to {reduced.shape}"
-            raise ValueError(f"the score {self.function} returns {what}; expected (n, rows, columns) or (n,), no NaN")
+        what = ""
+        if reduced.ndim != 1:
+            what = f"maps that reduce to {reduced.shape}"
+        elif reduced.dtype.kind not in "fiub":
+            what = f"values of type {reduced.dtype}"
+        elif np.isnan(reduced).any():
+            what = "NaN"
+        if what:
+            name = getattr(self.function, "__qualname__", self.function)
+            raise ValueError(f"the score {name} returns {what}; expected numbers (n, rows, columns) or (n,), no NaN")
         return reduced.astype(np.float32).clip(np.float32(self.low), np.float32(self.high(classes)))
 
 
