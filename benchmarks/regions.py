@@ -18,7 +18,6 @@ from rich.console import Console
 
 from agents.policy import Episode, evaluate, make_policy
 from alenv.errors import shown
-from alenv.imports import sources
 from alenv.state import code_digest
 from benchmarks.names import folder
 from benchmarks.report import print_ranking, write_report
@@ -51,7 +50,7 @@ class Finished:
 
 def episode_path(suite: Suite, policy: str, seed: int, out: Path) -> Path:
     """Where an episode lies; whatever changes the episode changes the name."""
-    code = code_digest(), sources(suite.kwargs), source(policy, suite.env)
+    code = code_digest(), suite.sources, source(policy, suite.env)
     what = [suite.env, suite.kwargs, policy, seed, suite.splits, *code]
     key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
     return out / "episodes" / folder(policy) / f"{seed}-{key}.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -15,7 +16,10 @@ from msgspec import Meta
 
 import alenv  # noqa: F401  registers the ids
 from agents.policy import make_policy, mines
+from alenv.data import DATASETS, open_dataset
+from alenv.data.user_files import UserFiles
 from alenv.errors import shown, unknown
+from alenv.imports import sources
 from alenv.memory import check_memory
 from alenv.outside import Count, Positive, decode_toml
 from benchmarks.names import printable
@@ -56,6 +60,14 @@ class Suite:
     baseline: str = "random"
     budgets: tuple[int, ...] = ()
     """Images at which mining is scored; regions are scored after every round."""
+
+    @cached_property
+    def sources(self) -> dict[str, str]:
+        """Hashes of what episodes depend on besides arguments and this code: a user's modules, and a user's files."""
+        name, root = self.kwargs.get("dataset"), self.kwargs.get("root")
+        opened = open_dataset(name, root) if name in DATASETS else None
+        files = {"files": opened.digest()} if isinstance(opened, UserFiles) else {}
+        return sources(self.kwargs) | files
 
 
 def read_suite(path: Path) -> Suite:

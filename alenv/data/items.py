@@ -165,14 +165,14 @@ def open_items(name: str, items: Sequence[Item], size: Size, *labels: object) ->
 
 def _sources(items: Sequence[Item], size: Size, labels: Sequence[object]) -> list[str]:
     """Return a hash of what each part of the store is made from."""
-    status = _signatures({path for item in items for path in item.files})
+    status = signatures({path for item in items for path in item.files})
     length = part_length(size)
     parts = (items[start : start + length] for start in range(0, len(items), length))
     make = partial(key, VERSION, size, labels)
     return [make(number, [(i.name, [status[f] for f in i.files]) for i in part]) for number, part in enumerate(parts)]
 
 
-def _signatures(files: set[Path]) -> dict[Path, tuple[int, int]]:
+def signatures(files: set[Path]) -> dict[Path, tuple[int, int]]:
     """Return size and time of each file."""
     if missing := sorted(path for path in files if not path.is_file()):
         raise FileNotFoundError(listed([f"{absent(path)}; unpack the dataset again" for path in missing]))

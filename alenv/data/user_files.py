@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from alenv.data import SegmentationData
 from alenv.data.class_file import ClassFile
 from alenv.data.dividing import divide
-from alenv.data.items import Files, ImageFiles, Item
+from alenv.data.items import Files, ImageFiles, Item, signatures
 from alenv.data.outside import check_splits
 from alenv.data.store import cache_folder, key
 from alenv.data.tiling import tiling
@@ -65,6 +65,16 @@ class UserFiles(ImageFiles):
         names = [item.name for _, item in items]
         splits = _read(self._root / FILE, names) if split == "file" else _draw(items, SEEDS.index(split))
         return self._root, Files([item for _, item in items], self._file.size, _indices(splits, names))
+
+    def digest(self) -> str:
+        """Return a hash that changes when a file is edited, added or taken away, or the class file means another thing.
+
+        Raises:
+            FileNotFoundError: If files are missing; names them.
+        """
+        items = [item for _, item in self.items()]
+        status = signatures({path for item in items for path in item.files})
+        return key(self.meaning, [(item.name, [status[path] for path in item.files]) for item in items])
 
     def load(self, split: str) -> SegmentationData:
         """Return the images, see ``ImageFiles``.

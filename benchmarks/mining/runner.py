@@ -14,7 +14,6 @@ import numpy as np
 
 from agents.policy import make_policy
 from alenv import mining
-from alenv.imports import sources
 from alenv.mining.pool import MiningPool
 from alenv.mining.target import Target
 from alenv.state import code_digest
@@ -73,7 +72,7 @@ def read_finished(suite: Suite, out: Path, targets: list[str]) -> Finished:
 
 
 def _path(suite: Suite, policy: str, target: str, out: Path) -> Path:
-    what = [suite.env, suite.kwargs, policy, target, suite.seeds, suite.budgets, code_digest(), sources(suite.kwargs)]
+    what = [suite.env, suite.kwargs, policy, target, suite.seeds, suite.budgets, code_digest(), suite.sources]
     text = json.dumps([*what, source(policy, suite.env)], sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:12]
     return out / "episodes" / folder(policy) / f"{folder(target)}-{key}.json"
