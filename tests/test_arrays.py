@@ -46,7 +46,9 @@ def test_features_of_tensors_are_those_of_arrays(elements, monkeypatch):
 def test_scores_of_tensors_are_those_of_arrays(name):
     score, probs = SCORES[name], predictions(7)
     expected, seen = (
-        score.regions(score.function(*({"probs": kind, "class_counts": COUNTS}[need] for need in score.needs)), 4)
+        score.regions(
+            score.function(*({"probs": kind, "class_counts": COUNTS}[need] for need in score.needs)), len(kind), 4
+        )
         for kind in (probs, torch.from_numpy(probs))
     )
     assert isinstance(seen, np.ndarray)

@@ -171,9 +171,15 @@ WRONG = {
     ),
     "ranks": "weeds = len\nimport alenv.acquisition as a\nnan = a.Score(lambda p: p[:, 0] * float('nan'), ('probs',), "
     "lambda c: 1)\nmaps = a.Score(lambda p: p, ('probs',), lambda c: 1)\n"
-    "things = a.Score(lambda p: p[:, 0, 0, 0].astype(object), ('probs',), lambda c: 1)\n",
+    "fails = a.Score(lambda p: p[9:] / p[99], ('probs',), lambda c: 1)\n"
+    "words = a.Score(lambda p: p[:, 0].astype(object), ('probs',), lambda c: 1)\n"
+    "lists = a.Score(lambda p: p[:, 0].tolist(), ('probs',), lambda c: 1)\n"
+    "fewer = a.Score(lambda p: p[1:, 0], ('probs',), lambda c: 1)\n"
+    "whole = a.Score(lambda p: p[:, 0, 1:], ('image_probs',), lambda c: 1)\n",
     "nets": "build = 3\ndef none(classes): return None\ndef fails(classes): raise KeyError('width')\n",
-    "eyes": "make = 3\ndef pixels(cell): return lambda images: images.float()\n",
+    "eyes": "make = 3\ndef pixels(cell): return lambda images: images.float()\n"
+    "def fails(cell): return lambda images: 1 / 0\n"
+    "def nan(cell): return lambda images: images[:, :, ::cell, ::cell] * float('nan')\n",
     "broken": "import nothing_of_that_name\n",
 }
 
@@ -208,9 +214,18 @@ def test_what_is_wrong_is_said_when_the_environment_is_made(kwargs, message, fol
         ({"segmenter": "nets:none"}, "returned a NoneType, not an alenv.segmenters.networks.Network"),
         ({"segmenter": "nets:fails"}, "cannot be made for 3 classes: KeyError: 'width'"),
         ({"features": "eyes:pixels"}, r"makes torch.float32 \(1, 3, 32, 32\) of images .* for each cell of 2 pixels"),
-        ({"scores": ["ranks:nan"]}, "returns NaN"),
-        ({"scores": ["ranks:things"]}, "returns values of type object; expected numbers"),
-        ({"scores": ["ranks:maps"]}, r"returns maps that reduce to .*expected numbers \(n, rows, columns\)"),
+        ({"features": "eyes:fails"}, r"eyes:fails' fails on images \(1, 3, 32, 32\): ZeroDivisionError"),
+        ({"features": "eyes:nan"}, "eyes:nan' makes values that are infinite or NaN"),
+        ({"scores": ["ranks:nan"]}, "the score ranks:<lambda> returns NaN"),
+        ({"scores": ["ranks:fails"]}, "the score ranks:<lambda> fails: IndexError"),
+        (
+            {"scores": ["ranks:words"]},
+            "the score ranks:<lambda> fails: ValueError: expected real numbers, got .* object",
+        ),
+        ({"scores": ["ranks:lists"]}, "returns a list; expected an array or tensor"),
+        ({"scores": ["ranks:fewer"]}, r"returns values that reduce to \(5,\) of 6 regions"),
+        ({"scores": ["ranks:whole"]}, r"returns \(3, 15, 16\) of whole images; expected \(3, 16, 16\)"),
+        ({"scores": ["ranks:maps"]}, r"returns values that reduce to .*expected \(n, rows, columns\)"),
     ],
 )
 def test_what_is_wrong_with_what_it_makes_is_said_at_reset(kwargs, message, folder):
@@ -219,6 +234,46 @@ def test_what_is_wrong_with_what_it_makes_is_said_at_reset(kwargs, message, fold
     env = made(**kwargs)
     with pytest.raises(ValueError, match=message):
         env.reset(seed=0)
+
+
+DATA = """
+from dataclasses import replace
+from fields import Leaves
+
+
+def wrong(**values):
+    class Wrong(Leaves):
+        def load(self, split):
+            return replace(super().load(split), **values)
+
+    return Wrong
+
+
+name, names, splits, manifest, colours = (wrong(**{n: None}) for n in "name names splits manifest colours".split())
+
+
+class Fails(Leaves):
+    def load(self, split):
+        raise KeyError("masks")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("name", "data:name': name=None: expected a string"),
+        ("names", "names=None: expected a list"),
+        ("splits", "splits=None: expected a table of names and values"),
+        ("manifest", "manifest=None: expected a string"),
+        ("colours", r"colours: expected an array of uint8 \(3, 3\), not None"),
+        ("Fails", "cannot be loaded, split 'even': KeyError: 'masks'"),
+    ],
+)
+def test_what_is_wrong_with_data_is_said_when_they_are_loaded(name, message, folder):
+    (folder / "wrong_data.py").write_text(DATA)
+    sys.modules.pop("wrong_data", None)
+    with pytest.raises(ValueError, match=message):
+        made(dataset=f"wrong_data:{name}", root=str(folder)).reset(seed=0)
 
 
 def test_a_pickle_of_a_module_that_is_gone_says_so(folder):

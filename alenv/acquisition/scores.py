@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,9 @@ from alenv.acquisition.bayesian import MonteCarloMoments
 from alenv.acquisition.difficulty import difficulty_levels, level_entropy
 from alenv.acquisition.impurity import cbda, ripu
 from alenv.acquisition.uncertainty import class_balanced_entropy, entropy, least_confidence, margin
-from alenv.arrays import Array, module_of, to_floats, to_numpy
+from alenv.arrays import Array, module_of, rounding, to_floats, to_numpy
 from alenv.errors import shown, unknown
-from alenv.imports import find, is_path
+from alenv.imports import cause, find, is_path
 
 EXPONENTS = (0.25, 0.75, 1.0)
 """Of the class weights, besides the usual 1/2."""
@@ -51,7 +52,7 @@ class Score:
         about: One line: the method, its source, and what is exact about it.
 
     Raises:
-        ValueError: If there is no such need, or needs that cannot be had together.
+        ValueError: If there is no such need, needs that cannot be had together, or bounds that are none.
     """
 
     function: Callable[..., NDArray]
@@ -70,29 +71,57 @@ class Score:
                 raise unknown("need of a score", need, NEEDS)
         if not WHOLE.isdisjoint(self.needs) and len({*self.needs} - {"class_counts"}) > 1:
             raise ValueError(f"needs={self.needs}: what is known of whole images goes with 'class_counts' alone")
+        if not self.low <= self.high(2):
+            raise ValueError(f"a score is bounded by low={self.low} and, for 2 classes, high={self.high(2)}; swap them")
 
-    def regions(self, values: NDArray, classes: int) -> NDArray[np.float32]:
+    def apply(self, *known: Any) -> Any:
+        """Return what the function makes of what it needs, an array or tensor of real numbers.
+
+        Raises:
+            ValueError: If it fails, or makes anything else.
+        """
+        try:
+            made = self.function(*known)
+            if isinstance(made, np.ndarray) or hasattr(made, "is_complex"):  # of tensors
+                rounding(made)  # refuses what are no real numbers
+                return made
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(f"the score {self._name} fails: {cause(error)}") from error
+        raise ValueError(f"the score {self._name} returns a {type(made).__name__}; expected an array or tensor")
+
+    def check_whole(self, maps: NDArray, expected: tuple[int, ...]) -> None:
+        """Check maps of whole images against their number, rows and columns.
+
+        Raises:
+            ValueError: If they cannot be cut to regions.
+        """
+        if maps.ndim < 3 or (len(maps), *maps.shape[-2:]) != expected:
+            raise ValueError(f"the score {self._name} returns {maps.shape} of whole images; expected {expected}")
+
+    def regions(self, values: NDArray, regions: int, classes: int) -> NDArray[np.float32]:
         """Return one value for each region (n,), within the bounds whatever was rounded.
 
         Args:
             values: What the function made, cut to the regions: (n, ..., rows, columns) or (n,).
+            regions: Their number n.
             classes: Number of classes C.
 
         Raises:
             ValueError: If these are not values, or NaN.
         """
         reduced = to_numpy(self.reduce(values) if values.ndim > 1 else values)
-        what = ""
-        if reduced.ndim != 1:
-            what = f"maps that reduce to {reduced.shape}"
-        elif reduced.dtype.kind not in "fiub":
-            what = f"values of type {reduced.dtype}"
-        elif np.isnan(reduced).any():
-            what = "NaN"
-        if what:
-            name = getattr(self.function, "__qualname__", self.function)
-            raise ValueError(f"the score {name} returns {what}; expected numbers (n, rows, columns) or (n,), no NaN")
+        if reduced.shape != (regions,) or np.isnan(reduced).any():
+            what = "NaN" if reduced.shape == (regions,) else f"values that reduce to {reduced.shape}"
+            raise ValueError(
+                f"the score {self._name} returns {what} of {regions} regions; "
+                "expected (n, rows, columns) or (n,), no NaN"
+            )
         return reduced.astype(np.float32).clip(np.float32(self.low), np.float32(self.high(classes)))
+
+    @property
+    def _name(self) -> str:
+        name = getattr(self.function, "__qualname__", None)
+        return f"{self.function.__module__}:{name}" if name else repr(self.function)
 
 
 def _log(classes: int) -> float:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from alenv.data.dataset import IGNORE, Dataset, GeneratedDataset, SegmentationData
 from alenv.data.in_memory import from_arrays
-from alenv.data.outside import check_data, open_outside
+from alenv.data.outside import load_outside, open_outside
 from alenv.data.store import Store, cache_folder, key
 from alenv.errors import unknown
 from alenv.imports import is_path
@@ -111,10 +111,8 @@ def read(name: str, dataset: Dataset, split: str | None = None) -> SegmentationD
     Raises:
         ValueError: Also if data of users are not what they should be.
     """
-    data = dataset.load(check_split(name, dataset, split))
-    if is_path(name):
-        check_data(name, dataset, data)
-    return data
+    table = check_split(name, dataset, split)
+    return load_outside(name, dataset, table) if is_path(name) else dataset.load(table)
 
 
 def from_store(

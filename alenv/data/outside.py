@@ -27,6 +27,16 @@ CLASSES = 254
 Text = Annotated[str, Meta(min_length=1)]
 
 
+class _Said(msgspec.Struct):
+    """What loaded data say of themselves, besides their arrays."""
+
+    name: Text
+    classes: tuple[Text, ...]
+    names: tuple[Text, ...]
+    splits: dict[Text, Any]
+    manifest: Text
+
+
 class _Facts(msgspec.Struct):
     """What an open dataset says of itself."""
 
@@ -66,13 +76,13 @@ def _made(path: str, kind: Any, root: Path | None) -> Any:
         return kind(root)
     except OSError:
         raise  # it names the file
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"dataset {shown(path)} cannot be made with root={root}: {cause(error)}") from error
 
 
 def _check_facts(path: str, found: object) -> None:
-    facts = {name: getattr(found, name) for name in _Facts.__struct_fields__ if hasattr(found, name)}
     try:
+        facts = {name: getattr(found, name) for name in _Facts.__struct_fields__ if hasattr(found, name)}
         said = decode(_Facts, facts, "attribute")
         check_array("colours", said.colours, np.empty((len(said.classes), 3), np.uint8))
         if len(set(said.classes)) < len(said.classes):
@@ -83,6 +93,25 @@ def _check_facts(path: str, found: object) -> None:
             raise ValueError(f"background={said.background!r} is none of its classes")
     except ValueError as error:
         raise ValueError(f"dataset {shown(path)}: {error}; see alenv.data.Dataset for what it must have") from None
+    except (Exception, SystemExit) as error:  # of a property
+        raise ValueError(f"dataset {shown(path)} does not say what it is: {cause(error)}") from error
+
+
+def load_outside(path: str, dataset: Dataset, split: str) -> SegmentationData:
+    """Load a user's dataset.
+
+    Raises:
+        ValueError: If that fails, or returns no data, see ``check_data``.
+        OSError: If files are missing, or cannot be read.
+    """
+    try:
+        data = dataset.load(split)
+    except (OSError, ValueError, MemoryError):
+        raise  # they say what is wrong
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"dataset {shown(path)} cannot be loaded, split {split!r}: {cause(error)}") from error
+    check_data(path, dataset, data)
+    return data
 
 
 def check_data(path: str, dataset: Dataset, data: object) -> None:
@@ -96,6 +125,8 @@ def check_data(path: str, dataset: Dataset, data: object) -> None:
             f"dataset {shown(path)}: load returned a {type(data).__name__}, not alenv.data.SegmentationData"
         )
     try:
+        decode(_Said, {name: getattr(data, name) for name in _Said.__struct_fields__}, "attribute")
+        check_array("colours", data.colours, np.empty((len(data.classes), 3), np.uint8))
         check_pixels(data.images, data.masks, len(data.classes))
         check_splits(data.splits, len(data.images))
         if not data.name.isidentifier():
@@ -142,7 +173,7 @@ def check_splits(splits: Mapping[str, NDArray[np.int64]], images: int) -> None:
         if name not in splits:
             raise ValueError(f"the split {name!r} is missing; there must be {', '.join(SPLITS)}")
     for name, chosen in splits.items():
-        check_array(f"split {name!r}", chosen, np.empty(len(chosen), np.int64))
+        check_array(f"split {name!r}", chosen, np.empty(np.size(chosen), np.int64))
         if not len(chosen) or not 0 <= chosen.min() <= chosen.max() < images or len({*chosen.tolist()}) < len(chosen):
             raise ValueError(f"split {name!r}: expected different images of 0..{images - 1}, at least one")
     for first, second in combinations(splits, 2):

@@ -89,8 +89,10 @@ class Evidence:
             return self._seen_whole(score)
         classes = self.probs.shape[1]
         if "probs" not in score.needs or not _APART.isdisjoint(score.needs):
-            return score.regions(self._call(score, {}), classes)
-        return in_blocks(lambda probs: score.regions(self._call(score, {"probs": probs}), classes), self.probs)
+            return score.regions(self._call(score, {}), len(self._candidates), classes)
+        return in_blocks(
+            lambda probs: score.regions(self._call(score, {"probs": probs}), len(probs), classes), self.probs
+        )
 
     def _seen_whole(self, score: Score) -> NDArray[np.float32]:
         """Return a channel that looks beyond the borders of the regions."""
@@ -100,11 +102,12 @@ class Evidence:
         for at in blocks(known):
             inside = (position >= at.start) & (position < at.stop)
             maps = to_numpy(self._call(score, {need: known[at]}))
+            score.check_whole(maps, (len(known[at]), *known.shape[-2:]))
             regions = self._regions[inside] - at.start * self._grid.per_image
             cut = self._grid.cut(maps, regions, self._grid.size[0] // maps.shape[-2])
-            out[inside] = score.regions(cut, self.probs.shape[1])
+            out[inside] = score.regions(cut, len(regions), self.probs.shape[1])
         return out
 
     def _call(self, score: Score, given: dict[str, Any]) -> Any:
         """Call a score's function with what is given, and what is known besides."""
-        return score.function(*(given[need] if need in given else getattr(self, need) for need in score.needs))
+        return score.apply(*(given[need] if need in given else getattr(self, need) for need in score.needs))

@@ -238,7 +238,7 @@ def _outside(name: str, build: Build, model: None, classes: int) -> Network:
         network = build(classes)
     except OSError:
         raise  # it names the file
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"segmenter {name!r} cannot be made for {classes} classes: {cause(error)}") from error
     head = getattr(network, "head", None)
     if not isinstance(network, Network) or not isinstance(head, nn.Conv2d) or head.out_channels != classes:

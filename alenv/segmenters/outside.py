@@ -35,24 +35,33 @@ def make_extractor(name: str, cell: int) -> tuple[Callable[[Tensor], Tensor], st
         backbone = make(cell)
     except OSError:
         raise  # it names the file
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"features={shown(name)} cannot be made for cells of {cell} pixels: {cause(error)}") from error
     if isinstance(backbone, nn.Module):
         backbone.eval().requires_grad_(False)
 
     def extract(images: Tensor) -> Tensor:
-        with torch.inference_mode():
-            maps = backbone(images)
+        try:
+            with torch.inference_mode():
+                maps = backbone(images)
+        except Exception as error:
+            raise ValueError(f"features={shown(name)} fails on images {tuple(images.shape)}: {cause(error)}") from error
         grid = (images.shape[2] // cell, images.shape[3] // cell)
-        if not isinstance(maps, Tensor) or maps.dtype != torch.float32 or maps.ndim != 4 or maps.shape[2:] != grid:
+        if not isinstance(maps, Tensor) or maps.dtype != torch.float32 or not _fits(maps, len(images), grid):
             got = f"{maps.dtype} {tuple(maps.shape)}" if isinstance(maps, Tensor) else shown(maps)
             raise ValueError(
                 f"features={shown(name)} makes {got} of images {tuple(images.shape)}; expected a tensor of float32 "
                 f"{(len(images), 'channels', *grid)}, one vector for each cell of {cell} pixels"
             )
+        if not maps.isfinite().all():
+            raise ValueError(f"features={shown(name)} makes values that are infinite or NaN; they must be finite")
         return maps
 
     return extract, f"{name}-{source(name)}-{_weights(backbone)}"
+
+
+def _fits(maps: Tensor, images: int, grid: tuple[int, int]) -> bool:
+    return maps.ndim == 4 and len(maps) == images and maps.shape[1] > 0 and maps.shape[2:] == grid
 
 
 def _weights(backbone: object) -> str:

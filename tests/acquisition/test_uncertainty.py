@@ -187,7 +187,7 @@ def test_channels_stay_within_their_bounds_at_both_ends(name, classes):
     certain[0] = 80
     for logits in (uniform, certain):
         known = inputs(logits.softmax(0).movedim(0, 1).numpy())
-        values = score.regions(score.function(*(known[need] for need in score.needs)), classes)
+        values = score.regions(score.function(*(known[need] for need in score.needs)), 3, classes)
         assert values.dtype == np.float32
         assert values.shape == (3,)
         assert (values >= np.float32(score.low)).all()
@@ -199,7 +199,7 @@ def test_channels_stay_within_their_bounds_at_both_ends(name, classes):
 def test_a_channel_is_the_mean_over_the_region(name, probs):
     score, known = SCORES[name], inputs(probs)
     maps = score.function(*(known[need] for need in score.needs))
-    np.testing.assert_allclose(score.regions(maps, probs.shape[1]), maps.mean((1, 2)), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(score.regions(maps, len(probs), probs.shape[1]), maps.mean((1, 2)), rtol=0, atol=1e-6)
 
 
 def test_bounds_of_channels():
@@ -217,7 +217,7 @@ def test_bounds_of_channels():
 def test_regions_are_averaged_in_double_precision(module):
     maps = np.random.default_rng(0).random((200, 64, 64)).astype(np.float32)
     expected = maps.astype(np.float64).mean((1, 2)).astype(np.float32)
-    np.testing.assert_array_equal(SCORES["margin"].regions(module(maps), 12), expected)
+    np.testing.assert_array_equal(SCORES["margin"].regions(module(maps), len(maps), 12), expected)
 
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.tensor])
