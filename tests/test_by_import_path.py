@@ -176,7 +176,12 @@ WRONG = {
     "lists = a.Score(lambda p: p[:, 0].tolist(), ('probs',), lambda c: 1)\n"
     "fewer = a.Score(lambda p: p[1:, 0], ('probs',), lambda c: 1)\n"
     "whole = a.Score(lambda p: p[:, 0, 1:], ('image_probs',), lambda c: 1)\n",
-    "nets": "build = 3\ndef none(classes): return None\ndef fails(classes): raise KeyError('width')\n",
+    "nets": (
+        "build = 3\ndef none(classes): return None\ndef fails(classes): raise KeyError('width')\n"
+        "from torch import nn\nfrom alenv.segmenters.networks import Network\n"
+        "def narrow(classes): return Network(nn.Conv2d(3, 8, 3), nn.Conv2d(5, classes, 1))\n"
+        "def deep(classes): return Network(nn.Conv2d(4, 8, 3), nn.Conv2d(8, classes, 1))\n"
+    ),
     "eyes": "make = 3\ndef pixels(cell): return lambda images: images.float()\n"
     "def fails(cell): return lambda images: 1 / 0\n"
     "def nan(cell): return lambda images: images[:, :, ::cell, ::cell] * float('nan')\n",
@@ -214,6 +219,11 @@ def test_what_is_wrong_is_said_when_the_environment_is_made(kwargs, message, fol
         ({"segmenter": "nets:none"}, "returned a NoneType, not an alenv.segmenters.networks.Network"),
         ({"segmenter": "nets:fails"}, "cannot be made for 3 classes: KeyError: 'width'"),
         ({"features": "eyes:pixels"}, r"makes torch.float32 \(1, 3, 32, 32\) of images .* for each cell of 2 pixels"),
+        (
+            {"segmenter": "nets:narrow"},
+            r"makes \(1, 8, 30, 30\) of an image .* expected a tensor \(1, 5, rows, columns\)",
+        ),
+        ({"segmenter": "nets:deep"}, "the body of segmenter='nets:deep' fails: RuntimeError: .* 4 channels"),
         ({"features": "eyes:fails"}, r"eyes:fails' fails on images \(1, 3, 32, 32\): ZeroDivisionError"),
         ({"features": "eyes:nan"}, "eyes:nan' makes values that are infinite or NaN"),
         ({"scores": ["ranks:nan"]}, "the score ranks:<lambda> returns NaN"),

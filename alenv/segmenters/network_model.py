@@ -18,7 +18,7 @@ from torch import Tensor
 
 from alenv.arrays import first_largest
 from alenv.data import SegmentationData
-from alenv.imports import is_path, source
+from alenv.imports import cause, is_path, source
 from alenv.regions import Ids, RegionGrid
 from alenv.segmenters.learner import THREADS
 from alenv.segmenters.network_frames import Frames
@@ -217,7 +217,24 @@ class NetworkModel:
 
     @torch.no_grad()
     def _feature_size(self) -> tuple[int, int]:
-        features = self.network.body(self.frames.whole(np.zeros(1, np.int64)))
+        """Return the size of the body's features.
+
+        Raises:
+            ValueError: If a user's body fails, or makes no features for its head.
+        """
+        image = self.frames.whole(np.zeros(1, np.int64))
+        try:
+            features = self.network.body(image)
+        except Exception as error:
+            if not is_path(self._segmenter) or isinstance(error, torch.OutOfMemoryError):
+                raise
+            raise ValueError(f"the body of segmenter={self._segmenter!r} fails: {cause(error)}") from error
+        if not isinstance(features, Tensor) or features.ndim != 4 or features.shape[1] != self.channels:
+            got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise ValueError(
+                f"the body of segmenter={self._segmenter!r} makes {got} of an image {tuple(image.shape)}; expected a "
+                f"tensor (1, {self.channels}, rows, columns): so many channels has its head"
+            )
         return features.shape[2], features.shape[3]
 
     def _compile(self) -> None:
