@@ -173,6 +173,8 @@ WRONG = {
     "lambda c: 1)\nmaps = a.Score(lambda p: p, ('probs',), lambda c: 1)\n"
     "fails = a.Score(lambda p: p[9:] / p[99], ('probs',), lambda c: 1)\n"
     "words = a.Score(lambda p: p[:, 0].astype(object), ('probs',), lambda c: 1)\n"
+    "things = a.Score(lambda p: p[:, 0, 0, 0].astype(object), ('probs',), lambda c: 1)\n"
+    "odd = a.Score(lambda p: p[:, 0], ('probs',), lambda c: 1, reduce=lambda m: m[:, 0, 0].astype(object))\n"
     "lists = a.Score(lambda p: p[:, 0].tolist(), ('probs',), lambda c: 1)\n"
     "fewer = a.Score(lambda p: p[1:, 0], ('probs',), lambda c: 1)\n"
     "whole = a.Score(lambda p: p[:, 0, 1:], ('image_probs',), lambda c: 1)\n",
@@ -232,6 +234,8 @@ def test_what_is_wrong_is_said_when_the_environment_is_made(kwargs, message, fol
             {"scores": ["ranks:words"]},
             "the score ranks:<lambda> fails: ValueError: expected real numbers, got .* object",
         ),
+        ({"scores": ["ranks:things"]}, "fails: ValueError: expected real numbers, got an array of object"),
+        ({"scores": ["ranks:odd"]}, "the score ranks:<lambda> returns values of type object; expected numbers"),
         ({"scores": ["ranks:lists"]}, "returns a list; expected an array or tensor"),
         ({"scores": ["ranks:fewer"]}, r"returns values that reduce to \(5,\) of 6 regions"),
         ({"scores": ["ranks:whole"]}, r"returns \(3, 15, 16\) of whole images; expected \(3, 16, 16\)"),

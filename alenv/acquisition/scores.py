@@ -110,6 +110,8 @@ class Score:
             ValueError: If these are not values, or NaN.
         """
         reduced = to_numpy(self.reduce(values) if values.ndim > 1 else values)
+        if reduced.dtype.kind not in "fiub":
+            raise ValueError(f"the score {self._name} returns values of type {reduced.dtype}; expected numbers")
         if reduced.shape != (regions,) or np.isnan(reduced).any():
             what = "NaN" if reduced.shape == (regions,) else f"values that reduce to {reduced.shape}"
             raise ValueError(
