@@ -13,6 +13,7 @@ from pathlib import Path
 
 from alenv.data import check_split, open_dataset, read
 from alenv.data.checking import report
+from alenv.data.faults import spelled_out
 from alenv.data.sheet import sheet
 from alenv.data.store import cache_folder
 from alenv.data.survey import contents, survey
@@ -53,7 +54,8 @@ def _parser() -> argparse.ArgumentParser:
 def _check(asked: argparse.Namespace) -> int:
     dataset = open_dataset(asked.name, asked.root)
     split = check_split(asked.name, dataset, asked.split)
-    files = contents(asked.name, dataset, split)
+    with spelled_out():
+        files = contents(asked.name, dataset, split)
     print(f"{asked.name}: {len(dataset.classes)} classes, split table {split!r} of {', '.join(dataset.split_tables)}")
     found = survey(asked.name, files, len(dataset.classes))
     for line in report(dataset.classes, files, found, cache_folder()):

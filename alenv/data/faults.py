@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 SHOWN = 20
 """Faults that an error spells out; the others it counts."""
+_most = ContextVar("most", default=SHOWN)
+
+
+@contextmanager
+def spelled_out() -> Iterator[None]:
+    """Spell out all faults in a block, however many there are."""
+    token = _most.set(sys.maxsize)
+    try:
+        yield
+    finally:
+        _most.reset(token)
 
 
 def listed(faults: Sequence[str]) -> str:
     """Return the text of an error for at least one fault."""
     if len(faults) == 1:
         return faults[0]
-    rest = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-    return "\n".join([f"{len(faults)} faults:", *faults[:SHOWN], *rest])
+    most = _most.get()
+    rest = [f"and {len(faults) - most} more"] if len(faults) > most else []
+    return "\n".join([f"{len(faults)} faults:", *faults[:most], *rest])
 
 
 def absent(path: Path) -> str:

@@ -137,6 +137,19 @@ ARRAYS = data.from_arrays(
 )
 
 
+def test_check_names_all_missing_masks_however_many_there_are(tmp_path, capsys):
+    for part in ("images", "masks"):
+        (tmp_path / "own" / part).mkdir(parents=True)
+    (tmp_path / "own" / "classes.txt").write_text("soil\nleaf\n")
+    for number in range(25):
+        Image.new("RGB", (8, 8)).save(tmp_path / "own" / "images" / f"{number}.png")
+    status, _, said = run(capsys, "check", "folder", tmp_path / "own")
+    assert status == 2
+    assert all(str(tmp_path / "own" / "masks" / f"{number}.png") in said for number in range(25))
+    _, _, said = run(capsys, "build", "folder", tmp_path / "own")
+    assert said.endswith("and 5 more\n")
+
+
 def test_build_fills_the_cache_that_environments_read(root, capsys):
     status, out, _ = run(capsys, "build", "ade20k", root)
     assert status == 0
