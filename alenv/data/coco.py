@@ -83,8 +83,8 @@ def find_json(root: Path, kind: str, part: str) -> Path:
 
 def find_images(root: Path, part: str) -> Path:
     """Return the folder of the images of one part: below ``images``, or at the top."""
-    folder = root / "images" / part
-    return folder if folder.is_dir() else root / part
+    usual, above = root / "images" / part, root / part
+    return above if above.is_dir() and not usual.is_dir() else usual
 
 
 def train_and_test(train: Sequence[Item], test: Sequence[Item]) -> Files:
