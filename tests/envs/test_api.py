@@ -18,8 +18,9 @@ import alenv
 from alenv.envs.region_select import RegionSelectEnv
 from alenv.registration import ENVS, register_envs
 
-ALLOWED = ("unconventional shape",)
-"""SB3 says this of any two-dimensional box; a row per candidate is what we mean."""
+ALLOWED = ("unconventional shape", "is out of date")
+"""SB3 says the first of any two-dimensional box, and a row per candidate is what we mean; Gymnasium the second of an id
+that has a later version."""
 HEADINGS = [
     "Description", "Action Space", "Observation Space", "Starting State", "Rewards", "Episode End", "Information",
     "Arguments", "Registered Configurations", "References", "Version History",
