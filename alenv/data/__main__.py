@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from alenv.data import check_split, open_dataset, read
 from alenv.data.checking import report
-from alenv.data.faults import spelled_out
+from alenv.data.faults import collecting
 from alenv.data.sheet import sheet
 from alenv.data.store import cache_folder
 from alenv.data.survey import contents, survey
@@ -54,10 +55,11 @@ def _parser() -> argparse.ArgumentParser:
 def _check(asked: argparse.Namespace) -> int:
     dataset = open_dataset(asked.name, asked.root)
     split = check_split(asked.name, dataset, asked.split)
-    with spelled_out():
+    with collecting() as faults:
         files = contents(asked.name, dataset, split)
     print(f"{asked.name}: {len(dataset.classes)} classes, split table {split!r} of {', '.join(dataset.split_tables)}")
     found = survey(asked.name, files, len(dataset.classes))
+    found = replace(found, faults=[*faults, *found.faults])
     for line in report(dataset.classes, files, found, cache_folder()):
         print(line)
     return 1 if found.faults else 0

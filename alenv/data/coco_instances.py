@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 
-from alenv.data.faults import listed
+from alenv.data.faults import listed, report
 from alenv.errors import shown
 from alenv.outside import LARGEST, Positive, decode
 
@@ -162,8 +162,7 @@ def read_instances(path: Path, names: Mapping[int, str] | None = None) -> Instan
             painted[_picture(shape, pictures).id] += _run_lengths(shape, pictures[shape.image_id], categories)
         except ValueError as error:
             faults.append(f"{path}: annotation {shape.id} of image {shape.image_id}: {error}")
-    if faults:
-        raise ValueError(listed(faults))
+    report(faults, ValueError)
     return Instances(dict(sorted(pictures.items())), painted, categories)
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from alenv.data import IGNORE, find_root
 from alenv.data.class_file import ClassFile, Entry, read_class_file
 from alenv.data.coco_instances import Instances, Picture, instance_mask, read_categories, read_content, read_instances
-from alenv.data.faults import listed
+from alenv.data.faults import report
 from alenv.data.files import IMAGES, read_image
 from alenv.data.items import Item
 from alenv.data.user_files import FILE, UserFiles
@@ -68,8 +68,7 @@ class CocoJson(UserFiles):
                     raise ValueError(f"{path}: image {picture.id} is {image}, which others annotate; merge them")
                 read = partial(_read, self._file, image, path, instances.alone(picture.id), picture)
                 items[name] = part, Item(name, (image, path), read)
-        if faults:
-            raise FileNotFoundError(listed(faults))
+        report(faults, FileNotFoundError)
         return list(items.values())
 
 

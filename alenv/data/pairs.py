@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.data.faults import listed
+from alenv.data.faults import report
 from alenv.data.files import FORBIDDEN, IMAGES, MASKS, files_by_stem, misfit, read_image, read_mask, relabel
 from alenv.data.items import open_items
 from alenv.data.store import Store
@@ -43,16 +43,13 @@ def find_pairs(folders: Mapping[Path, Path]) -> list[Pair]:
 
 def _paired(images: Path, masks: Path) -> list[Pair]:
     found, there = files_by_stem(images, IMAGES), files_by_stem(masks, MASKS)
-    if missing := [stem for stem in found if stem not in there]:
-        raise FileNotFoundError(
-            listed(
-                [
-                    f"the mask {masks / f'{stem}.png'} of {found[stem]} is missing; copy it there, or remove the image"
-                    for stem in missing
-                ]
-            )
-        )
-    return [Pair(f"{stem}.png", image, there[stem]) for stem, image in found.items()]
+    missing = [
+        f"the mask {masks / f'{stem}.png'} of {image} is missing; copy it there, or remove the image"
+        for stem, image in found.items()
+        if stem not in there
+    ]
+    report(missing, FileNotFoundError)
+    return [Pair(f"{stem}.png", image, there[stem]) for stem, image in found.items() if stem in there]
 
 
 def open_pairs(name: str, pairs: Sequence[Pair], labels: NDArray[np.uint8]) -> Store:

@@ -137,17 +137,30 @@ ARRAYS = data.from_arrays(
 )
 
 
-def test_check_names_all_missing_masks_however_many_there_are(tmp_path, capsys):
-    for part in ("images", "masks"):
-        (tmp_path / "own" / part).mkdir(parents=True)
-    (tmp_path / "own" / "classes.txt").write_text("soil\nleaf\n")
-    for number in range(25):
-        Image.new("RGB", (8, 8)).save(tmp_path / "own" / "images" / f"{number}.png")
-    status, _, said = run(capsys, "check", "folder", tmp_path / "own")
-    assert status == 2
-    assert all(str(tmp_path / "own" / "masks" / f"{number}.png") in said for number in range(25))
+def test_check_names_missing_and_unreadable_files_at_once_however_many_there_are(tmp_path, capsys):
+    test_folder.write(tmp_path / "own", number=60)
+    masks, images = sorted((tmp_path / "own" / "masks").iterdir()), sorted((tmp_path / "own" / "images").iterdir())
+    for path in masks[:25]:
+        path.unlink()
+    masks[27].write_bytes(b"no image")
+    images[28].write_bytes(b"no image")
+    status, out, _ = run(capsys, "check", "folder", tmp_path / "own")
+    assert status == 1
+    wrong = [line for line in out.splitlines() if line.startswith("unreadable: ")]
+    named = [*masks[:25], masks[27], images[28]]
+    assert all(str(path) in line for path, line in zip(named, wrong, strict=True))
     _, _, said = run(capsys, "build", "folder", tmp_path / "own")
     assert said.endswith("and 5 more\n")
+
+
+def test_check_names_all_faults_where_nothing_is_left_to_read(tmp_path, capsys):
+    test_folder.write(tmp_path / "own")
+    masks = sorted((tmp_path / "own" / "masks").iterdir())
+    for path in masks:
+        path.unlink()
+    status, _, said = run(capsys, "check", "folder", tmp_path / "own")
+    assert status == 2
+    assert all(str(path) in said for path in masks)
 
 
 def test_build_fills_the_cache_that_environments_read(root, capsys):

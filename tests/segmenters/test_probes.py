@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from alenv.segmenters import gains, probes
-from alenv.segmenters.convex import Curvature, minimise
+from alenv.segmenters.convex import CELLS, Curvature, minimise
 from alenv.segmenters.probes import LdaHead, LinearHead, class_weights, with_bias
 
 D, C, CELL_PIXELS = 5, 4, 16
@@ -421,3 +421,15 @@ def test_snapshot_of_an_lda_head_goes_on_bit_for_bit():
         one.fit()
     assert_same(other.get_state(), head.get_state())
     assert_same(state, kept)
+
+
+@pytest.mark.parametrize("cells", [1, CELLS, 2 * CELLS + 5])
+def test_curvature_is_that_of_all_cells_however_they_are_parted(cells):
+    draw = torch.Generator().manual_seed(0)
+    x, probs = torch.randn(4, cells, generator=draw), torch.rand(3, cells, generator=draw)
+    mass = torch.rand(cells, generator=draw)
+    metric = Curvature(3, 4, 0.5)
+    metric.add(x, probs, mass)
+    bend = (probs * (1 - probs) * mass).double()
+    expected = 0.5 * torch.eye(4, dtype=torch.float64) + torch.einsum("cn,in,jn->cij", bend, x.double(), x.double())
+    torch.testing.assert_close(metric.blocks.double(), expected, rtol=1e-4, atol=1e-3)
