@@ -31,7 +31,7 @@ from agents.checkpoints import Weights, check, read_policy
 from agents.equivariant import block, standardise
 from agents.policy import Info, Observation
 from agents.training import command
-from alenv.envs.mining_arguments import STATE
+from alenv.envs.mining.arguments import STATE
 from alenv.memory import check_memory
 from alenv.mining.features import RELATIONS
 from alenv.outside import Count, Positive, Share, decode

@@ -7,8 +7,8 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import WrapperSpec
 
-_REGION_SELECT = "alenv.envs.region_select:RegionSelectEnv"
-_REGION_SELECT_BATCH = "alenv.envs.region_select_vector:RegionSelectVectorEnv"
+_REGION_SELECT = "alenv.envs.region.region_select:RegionSelectEnv"
+_REGION_SELECT_BATCH = "alenv.envs.region.region_select_vector:RegionSelectVectorEnv"
 
 ENVS: dict[str, tuple[str, dict[str, Any]]] = {
     "RegionSelect-v0": (_REGION_SELECT, {}),
@@ -35,14 +35,14 @@ ENVS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 MINING: dict[str, tuple[str, dict[str, Any]]] = {
-    "SingleClassMine-v0": ("alenv.envs.single_class_mine:SingleClassMineEnv", {}),
+    "SingleClassMine-v0": ("alenv.envs.mining.single_class_mine:SingleClassMineEnv", {}),
 }
 
 BATCHES = {
     "RegionSelect-v0": _REGION_SELECT_BATCH,
     "RegionSelect-CamVid-v0": _REGION_SELECT_BATCH,
     "RegionSelect-CamVid-v1": _REGION_SELECT_BATCH,
-    "SingleClassMine-v0": "alenv.envs.single_class_mine_vector:SingleClassMineVectorEnv",
+    "SingleClassMine-v0": "alenv.envs.mining.single_class_mine_vector:SingleClassMineVectorEnv",
 }
 """Ids that have a native batch as well: its entry point."""
 

@@ -180,7 +180,7 @@ WRONG = {
     "whole = a.Score(lambda p: p[:, 0, 1:], ('image_probs',), lambda c: 1)\n",
     "nets": (
         "build = 3\ndef none(classes): return None\ndef fails(classes): raise KeyError('width')\n"
-        "from torch import nn\nfrom alenv.segmenters.networks import Network\n"
+        "from torch import nn\nfrom alenv.segmenters.networks.architectures import Network\n"
         "def narrow(classes): return Network(nn.Conv2d(3, 8, 3), nn.Conv2d(5, classes, 1))\n"
         "def deep(classes): return Network(nn.Conv2d(4, 8, 3), nn.Conv2d(8, classes, 1))\n"
     ),
@@ -203,7 +203,10 @@ WRONG = {
         ({"dataset": "plants:Odd"}, "the attribute 'colours' is missing"),
         ({"scores": ["ranks:weeds"]}, "is a builtin_function_or_method; write .* of an alenv.acquisition.Score"),
         ({"scores": ["ranks:weed"]}, "did you mean 'weeds'"),
-        ({"segmenter": "nets:build"}, "is a int, no function; write .* of a function like alenv.segmenters.networks"),
+        (
+            {"segmenter": "nets:build"},
+            "is a int, no function; write .* of a function like alenv.segmenters.networks.Build",
+        ),
         ({"features": "eyes:make"}, "is a int, no function; write .*MakeBackbone"),
         ({"features": "eyes:mako"}, "unknown name in eyes: 'mako'; did you mean 'make'"),
     ],

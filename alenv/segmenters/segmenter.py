@@ -115,11 +115,11 @@ class Kind:
         return getattr(importlib.import_module(module), name)
 
 
-_NETWORKS = "alenv.segmenters.networks"
+_NETWORKS = "alenv.segmenters.networks.architectures"
 SEGMENTERS = {
-    "linear": Kind("alenv.segmenters.probes:LinearHead", gains=True),
-    "lda": Kind("alenv.segmenters.probes:LdaHead", gains=True),
-    "mlp": Kind("alenv.segmenters.mlp:MlpHead"),
+    "linear": Kind("alenv.segmenters.probes.heads:LinearHead", gains=True),
+    "lda": Kind("alenv.segmenters.probes.heads:LdaHead", gains=True),
+    "mlp": Kind("alenv.segmenters.probes.mlp:MlpHead"),
     "tiny": Kind(f"{_NETWORKS}:TINY", network=True),
     "squeezenet_fpn": Kind(f"{_NETWORKS}:SQUEEZENET_FPN", network=True),
     "lite0_fpn": Kind(f"{_NETWORKS}:LITE0_FPN", network=True),

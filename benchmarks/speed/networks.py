@@ -30,8 +30,8 @@ from torch.utils.flop_counter import FlopCounterMode
 import alenv  # noqa: F401  registers the ids
 from alenv.data import IGNORE
 from alenv.regions import Ids
-from alenv.segmenters.learner import THREADS
-from alenv.segmenters.network_training import TRAININGS, Optimizer, Training, crops
+from alenv.segmenters.networks.training import TRAININGS, Optimizer, Training, crops
+from alenv.segmenters.probes.learner import THREADS
 from alenv.segmenters.segmenter import SEGMENTERS
 from benchmarks.speed.stopwatch import PARTS, Stopwatch, elapsed, matrix_product_rate
 

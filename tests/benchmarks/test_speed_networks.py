@@ -2,7 +2,7 @@
 
 import pytest
 
-from alenv.segmenters.network_training import TRAININGS, Optimizer
+from alenv.segmenters.networks.training import TRAININGS, Optimizer
 from benchmarks.speed import networks
 
 

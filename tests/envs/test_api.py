@@ -15,7 +15,7 @@ from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 import alenv
-from alenv.envs.region_select import RegionSelectEnv
+from alenv.envs.region.region_select import RegionSelectEnv
 from alenv.registration import ENVS, register_envs
 
 ALLOWED = ("unconventional shape", "is out of date")

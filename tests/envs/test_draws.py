@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import alenv  # noqa: F401  registers the ids
-from alenv.envs.mining_draws import _STEP, Draw, _mix, draw
+from alenv.envs.mining.draws import _STEP, Draw, _mix, draw
 
 EPISODES = {0: 2937467307694268567, 1: 2360360630558964031}
 """Keys of the first episodes of two seeds, which all other draws of an episode are made of."""

@@ -121,7 +121,7 @@ def test_distance_is_to_the_nearest_label_or_pick(kwargs):
 
 
 def test_only_what_is_asked_for_is_computed(monkeypatch):
-    from alenv.segmenters.learner import Learner
+    from alenv.segmenters.probes.learner import Learner
 
     for name in ("passes", "maps", "difficulty"):
         monkeypatch.setattr(Learner, name, lambda *args, name=name: pytest.fail(f"{name} was not asked for"))

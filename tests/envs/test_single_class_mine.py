@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import alenv  # noqa: F401  registers the ids
-from alenv.envs.mining_draws import first_candidates, settle, settle_many
-from alenv.envs.single_class_mine import SingleClassMineEnv
+from alenv.envs.mining.draws import first_candidates, settle, settle_many
+from alenv.envs.mining.single_class_mine import SingleClassMineEnv
 from alenv.mining import load
 
 ID = "SingleClassMine-v0"

@@ -5,7 +5,7 @@ from alenv import data as datasets
 from alenv.metrics import Reward
 from alenv.regions import make_grid
 from alenv.segmenters.features import cell_features
-from alenv.segmenters.learner import Learner
+from alenv.segmenters.probes.learner import Learner
 
 
 class Case:

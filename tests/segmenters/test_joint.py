@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from alenv.segmenters import joint
+from alenv.segmenters.probes import joint
 
 
 def twins(scenes, segmenter, many):

@@ -18,9 +18,9 @@ from alenv.arrays import to_numpy
 from alenv.data import IGNORE
 from alenv.metrics import Reward
 from alenv.regions import make_grid
-from alenv.segmenters import network_training
-from alenv.segmenters.network_learner import NetworkLearner
-from alenv.segmenters.probes import DROPOUT
+from alenv.segmenters.networks.architectures import training as network_training
+from alenv.segmenters.networks.learner import NetworkLearner
+from alenv.segmenters.probes.heads import DROPOUT
 
 USUAL = dict(network_training.TRAININGS)
 LARGER = ("squeezenet_fpn", "lite0_fpn", "deeplabv3_mobilenet_v3_large")

@@ -8,10 +8,10 @@ from torch import nn
 
 from alenv.data import IGNORE
 from alenv.regions import RegionGrid
-from alenv.segmenters.network_layers import MaxPool, bilinear, resize
-from alenv.segmenters.network_training import Training, crops, endless, epoch, get_weights, loss, set_weights
-from alenv.segmenters.network_windows import Windows
-from alenv.segmenters.networks import Design, dropout, make_network, standardise
+from alenv.segmenters.networks.architectures import Design, dropout, make_network, standardise
+from alenv.segmenters.networks.layers import MaxPool, bilinear, resize
+from alenv.segmenters.networks.training import Training, crops, endless, epoch, get_weights, loss, set_weights
+from alenv.segmenters.networks.windows import Windows
 from alenv.segmenters.segmenter import SEGMENTERS
 
 STRIDES = {

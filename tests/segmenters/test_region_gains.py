@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from alenv.segmenters import gains
-from alenv.segmenters.probes import LinearHead
+from alenv.segmenters.probes import gains
+from alenv.segmenters.probes.heads import LinearHead
 
 
 def sigmoid(x):

@@ -20,13 +20,13 @@ from alenv.arrays import first_largest
 from alenv.data import SegmentationData
 from alenv.imports import cause, is_path, source
 from alenv.regions import Ids, RegionGrid
-from alenv.segmenters.learner import THREADS
-from alenv.segmenters.network_frames import Frames
-from alenv.segmenters.network_layers import resize
-from alenv.segmenters.network_training import get_weights, set_weights
-from alenv.segmenters.network_windows import Windows
-from alenv.segmenters.networks import dropout, make_network
-from alenv.segmenters.probes import DROPOUT
+from alenv.segmenters.networks.architectures import dropout, make_network
+from alenv.segmenters.networks.frames import Frames
+from alenv.segmenters.networks.layers import resize
+from alenv.segmenters.networks.training import get_weights, set_weights
+from alenv.segmenters.networks.windows import Windows
+from alenv.segmenters.probes.heads import DROPOUT
+from alenv.segmenters.probes.learner import THREADS
 from alenv.segmenters.threads import torch_threads
 
 BATCH = {"cpu": 1, "cuda": 16}

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from alenv.arrays import Rows
 from alenv.data import SegmentationData
-from alenv.envs.arguments import BatchArguments, BatchOptions
 from alenv.envs.batch import Batch, Info, Mask, Observation, mode_name
-from alenv.envs.campaign import evaluate_together
-from alenv.envs.region_select import RegionSelectEnv
-from alenv.envs.region_snapshot import RegionBatchSnapshot
+from alenv.envs.region.arguments import BatchArguments, BatchOptions
+from alenv.envs.region.campaign import evaluate_together
+from alenv.envs.region.region_select import RegionSelectEnv
+from alenv.envs.region.region_snapshot import RegionBatchSnapshot
 from alenv.envs.snapshot import check_number, plain
 from alenv.memory import check_memory
 from alenv.outside import decode
@@ -25,13 +25,13 @@ from alenv.regions import Ids
 class RegionSelectVectorEnv(Batch):
     """E episodes of `RegionSelectEnv` that share data and features, equal to single environments bit for bit.
 
-    Everything is as on the page of `alenv.envs.region_select.RegionSelectEnv`, with a leading axis of E, and as
+    Everything is as on the page of `alenv.envs.region.region_select.RegionSelectEnv`, with a leading axis of E, and as
     `gymnasium.vector.SyncVectorEnv` would return it: `reset(seed=s)` seeds environment i with s + i, a list of E seeds
     is possible, and infos come with masks `_key`.
 
     When rounds end, the models of all these episodes are scored in one matrix product over the cells of the reward
-    split, see `alenv.segmenters.joint`. Candidates are predicted episode by episode: every episode has others, and a
-    product of all models with all cells of the pool would compute three to four times as much.
+    split, see `alenv.segmenters.probes.joint`. Candidates are predicted episode by episode: every episode has others,
+    and a product of all models with all cells of the pool would compute three to four times as much.
 
     `metadata["autoreset_mode"]` says what happens at the end of an episode, see
     https://farama.org/Vector-Autoreset-Mode:

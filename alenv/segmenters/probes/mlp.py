@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from alenv.outside import check_arrays
-from alenv.segmenters.probes import DROPOUT, LARGEST, State, class_weights, dropped
+from alenv.segmenters.probes.heads import DROPOUT, LARGEST, State, class_weights, dropped
 
 
 class MlpHead:

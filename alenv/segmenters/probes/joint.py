@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from alenv.metrics import Confusion
-from alenv.segmenters.learner import THREADS, Learner, winners
-from alenv.segmenters.probes import LdaHead, LinearHead
+from alenv.segmenters.probes.heads import LdaHead, LinearHead
+from alenv.segmenters.probes.learner import THREADS, Learner, winners
 from alenv.segmenters.threads import torch_threads
 
 WIDTH = 32

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from alenv.contact_sheet import ContactSheet, Page
 from alenv.envs.actions import checked
-from alenv.envs.mining_arguments import MiningArguments, Options, observation_space
-from alenv.envs.mining_draws import first_candidates, settle
-from alenv.envs.mining_snapshot import read_episode
-from alenv.envs.mining_task import MiningTask
+from alenv.envs.mining.arguments import MiningArguments, Options, observation_space
+from alenv.envs.mining.draws import first_candidates, settle
+from alenv.envs.mining.mining_snapshot import read_episode
+from alenv.envs.mining.task import MiningTask
 from alenv.envs.snapshot import Pickled, Random, facts, plain, random_state
 from alenv.mining.features import Relation, raw
 from alenv.outside import decode
@@ -117,7 +117,7 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
 
     ## Registered Configurations
     - `SingleClassMine-v0`: the generated mixture. `gym.make_vec("SingleClassMine-v0", num_envs=1024)` is a native
-      batch, equal to single environments step for step; see `alenv.envs.single_class_mine_vector`.
+      batch, equal to single environments step for step; see `alenv.envs.mining.single_class_mine_vector`.
     - `SingleClassMine-Flat-v0`: the same with one vector (D,) for an observation, of which the mask is the last
       entries, for libraries that know only `Box`; see `alenv.wrappers.FlatObs`.
 

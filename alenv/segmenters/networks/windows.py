@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alenv.regions import Ids, RegionGrid
-from alenv.segmenters.network_layers import bilinear
+from alenv.segmenters.networks.layers import bilinear
 
 
 class Windows:

@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 
 from alenv.data import SegmentationData
-from alenv.envs.arguments import Arguments
-from alenv.envs.campaign import Campaign
-from alenv.envs.initial import check_unscored
+from alenv.envs.region.arguments import Arguments
+from alenv.envs.region.campaign import Campaign
+from alenv.envs.region.initial import check_unscored
 from alenv.envs.snapshot import Key, Random, check_counts, check_same
 from alenv.outside import Count, decode
 from alenv.pool import Candidates

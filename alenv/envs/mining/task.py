@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alenv import mining
-from alenv.envs.mining_arguments import MiningArguments
-from alenv.envs.mining_draws import Draw, Images, draw
+from alenv.envs.mining.arguments import MiningArguments
+from alenv.envs.mining.draws import Draw, Images, draw
 from alenv.errors import unknown
 from alenv.mining.gains import make_gain
 

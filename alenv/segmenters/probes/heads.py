@@ -17,7 +17,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 from torch import Tensor
 
 from alenv.outside import check_arrays
-from alenv.segmenters.convex import Curvature, centred, minimise
+from alenv.segmenters.probes.convex import Curvature, centred, minimise
 
 State = dict[str, NDArray]
 LARGEST = 1e15

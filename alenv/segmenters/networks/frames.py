@@ -12,7 +12,7 @@ from torch import Tensor
 from alenv.data import IGNORE, SegmentationData
 from alenv.labels import region_labels
 from alenv.regions import Ids, RegionGrid
-from alenv.segmenters.networks import standardise
+from alenv.segmenters.networks.architectures import standardise
 
 SHARE = 4
 """A GPU keeps all images if its free memory is this many times their size; else they are sent batch by batch."""

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from alenv.data import IGNORE
 from alenv.regions import Ids
 from alenv.segmenters.difficulty import DifficultyBranch, attend
-from alenv.segmenters.network_layers import resize
-from alenv.segmenters.network_model import NetworkModel
+from alenv.segmenters.networks.layers import resize
+from alenv.segmenters.networks.model import NetworkModel
 
 STRIDE = 8
 """Side of a square in pixels, where that divides the image."""

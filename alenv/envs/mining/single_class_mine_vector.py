@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from alenv.arrays import ALL, Rows
 from alenv.envs.batch import OWN, Batch, Info, Mask, Observation, mode_name
-from alenv.envs.mining_arguments import BatchArguments, BatchOptions, observation_space
-from alenv.envs.mining_draws import first_candidates, settle_many
-from alenv.envs.mining_snapshot import read_batch, rows
-from alenv.envs.mining_task import MiningTask
-from alenv.envs.single_class_mine import SingleClassMineEnv
+from alenv.envs.mining.arguments import BatchArguments, BatchOptions, observation_space
+from alenv.envs.mining.draws import first_candidates, settle_many
+from alenv.envs.mining.mining_snapshot import read_batch, rows
+from alenv.envs.mining.single_class_mine import SingleClassMineEnv
+from alenv.envs.mining.task import MiningTask
 from alenv.envs.snapshot import facts, plain, random_state
 from alenv.mining.features import Relations, raw
 from alenv.outside import decode
@@ -26,9 +26,9 @@ from alenv.state import fingerprint
 class SingleClassMineVectorEnv(Batch):
     """E episodes of `SingleClassMineEnv` in arrays, equal to single environments step for step and bit for bit.
 
-    Everything is as on the page of `alenv.envs.single_class_mine.SingleClassMineEnv`, with a leading axis of E, and as
-    `gymnasium.vector.SyncVectorEnv` would return it: `reset(seed=s)` seeds environment i with s + i, a list of E seeds
-    is possible, and infos come with masks `_key`.
+    Everything is as on the page of `alenv.envs.mining.single_class_mine.SingleClassMineEnv`, with a leading axis of E,
+    and as `gymnasium.vector.SyncVectorEnv` would return it: `reset(seed=s)` seeds environment i with s + i, a list
+    of E seeds is possible, and infos come with masks `_key`.
 
     `metadata["autoreset_mode"]` says what happens at the end of an episode, see
     https://farama.org/Vector-Autoreset-Mode:

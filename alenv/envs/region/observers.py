@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alenv import observation, ralis
-from alenv.envs.campaign import Campaign
-from alenv.envs.evidence import Evidence
+from alenv.envs.region.campaign import Campaign
+from alenv.envs.region.evidence import Evidence
 from alenv.labels import region_labels
 from alenv.regions import Ids
 

@@ -11,7 +11,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from alenv import mining
-from alenv.envs.arguments import DatasetName
+from alenv.envs.region.arguments import DatasetName
 from alenv.errors import shown, unknown
 from alenv.memory import check_memory
 from alenv.mining.features import COSINES, DIMENSIONS, RELATIONS

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from alenv.data import SegmentationData
-from alenv.envs.arguments import parse_initial
+from alenv.envs.region.arguments import parse_initial
 from alenv.errors import shown, unknown
 from alenv.pool import LabelPool
 from alenv.regions import Ids, RegionGrid

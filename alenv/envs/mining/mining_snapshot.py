@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from alenv.envs.mining_arguments import MiningArguments
-from alenv.envs.mining_task import MiningTask
+from alenv.envs.mining.arguments import MiningArguments
+from alenv.envs.mining.task import MiningTask
 from alenv.envs.snapshot import Key, Random, check_counts, check_number, check_same
 from alenv.outside import Count, decode
 

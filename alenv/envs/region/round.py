@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alenv.acquisition import Score
-from alenv.envs.evidence import Evidence
+from alenv.envs.region.evidence import Evidence
 from alenv.observation import similarity
 from alenv.pool import Candidates
 from alenv.regions import Ids

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from alenv.imports import cause
 from alenv.segmenters.backbones import IMAGENET, load_timm, timm_features
-from alenv.segmenters.network_layers import ImageStages, conv, make_repeatable, resize
-from alenv.segmenters.network_training import Training
+from alenv.segmenters.networks.layers import ImageStages, conv, make_repeatable, resize
+from alenv.segmenters.networks.training import Training
 from alenv.segmenters.segmenter import find_segmenter
 from alenv.segmenters.weights import State, load_weights, torchvision_models
 

@@ -18,7 +18,7 @@ from alenv.regions import Ids, RegionGrid
 from alenv.segmenters.segmenter import Segmenter
 
 if TYPE_CHECKING:
-    from alenv.segmenters.learner import Learner
+    from alenv.segmenters.probes.learner import Learner
 
 Renew = Callable[[SegmentationData, Ids, int], SegmentationData]
 
@@ -135,7 +135,7 @@ class Campaign:
 
 def evaluate_together(campaigns: Sequence[Campaign]) -> None:
     """Score the models of some twins, those that are not scored yet, in one product."""
-    from alenv.segmenters import joint
+    from alenv.segmenters.probes import joint
 
     waiting = [campaign for campaign in campaigns if not campaign.scored]
     learners = [cast("Learner", campaign.learner) for campaign in waiting]

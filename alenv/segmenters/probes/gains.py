@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alenv.segmenters.probes import LdaHead, LinearHead
+from alenv.segmenters.probes.heads import LdaHead, LinearHead
 
 SHARPNESS = 2.0
 """Factor on the logits of the soft score: closer to the arg-max that is scored, still smooth."""

@@ -1,0 +1,1 @@
+"""SingleClassMine and what it is made of."""

@@ -1,0 +1,1 @@
+"""RegionSelect and what it is made of."""
