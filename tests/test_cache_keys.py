@@ -16,7 +16,7 @@ from alenv import state
 from alenv.mining import embeddings
 from alenv.regions import make_grid
 from alenv.segmenters import features
-from alenv.segmenters.networks.architectures import learner as network_learner
+from alenv.segmenters.networks import learner as network_learner
 from benchmarks import regions, runner
 from benchmarks.ladder import runs
 from benchmarks.mining import runner as mining_runner

@@ -18,7 +18,7 @@ from alenv.arrays import to_numpy
 from alenv.data import IGNORE
 from alenv.metrics import Reward
 from alenv.regions import make_grid
-from alenv.segmenters.networks.architectures import training as network_training
+from alenv.segmenters.networks import training as network_training
 from alenv.segmenters.networks.learner import NetworkLearner
 from alenv.segmenters.probes.heads import DROPOUT
 

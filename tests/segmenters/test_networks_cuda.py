@@ -10,8 +10,8 @@ import torch
 from alenv import data as datasets
 from alenv.arrays import to_numpy
 from alenv.regions import make_grid
-from alenv.segmenters.networks.architectures import frames as network_frames
-from alenv.segmenters.networks.architectures import training as network_training
+from alenv.segmenters.networks import frames as network_frames
+from alenv.segmenters.networks import training as network_training
 from alenv.segmenters.networks.learner import NetworkLearner
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch sees")
