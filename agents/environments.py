@@ -8,11 +8,15 @@ import gymnasium as gym
 from gymnasium import spaces
 
 import alenv  # noqa: F401  registers the ids
-from agents.policy import mines
 from alenv.errors import shown
 
 PARTS = {"candidates", "state", "action_mask"}
 """What every observation holds."""
+
+
+def mines(env_id: str) -> bool:
+    """Whether an environment mines images of one class; otherwise it selects regions."""
+    return env_id.removeprefix("alenv:").startswith("SingleClassMine")
 
 
 def make_env(env_id: str, /, *, regions_only: bool = False, **kwargs: Any) -> gym.Env:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from agents.heuristics import Greedy
 from alenv.acquisition import Score
 from alenv.errors import shown
 from alenv.imports import cause, find
@@ -27,8 +28,6 @@ def load_own(spec: str) -> Any:
     """
     kind = find("policy", spec, FORM)
     if isinstance(kind, Score):
-        from agents.heuristics import Greedy  # which imports the protocol, which imports this
-
         return Greedy(spec)
     if not isinstance(kind, type) or not all(callable(getattr(kind, part, None)) for part in ("reset", "act")):
         raise ValueError(f"policy {shown(spec)} is no class with methods 'reset' and 'act'; {FORM}")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,8 +13,6 @@ from numpy.typing import NDArray
 
 import alenv  # noqa: F401  registers the ids
 from agents.episode import Episode
-from agents.own_policy import load_own
-from alenv.errors import shown, unknown
 from alenv.metrics import class_iou, mean_iou
 
 Observation = dict[str, NDArray]
@@ -161,49 +158,3 @@ def channels(obs: Observation, policy: Policy) -> NDArray[np.float32]:
             f"policy {policy.name!r} needs channels that the environment lacks; make it with scores={names}"
         )
     return given[:, :wanted]
-
-
-AGENTS = ("lookahead", "misical", "ralis", "sb3")
-"""Modules of this package with a function ``load_policy(path)``."""
-
-
-def make_policy(spec: str, env_id: str = "RegionSelect-v0") -> Policy:
-    """Make a policy.
-
-    Args:
-        spec: Name of a heuristic for the environment, ``agent:path`` of a trained agent, or ``package.module:Class``.
-        env_id: The environment.
-
-    Raises:
-        ValueError: If there is no such policy, or the agent's file cannot be read.
-    """
-    if not isinstance(spec, str):
-        raise ValueError(f"policy {shown(spec)}: expected a string, such as 'random'")
-    module, colon, name = spec.partition(":")
-    if not colon:
-        known = _heuristics(env_id)
-        if spec not in known:
-            raise unknown("policy", spec, known)
-        return known[spec]()
-    if module in AGENTS:
-        if not name:
-            raise ValueError(f"policy {spec!r} names no file; write '{module}:path/to/best.pt'")
-        return importlib.import_module(f"agents.{module}").load_policy(name)
-    if ("/" in name or name.endswith(".pt")) and "." not in module:
-        raise unknown("agent", module, AGENTS)
-    return load_own(spec)
-
-
-def mines(env_id: str) -> bool:
-    """Whether an environment mines images of one class; otherwise it selects regions."""
-    return env_id.removeprefix("alenv:").startswith("SingleClassMine")
-
-
-def _heuristics(env_id: str) -> dict[str, Callable[[], Policy]]:
-    if mines(env_id):
-        from agents import mining
-
-        return mining.POLICIES
-    from agents import heuristics
-
-    return heuristics.POLICIES

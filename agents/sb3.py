@@ -30,10 +30,10 @@ import alenv  # noqa: F401  registers the ids
 from agents import sb3_models
 from agents.arguments import Names, NonNegative, Rate, check_fields, check_seeds, check_width, read_args
 from agents.checkpoints import Trained, check, read_policy
-from agents.environments import make_env
+from agents.environments import make_env, mines
 from agents.equivariant import Head, Rows, describe
 from agents.mining import play
-from agents.policy import Info, Observation, channels, mines
+from agents.policy import Info, Observation, channels
 from agents.training import command
 from alenv.memory import check_memory
 from alenv.outside import Count, Positive, Share, decode

@@ -21,7 +21,7 @@ import tyro
 from numpy.typing import NDArray
 from rich.console import Console
 
-from agents.policy import mines
+from agents.environments import mines
 from alenv.errors import unknown
 from benchmarks.command import command, refusing
 from benchmarks.names import Name

@@ -14,7 +14,7 @@ import joblib
 import tyro
 from rich.console import Console
 
-from agents.policy import mines
+from agents.environments import mines
 from alenv.memory import installed
 from benchmarks import regions
 from benchmarks.command import check_jobs, command, make_folder, refusing, writing

@@ -16,7 +16,8 @@ import gymnasium
 import numpy as np
 from rich.console import Console
 
-from agents.policy import Episode, evaluate, make_policy
+from agents.catalogue import make_policy
+from agents.policy import Episode, evaluate
 from alenv.errors import shown
 from alenv.state import code_digest
 from benchmarks.names import folder

@@ -19,7 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from agents.policy import make_policy
+from agents.catalogue import make_policy
 from benchmarks.terminal import say
 from benchmarks.workers import Call, in_processes
 

@@ -15,7 +15,8 @@ from gymnasium.envs.registration import load_env_creator
 from msgspec import Meta
 
 import alenv  # noqa: F401  registers the ids
-from agents.policy import make_policy, mines
+from agents.catalogue import make_policy
+from agents.environments import mines
 from alenv.data import DATASETS, open_dataset
 from alenv.data.user_files import UserFiles
 from alenv.errors import shown, unknown

@@ -11,7 +11,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from agents.policy import evaluate, make_policy
+from agents.catalogue import make_policy
+from agents.policy import evaluate
 from alenv import imports
 from benchmarks import regions
 from benchmarks.suite import Suite

@@ -12,7 +12,7 @@ import gymnasium
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from agents.policy import make_policy
+from agents.catalogue import make_policy
 from alenv.errors import shown, unknown
 from alenv.outside import decode_toml
 from alenv.segmenters.segmenter import find_segmenter

@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from agents.policy import make_policy
+from agents.catalogue import make_policy
 from alenv import mining
 from alenv.mining.pool import MiningPool
 from alenv.mining.target import Target

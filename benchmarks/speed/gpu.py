@@ -26,7 +26,8 @@ import torch
 import tyro
 from PIL import Image
 
-from agents.policy import evaluate, make_policy
+from agents.catalogue import make_policy
+from agents.policy import evaluate
 from alenv.data import find_root
 from alenv.files import write_whole
 from benchmarks.command import check_device, command, make_folder, refusing

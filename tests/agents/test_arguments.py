@@ -12,8 +12,8 @@ import torch
 
 from agents import lookahead, misical, ralis, sb3
 from agents.arguments import read_args
+from agents.catalogue import make_policy
 from agents.checkpoints import read, write
-from agents.policy import make_policy
 from agents.training import command
 
 TINY = ["--iterations", "6", "--num-envs", "2", "--warmup", "1", "--replay", "8", "--batch", "2", "--hidden", "4"]

@@ -10,9 +10,10 @@ from rich.console import Console
 
 from agents import lookahead
 from agents.arguments import read_args
+from agents.catalogue import make_policy
 from agents.heuristics import POLICIES
 from agents.lookahead import Args, LookAheadPolicy, Run, Scorer, load_policy, look_ahead, loss
-from agents.policy import evaluate, make_policy
+from agents.policy import evaluate
 from agents.training import train
 from alenv.observation import GLOBAL, PER_CANDIDATE
 from benchmarks.runner import source

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from agents import misical
 from agents.arguments import read_args
+from agents.catalogue import make_policy
 from agents.mining import play
 from agents.misical import Args, Replay, Run, Scorer, load_policy, pick, td_target, validate
-from agents.policy import make_policy
 from agents.training import save, train
 from benchmarks.runner import source
 

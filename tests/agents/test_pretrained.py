@@ -6,8 +6,9 @@ from pathlib import Path
 import gymnasium as gym
 import pytest
 
+from agents.catalogue import make_policy
 from agents.checkpoints import read
-from agents.policy import make_policy, mines
+from agents.environments import mines
 
 FOLDER = Path(__file__).resolve().parents[2] / "agents" / "pretrained"
 FILES = sorted(path.name for path in FOLDER.glob("*.pt"))

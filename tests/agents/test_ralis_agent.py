@@ -11,7 +11,8 @@ from rich.console import Console
 
 from agents import ralis
 from agents.arguments import read_args
-from agents.policy import evaluate, make_policy
+from agents.catalogue import make_policy
+from agents.policy import evaluate
 from agents.ralis import Args, Replay, Run, exploration, joint, load_policy, make_network, make_run, td_target
 from agents.training import command, train
 from alenv.wrappers import JointPools

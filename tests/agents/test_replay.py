@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from agents.policy import evaluate, make_policy
+from agents.catalogue import make_policy
+from agents.policy import evaluate
 from agents.replay import replay
 
 ENV = "RegionSelect-v0"

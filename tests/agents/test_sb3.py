@@ -12,9 +12,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from agents import sb3
 from agents.arguments import read_args
+from agents.catalogue import make_policy
 from agents.equivariant import ILLEGAL, Head, Rows, Value
 from agents.mining import play
-from agents.policy import evaluate, make_policy
+from agents.policy import evaluate
 from agents.sb3 import Args, Run, load_policy, make_envs
 from agents.sb3_models import OFF_POLICY, ON_POLICY, actor, uniform
 from agents.training import train

@@ -19,7 +19,7 @@ import torch
 from hypothesis import strategies as st
 
 from agents.arguments import read_args
-from agents.policy import AGENTS, make_policy
+from agents.catalogue import AGENTS, make_policy
 
 PRETRAINED = Path(__file__).resolve().parents[2] / "agents" / "pretrained"
 ONES = {"lookahead": "lookahead_scenes_0.pt", "misical": "misical_mixture_0.pt"}
