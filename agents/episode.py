@@ -1,4 +1,22 @@
-"""What happened in one episode, and its file."""
+"""The record of one episode, whatever the environment: a trace, and curves of named metrics over named costs.
+
+The trace is all that a replay needs: ``gymnasium.make(env_id, **kwargs)``, ``reset(seed=seed, options=options)``, then
+the ``actions`` one by one. With an equal ``fingerprint`` it gives the same ``rewards``, ``picked``, ``given`` and
+curves, bit for bit; with another one the same ``picked`` and costs, if the data are the same, and metrics that differ
+by what the fingerprints tell. ``agents.curves.like(episode)`` measures the curves at the same points again.
+
+The curves have one point for the start and one for every measurement. What stands in them depends on the environment:
+
+| | RegionSelect, measured after every round | SingleClassMine, measured at the suite's budgets |
+|---|---|---|
+| ``costs`` | ``regions``, ``pixels``, ``clicks``, ``images``: bought so far | ``images``: bought so far |
+| ``metrics`` | ``miou/<split>``, in points | ``gain``: the return; ``pixels``, ``positives``: of the class, bought |
+| | | ``iou``, ``average_precision``: of a head trained on the images, in points |
+| ``class_metrics`` | ``class_iou/<split>``, in points; ``pixels``: bought | |
+| ``picked`` | ``[image, y, x]``; ``[-1, -1, -1]``: nothing was bought | ``[image]``; ``[-1]``: nothing was bought |
+| ``given`` | ``pixels``: initial labels and the reward split | ``images``: the seed images |
+| ``options`` | ``initial_images``, if named | ``target_class`` |
+"""
 
 from __future__ import annotations
 
@@ -13,41 +31,11 @@ from msgspec import Meta
 from alenv.errors import shown
 from alenv.outside import Count, Finite, decode, decode_json
 
-Points = Annotated[float, Meta(ge=0, le=100)]
-Region = Annotated[list[Annotated[int, Meta(ge=-1)]], Meta(min_length=3, max_length=3)]
+Picked = list[Annotated[int, Meta(ge=-1)]]
 Seconds = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
 
-
-class Curve(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The budget curve of an episode; ``miou`` and ``class_iou`` are by split."""
-
-    regions: list[Count]
-    pixels: list[Count]
-    clicks: list[Count]
-    images: list[Count]
-    miou: dict[str, list[Points]]
-    class_iou: dict[str, list[list[Points | None]]]
-
-    def __post_init__(self) -> None:
-        """Check that all belongs to the same rounds.
-
-        Raises:
-            ValueError: If lengths differ, a cost falls, or a point has no class.
-        """
-        points = len(self.regions)
-        if points < 2:
-            raise ValueError(f"the curve has {points} points, and needs one for the start and one for every round")
-        for unit in ("regions", "pixels", "clicks", "images"):
-            cost = getattr(self, unit)
-            if len(cost) != points or sorted(cost) != cost:
-                raise ValueError(f"{unit}={shown(cost)}: expected {points} points that never fall")
-        if self.miou.keys() != self.class_iou.keys():
-            raise ValueError(f"miou is of {', '.join(self.miou)}, class_iou of {', '.join(self.class_iou)}")
-        for split, rows in self.class_iou.items():
-            if len(self.miou[split]) != points or len(rows) != points:
-                raise ValueError(f"the curves on split {split!r} do not all have {points} points")
-            if len({len(row) for row in rows}) > 1 or any(set(row) <= {None} for row in rows):
-                raise ValueError(f"class_iou on split {split!r}: expected the same classes everywhere, and one present")
+POINTS = ("miou", "class_iou", "iou", "average_precision")
+"""Metrics between 0 and 100."""
 
 
 class Fingerprint(msgspec.Struct):
@@ -72,51 +60,101 @@ class Episode:
     Attributes:
         policy: Name of the policy.
         oracle: Whether it was given labels that were not bought.
-        env_id: Id of the environment.
-        kwargs: Its arguments.
-        seed: Seed of ``reset``.
+        env_id: Id of the environment, with its version.
+        kwargs: Arguments that it was made with; the policy's own ``scores`` and ``observation`` are not among them.
+        options: Those of ``reset``.
+        seed: That of ``reset``.
         actions: The actions.
         rewards: The reward of each.
-        picked: The region of each: image, y, x; -1 where it was illegal.
-        curve: One entry for the start and for the end of every round: ``regions``, ``pixels``, ``clicks``, ``images``
-            bought so far; ``miou`` and ``class_iou`` (points; None for a class that does not occur) by split.
-        labels_given: Pixels labelled outside the budget.
+        picked: What each bought; -1 where it bought nothing.
+        costs: By unit, what had been bought at each point of the curves.
+        metrics: By name, a number for each point; None where it is not known.
+        class_metrics: By name, a list for each point with a number for each class; None for one that does not occur.
+        given: By unit, what was labelled outside the budget.
         seconds: Wall time of ``policy``, ``env`` and ``evaluator``.
-        fingerprint: What the numbers depend on.
+        fingerprint: What the numbers depend on, versions among it, see ``alenv.state``.
     """
 
     policy: str
     oracle: bool
     env_id: str
     kwargs: dict[str, Any]
+    options: dict[str, Any]
     seed: Count
     actions: list[Count]
     rewards: list[Finite]
-    picked: list[Region]
-    curve: dict[str, Any]
-    labels_given: Count
+    picked: list[Picked]
+    costs: dict[str, list[Count]]
+    metrics: dict[str, list[Finite | None]]
+    class_metrics: dict[str, list[list[Finite | None]]]
+    given: dict[str, Count]
     seconds: dict[str, float]
     fingerprint: dict[str, Any]
 
     def to_json(self) -> str:
-        """Return the episode as JSON."""
+        """Return the episode as JSON, in one line."""
         return json.dumps(asdict(self), allow_nan=False)
 
     @classmethod
-    def from_json(cls, text: str) -> Episode:
+    def from_json(cls, text: str | bytes) -> Episode:
         """Read an episode.
 
         Raises:
             ValueError: If the text is not JSON, or an entry is missing, unknown, of another type, or does not fit the
                 others.
         """
-        episode = decode_json(cls, text)
-        parts: dict[str, type] = {"curve": Curve, "seconds": Timings, "fingerprint": Fingerprint}
-        for name, kind in parts.items():
-            decode(kind, getattr(episode, name), f"entry of {name}:")
-        if not len(episode.actions) == len(episode.rewards) == len(episode.picked):
-            raise ValueError(
-                f"{len(episode.actions)} actions, {len(episode.rewards)} rewards, {len(episode.picked)} picked: "
-                "expected as many of each"
-            )
-        return episode
+        return check(decode_json(cls, text))
+
+
+def check(episode: Episode) -> Episode:
+    """Return an episode whose entries fit each other.
+
+    Raises:
+        ValueError: For the first that does not.
+    """
+    decode(Timings, episode.seconds, "entry of seconds:")
+    decode(Fingerprint, episode.fingerprint, "entry of fingerprint:")
+    _check_trace(episode)
+    _check_costs(episode.costs)
+    points = len(next(iter(episode.costs.values())))
+    for name, values in episode.metrics.items():
+        _check_length(name, values, points)
+        _check_range(name, values)
+    for name, rows in episode.class_metrics.items():
+        _check_length(name, rows, points)
+        if len({len(row) for row in rows}) > 1 or any(set(row) <= {None} for row in rows):
+            raise ValueError(f"{name}: expected the same classes everywhere, and one present")
+        for row in rows:
+            _check_range(name, row)
+    return episode
+
+
+def _check_trace(episode: Episode) -> None:
+    actions, rewards, picked = (len(part) for part in (episode.actions, episode.rewards, episode.picked))
+    if not actions == rewards == picked:
+        raise ValueError(f"{actions} actions, {rewards} rewards, {picked} picked: expected as many of each")
+    if len({len(pick) for pick in episode.picked}) > 1:
+        raise ValueError("picked: expected as many numbers for every pick")
+
+
+def _check_costs(costs: dict[str, list[int]]) -> None:
+    if not costs:
+        raise ValueError("costs is empty: expected a list for every unit")
+    unit, first = next(iter(costs.items()))
+    if not first:
+        raise ValueError(f"{unit} is empty: expected a point for the start and one for every measurement")
+    for unit, cost in costs.items():
+        if len(cost) != len(first) or sorted(cost) != cost:
+            raise ValueError(f"{unit}={shown(cost)}: expected {len(first)} points that never fall")
+
+
+def _check_length(name: str, values: list[Any], points: int) -> None:
+    if len(values) != points:
+        raise ValueError(f"{name} has {len(values)} points, the costs have {points}")
+
+
+def _check_range(name: str, values: list[float | None]) -> None:
+    if name.partition("/")[0] in POINTS:
+        for value in values:
+            if value is not None and not 0 <= value <= 100:
+                raise ValueError(f"{name}={value}: expected points between 0 and 100")

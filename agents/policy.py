@@ -1,10 +1,10 @@
-"""The Policy protocol, and ``evaluate``: the one loop for all policies."""
+"""The Policy protocol, and ``play``: the one loop for all policies."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import alenv  # noqa: F401  registers the ids
+from agents.curves import Curves, Info, RegionCurves
+from agents.environments import mines
 from agents.episode import Episode
-from alenv.metrics import class_iou, mean_iou
 
 Observation = dict[str, NDArray]
-Info = dict[str, Any]
 
 
 class Policy(Protocol):
@@ -40,29 +40,6 @@ class Policy(Protocol):
         """Return an action that ``obs["action_mask"]`` allows."""
 
 
-@dataclass
-class _Curve:
-    """Budget curve in the making; the splits are scored here, where no policy looks."""
-
-    splits: Sequence[str]
-    points: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        by_split = dict.fromkeys(("reward", *self.splits))
-        self.points = {unit: [] for unit in ("regions", "pixels", "clicks", "images")}
-        self.points |= {kind: {split: [] for split in by_split} for kind in ("miou", "class_iou")}
-
-    def add(self, env: gym.Env, info: Info) -> None:
-        sources = ("labelled_regions", "labelled_pixels", "cost_clicks", "images_opened")
-        for unit, source in zip(("regions", "pixels", "clicks", "images"), sources, strict=True):
-            self.points[unit].append(int(info[source]))
-        for split in self.points["miou"]:
-            confusion = env.unwrapped.evaluate(split)  # type: ignore[attr-defined]
-            by_class = [None if np.isnan(v) else 100 * float(v) for v in class_iou(confusion)]
-            self.points["miou"][split].append(mean_iou(confusion))
-            self.points["class_iou"][split].append(by_class)
-
-
 def evaluate(
     policy: Policy,
     env_id: str,
@@ -70,11 +47,10 @@ def evaluate(
     seeds: Iterable[int],
     splits: Sequence[str] = ("holdout", "test"),
 ) -> Iterator[Episode]:
-    """Run a policy, one episode per seed.
+    """Run a policy on RegionSelect, one episode per seed.
 
     Args:
-        policy: The policy; its channels are added to the environment's ``scores``, and its ``observation``, if it has
-            this attribute, is the environment's where ``kwargs`` does not name another.
+        policy: The policy.
         env_id: A RegionSelect id.
         kwargs: Arguments of the environment.
         seeds: Equal seeds give every policy the same initial labels and candidates.
@@ -83,12 +59,37 @@ def evaluate(
     Yields:
         The finished episodes.
     """
+    yield from play(policy, env_id, kwargs, seeds, partial(RegionCurves, splits))
+
+
+def play(
+    policy: Policy,
+    env_id: str,
+    kwargs: dict[str, Any],
+    seeds: Iterable[int],
+    curves: Callable[[], Curves],
+    options: dict[str, Any] | None = None,
+) -> Iterator[Episode]:
+    """Run a policy, one episode per seed: the one loop for all environments.
+
+    Args:
+        policy: The policy; its channels are added to the environment's ``scores``, and its ``observation``, if it has
+            this attribute, is the environment's where ``kwargs`` does not name another.
+        env_id: Id of the environment.
+        kwargs: Arguments of the environment.
+        seeds: Those of ``reset``.
+        curves: Makes what measures one episode, see ``agents.curves``.
+        options: Those of ``reset``.
+
+    Yields:
+        The finished episodes.
+    """
     env = gym.make(env_id, **_shown(policy, kwargs))
-    if policy.oracle:
+    if policy.oracle or (mines(env_id) and hasattr(policy, "attach")):  # mining has a control that learns from images
         policy.attach(env.unwrapped)  # type: ignore[attr-defined]
     try:
         for seed in seeds:
-            yield _run(policy, env, env_id, kwargs, seed, splits)
+            yield _run(policy, env, env_id, kwargs, seed, curves(), options or {})
     finally:
         env.close()
 
@@ -101,7 +102,13 @@ def _shown(policy: Policy, kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run(
-    policy: Policy, env: gym.Env, env_id: str, kwargs: dict[str, Any], seed: int, splits: Sequence[str]
+    policy: Policy,
+    env: gym.Env,
+    env_id: str,
+    kwargs: dict[str, Any],
+    seed: int,
+    curves: Curves,
+    options: dict[str, Any],
 ) -> Episode:
     seconds = {"policy": 0.0, "env": 0.0, "evaluator": 0.0}
 
@@ -111,34 +118,35 @@ def _run(
         seconds[part] += time.perf_counter() - start
         return result
 
-    obs, info = timed("env", env.reset, seed=seed)
+    obs, info = timed("env", env.reset, seed=seed, options=options)
     timed("policy", policy.reset, seed)
-    curve = _Curve(splits)
-    timed("evaluator", curve.add, env, info)
+    timed("evaluator", curves.start, env, info)
     actions: list[int] = []
     rewards: list[float] = []
     picked: list[list[int]] = []
     terminated = False
     while not terminated:
         action = int(timed("policy", policy.act, obs, info))
-        rounds = info["round"]
         obs, reward, terminated, _, info = timed("env", env.step, action)
         actions.append(action)
-        rewards.append(reward)
-        picked.append(info["picked"].tolist())
-        if info["round"] > rounds:
-            timed("evaluator", curve.add, env, info)
+        rewards.append(float(reward))
+        picked.append(np.atleast_1d(info["picked"]).tolist())
+        timed("evaluator", curves.step, env, info)
+    timed("evaluator", curves.end, info)
     return Episode(
         policy=policy.name,
         oracle=policy.oracle,
         env_id=env_id,
         kwargs=kwargs,
+        options=options,
         seed=seed,
         actions=actions,
         rewards=rewards,
         picked=picked,
-        curve=curve.points,
-        labels_given=int(info["labels_given"]),
+        costs=curves.costs,
+        metrics=curves.metrics,
+        class_metrics=curves.class_metrics,
+        given=curves.given,
         seconds=seconds,
         fingerprint=env.unwrapped.fingerprint(),  # type: ignore[attr-defined]
     )

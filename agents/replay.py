@@ -6,11 +6,12 @@ predicts. Only then do two models learn from the same labels; a replay that pick
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
 from itertools import zip_longest
 from typing import Any
 
-from agents.policy import Episode, Info, Observation, evaluate
+from agents.curves import like
+from agents.policy import Episode, Info, Observation, play
 
 
 class Replay:
@@ -42,28 +43,25 @@ class Replay:
         raise ValueError(f"the trace of {self.name!r} ends after {len(self._actions)} picks; replay it with its budget")
 
 
-def replay(
-    episode: Episode, env_id: str, kwargs: dict[str, Any], splits: Sequence[str] = ("holdout", "test")
-) -> Episode:
-    """Take the actions of an episode again.
+def replay(episode: Episode, kwargs: dict[str, Any] | None = None) -> Episode:
+    """Take the actions of an episode again, and measure the same curves.
 
     Args:
-        episode: What to repeat, seed and actions.
-        env_id: A RegionSelect id.
-        kwargs: Arguments of the environment; those that decide what is shown must be the episode's.
-        splits: What to score at the end of every round, besides the reward split.
+        episode: What to repeat.
+        kwargs: Other arguments of the environment; those that decide what is shown must be the episode's.
 
     Returns:
         The new episode.
 
     Raises:
-        ValueError: If it does not pick the same regions; the first difference is named.
+        ValueError: If it does not pick the same; the first difference is named.
     """
-    [again] = evaluate(Replay(episode), env_id, kwargs, [episode.seed], splits)
+    kwargs = episode.kwargs if kwargs is None else kwargs
+    [again] = play(Replay(episode), episode.env_id, kwargs, [episode.seed], like(episode), episode.options)
     for pick, (old, new) in enumerate(zip_longest(episode.picked, again.picked)):
         if old != new:
             raise ValueError(
-                f"policy {episode.policy!r}, seed {episode.seed}: pick {pick} was region {old} (image, y, x) and is "
-                f"{new} in the replay; replay with the same data, pool, region, picks, candidates, pooling and initial"
+                f"policy {episode.policy!r}, seed {episode.seed}: pick {pick} was {old} and is {new} in the replay; "
+                "replay with the same data, pool, region, picks, candidates, pooling and initial"
             )
-    return again
+    return dataclasses.replace(again, oracle=episode.oracle)

@@ -62,8 +62,8 @@ def scores(suite: Suite, out: Path, split: str, final: bool) -> dict[str, Scores
         absent = [seed for seed in suite.seeds if seed not in episodes]
         if absent:
             raise ValueError(f"{policy}: no episode of seeds {absent} in {out}; run benchmarks.leaderboard first")
-        curves = [episodes[seed].curve for seed in suite.seeds]
-        values = [(curve["regions"], curve["miou"][split]) for curve in curves]
+        curves = [episodes[seed] for seed in suite.seeds]
+        values = [(episode.costs["regions"], episode.metrics[f"miou/{split}"]) for episode in curves]
         row = [miou[-1] if final else float(area_under_curve(cost, miou)) for cost, miou in values]
         grouped[agent(policy)][policy] = np.array(row)
     return grouped

@@ -86,7 +86,7 @@ def read_episode(path: Path, suite: Suite, policy: str, seed: int) -> Episode:
         if getattr(episode, name) != value:
             raise ValueError(f"{name}={shown(getattr(episode, name))}: expected {shown(value)}")
     for split in suite.splits:
-        if split not in episode.curve["miou"]:
+        if f"miou/{split}" not in episode.metrics:
             raise ValueError(f"it has no curve on split {split!r}")
     return episode
 

@@ -27,11 +27,11 @@ def summarize(suite: Suite, episodes: dict[str, dict[int, Episode]]) -> Summary:
     """All figures of the report, from the finished episodes by policy and seed."""
     episodes = {policy: episodes[policy] for policy in suite.policies if episodes.get(policy)}
     everything = [episode for by_seed in episodes.values() for episode in by_seed.values()]
-    budgets = sorted({cost for episode in everything for cost in episode.curve["regions"]})
+    budgets = sorted({cost for episode in everything for cost in episode.costs["regions"]})
     summary = {
         "suite": vars(suite),
         "setups": _setups(everything),
-        "labels_given": sorted({episode.labels_given for episode in everything}),
+        "labels_given": sorted({episode.given["pixels"] for episode in everything}),
         "bootstrap_seed": BOOTSTRAP_SEED,
         "budgets": budgets,
         "policies": {policy: _describe(episodes.get(policy, {}), suite) for policy in suite.policies},
@@ -65,7 +65,7 @@ def _describe(by_seed: dict[int, Episode], suite: Suite) -> Summary:
         "rank": None,
         "ms_per_pick": 1000 * seconds["policy"] / picks if picks else None,
         "env_ms_per_pick": 1000 * seconds["env"] / picks if picks else None,
-        "cost": {u: np.mean([e.curve[u][-1] for e in episodes]) if episodes else None for u in UNITS},
+        "cost": {u: np.mean([e.costs[u][-1] for e in episodes]) if episodes else None for u in UNITS},
     }
 
 
@@ -99,12 +99,12 @@ def _compare(episodes: dict[str, dict[int, Episode]], split: str, budgets: list[
 
 
 def _curve(episode: Episode, split: str, budgets: list[float]) -> np.ndarray:
-    return np.interp(budgets, episode.curve["regions"], episode.curve["miou"][split])
+    return np.interp(budgets, episode.costs["regions"], episode.metrics[f"miou/{split}"])
 
 
 def _worst_third(episode: Episode, split: str) -> float:
     """Mean final IoU of the worst third (rounded up, as in the reward) of the classes there are."""
-    present = sorted(iou for iou in episode.curve["class_iou"][split][-1] if iou is not None)
+    present = sorted(iou for iou in episode.class_metrics[f"class_iou/{split}"][-1] if iou is not None)
     return float(np.mean(present[: -(-len(present) // 3)]))
 
 

@@ -95,8 +95,9 @@ def _curves(ladder: Ladder, runs: dict[str, dict[int, Any]]) -> tuple[Array, Arr
     """Costs (points,) and mIoU (seeds, policies, points); a curve that ends early keeps its last value."""
     suite = ladder.rungs[0]
     episodes = [[runs[policy][seed] for policy in suite.policies] for seed in suite.seeds]
-    costs = sorted({cost for row in episodes for episode in row for cost in episode.curve["regions"]})
-    values = [[np.interp(costs, e.curve["regions"], e.curve["miou"][suite.splits[0]]) for e in row] for row in episodes]
+    costs = sorted({cost for row in episodes for episode in row for cost in episode.costs["regions"]})
+    name = f"miou/{suite.splits[0]}"
+    values = [[np.interp(costs, e.costs["regions"], e.metrics[name]) for e in row] for row in episodes]
     return np.array(costs, float), np.array(values)
 
 

@@ -95,4 +95,4 @@ def _read(path: Path, rung: Suite, policy: str, episode: Episode) -> Episode | N
 
 
 def _replay(rung: Suite, episode: Episode) -> str:
-    return replay(episode, rung.env, rung.kwargs, rung.splits).to_json()
+    return replay(episode, rung.kwargs).to_json()

@@ -101,7 +101,7 @@ def episodes(out: Path, device: str = "cuda", quick: bool = False) -> int:
         start = time.perf_counter()
         (episode,) = evaluate(make_policy(name, env_id), env_id, {**kwargs, "device": device}, [0], splits=())
         write_whole(out / f"{name}.json", episode.to_json())
-        miou = episode.curve["miou"]["reward"]
+        miou = episode.metrics["miou/reward"]
         seconds = time.perf_counter() - start
         print(f"{name}: mIoU {miou[0]:.2f} -> {miou[-1]:.2f}, {len(miou) - 1} rounds, {seconds:.0f} s", flush=True)
     return 0

@@ -35,23 +35,23 @@ class Spy:
 @pytest.fixture(scope="module")
 def start():
     """The first score of an episode; that of every policy."""
-    return play("random", budget=1, picks=1)[0].curve["miou"]["test"][0]
+    return play("random", budget=1, picks=1)[0].metrics["miou/test"][0]
 
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_every_policy_plays_an_episode_by_the_rules(name, start):
     [episode] = play(name)
-    assert episode.curve["miou"]["test"][0] == start
+    assert episode.metrics["miou/test"][0] == start
     assert episode.policy == name
     assert episode.oracle == name.endswith("look_ahead")
     assert len(episode.actions) == len(episode.rewards) == 12
-    assert episode.curve["regions"] == [0, 4, 8, 12]
+    assert episode.costs["regions"] == [0, 4, 8, 12]
     for unit in ("pixels", "clicks", "images"):
-        assert episode.curve[unit][0] == 0
-        assert (np.diff(episode.curve[unit]) >= 0).all()
+        assert episode.costs[unit][0] == 0
+        assert (np.diff(episode.costs[unit]) >= 0).all()
     for split in ("reward", "holdout", "test"):
-        assert len(episode.curve["miou"][split]) == 4
-        assert np.shape(episode.curve["class_iou"][split]) == (4, 12)
+        assert len(episode.metrics[f"miou/{split}"]) == 4
+        assert np.shape(episode.class_metrics[f"class_iou/{split}"]) == (4, 12)
 
 
 def test_episodes_repeat_and_seeds_differ():
@@ -74,7 +74,7 @@ def test_curve_is_what_a_replay_gives():
         rewards.append(reward)
         if info["pick"] == 0:
             curve.append(mean_iou(env.evaluate("test")))
-    assert curve == episode.curve["miou"]["test"]
+    assert curve == episode.metrics["miou/test"]
     assert rewards == episode.rewards
 
 
@@ -96,7 +96,7 @@ def test_greedy_takes_the_largest_legal_score():
 def test_look_ahead_beats_random_where_it_looks():
     """Summed over seeds, so that one unlucky first round does not decide."""
     kwargs, names = {"budget": 24, "picks": 4, "segmenter": "lda", "candidates": 8}, ("random", "look_ahead")
-    final = {name: sum(e.curve["miou"]["reward"][-1] for e in play(name, seeds=(0, 1), **kwargs)) for name in names}
+    final = {name: sum(e.metrics["miou/reward"][-1] for e in play(name, seeds=(0, 1), **kwargs)) for name in names}
     assert final["look_ahead"] > final["random"] + 2
 
 

@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from agents.catalogue import make_policy
-from agents.policy import evaluate
+from agents.curves import MiningCurves
+from agents.episode import Episode
+from agents.policy import evaluate, play
 from agents.replay import replay
 
 ENV = "RegionSelect-v0"
@@ -19,33 +21,58 @@ def episode(_places):
 
 
 def test_replay_on_its_own_rung_repeats_every_bit(episode):
-    again = replay(episode, ENV, SMALL, ("holdout",))
+    again = replay(episode)
     assert again.rewards == episode.rewards
-    assert again.curve == episode.curve
+    for part in ("costs", "metrics", "class_metrics", "given", "options", "kwargs"):
+        assert getattr(again, part) == getattr(episode, part)
     assert (again.policy, again.seed, again.picked) == ("bald", 3, episode.picked)
 
 
 def test_another_model_learns_from_the_same_regions(episode):
-    again = replay(episode, ENV, SMALL | {"segmenter": "lda"}, ("holdout",))
+    again = replay(episode, SMALL | {"segmenter": "lda"})
     assert (again.actions, again.picked) == (episode.actions, episode.picked)
     assert again.rewards != episode.rewards
     for unit in ("regions", "pixels", "clicks", "images"):
-        assert again.curve[unit] == episode.curve[unit]
+        assert again.costs[unit] == episode.costs[unit]
 
 
 def test_the_first_difference_is_named(episode):
     picked = [list(region) for region in episode.picked]
     picked[5] = [1, 2, 3]
-    with pytest.raises(ValueError, match=r"policy 'bald', seed 3: pick 5 was region \[1, 2, 3\] .* replay with the"):
-        replay(replace(episode, picked=picked), ENV, SMALL)
+    with pytest.raises(ValueError, match=r"policy 'bald', seed 3: pick 5 was \[1, 2, 3\] .* replay with the"):
+        replay(replace(episode, picked=picked))
 
 
 @pytest.mark.parametrize("budget", [4, 12])
 def test_another_budget_is_refused(episode, budget):
-    with pytest.raises(ValueError, match=r"ends after 8 picks|pick 4 was region .* is None"):
-        replay(episode, ENV, SMALL | {"budget": budget})
+    with pytest.raises(ValueError, match=r"ends after 8 picks|pick 4 was .* is None"):
+        replay(episode, SMALL | {"budget": budget})
 
 
 def test_other_candidates_are_refused(episode):
-    with pytest.raises(ValueError, match="pick 0 was region"):
-        replay(episode, ENV, SMALL | {"pool": "train"})
+    with pytest.raises(ValueError, match="pick 0 was"):
+        replay(episode, SMALL | {"pool": "train"})
+
+
+def test_mining_is_replayed_from_its_record_alone():
+    """With looks, which buy nothing, and a budget that the episode does not reach; as a file has it."""
+
+    class Looks:
+        name, scores, oracle, observation = "looks", (), False, "cosine"
+
+        def reset(self, seed):
+            self.step = 0
+
+        def act(self, obs, info):
+            assert info["target_class"] == "class_01"
+            self.step += 1
+            return 5 if self.step % 2 else 0
+
+    kwargs = {"dataset": "mixture:1000", "pool": "eval", "candidates": 5, "skip": True, "budget": 10, "classes": "all"}
+    options = {"target_class": "class_01"}
+    made = play(Looks(), "SingleClassMine-v0", kwargs, [0, 7], lambda: MiningCurves((3, 40), None), options)
+    for episode in made:
+        assert episode.costs["images"] == [0, 3, sum(pick != [-1] for pick in episode.picked)]
+        assert episode.metrics["gain"][-1] == pytest.approx(sum(episode.rewards))
+        again = replay(Episode.from_json(episode.to_json()))
+        assert {**vars(again), "seconds": 0, "fingerprint": 0} == {**vars(episode), "seconds": 0, "fingerprint": 0}

@@ -17,12 +17,13 @@ AREAS |= {"misc:a/dqn_0.pt": [12, 22, 33, 42, 53], "misc:a/dqn_1.pt": [14, 24, 3
 
 
 def episode(policy, seed, area):
-    points = {unit: [0, 10, 20] for unit in ("regions", "pixels", "clicks", "images")}
-    points["miou"] = {split: [area - 2, area, area + 2] for split in ("holdout", "test")}
-    points["class_iou"] = {split: [[value] for value in values] for split, values in points["miou"].items()}
+    costs = {unit: [0, 10, 20] for unit in ("regions", "pixels", "clicks", "images")}
+    metrics = {f"miou/{split}": [area - 2, area, area + 2] for split in ("holdout", "test")}
+    classes = {f"class_{name[1:]}": [[value] for value in values] for name, values in metrics.items()}
     seconds, fingerprint = dict.fromkeys(("policy", "env", "evaluator"), 0.0), {"sha256": "", "arguments": {}}
     kwargs = {"pool": "eval"}
-    return Episode(policy, False, "RegionSelect-v0", kwargs, seed, [], [], [], points, 0, seconds, fingerprint)
+    trace = [policy, False, "RegionSelect-v0", kwargs, {}, seed, [], [], []]
+    return Episode(*trace, costs, metrics, classes, {"pixels": 0}, seconds, fingerprint)
 
 
 @pytest.fixture

@@ -30,12 +30,11 @@ def make_episode(policy, seed, curve, *, cost=COST, oracle=False, alenv="0.1.0")
         actions=[0] * cost[-1],
         rewards=[0.0] * cost[-1],
         picked=[[0, 0, 0]] * cost[-1],
-        curve={
-            **{unit: list(cost) for unit in ("regions", "pixels", "clicks", "images")},
-            "miou": {"holdout": curve, "test": [v - 5 for v in curve]},
-            "class_iou": {"holdout": classes, "test": classes},
-        },
-        labels_given=1234,
+        options={},
+        costs={unit: list(cost) for unit in ("regions", "pixels", "clicks", "images")},
+        metrics={"miou/holdout": curve, "miou/test": [v - 5 for v in curve]},
+        class_metrics={"class_iou/holdout": classes, "class_iou/test": classes},
+        given={"pixels": 1234},
         seconds={"policy": 0.96, "env": 0.0, "evaluator": 0.0},
         fingerprint={"sha256": policy, "alenv": alenv, "arguments": {"scores": [policy]}},
         oracle=oracle,
@@ -156,7 +155,7 @@ def test_figures_of_a_policy_by_hand():
     for seed in (2, 0, 1):
         episode = make_episode("entropy", seed, [40.0, 50.0, 60.0, 56.0, 44.0 + seed])
         episode.seconds.update(policy=0.5 * seed, env=0.96 * (seed + 1), evaluator=7.0)
-        episode.curve["clicks"] = [0, 1, 2, 3, 100 * seed]
+        episode.costs["clicks"] = [0, 1, 2, 3, 100 * seed]
         episodes[seed] = episode
     summary = summarize(make_suite(["entropy", "margin"], 3), {"entropy": episodes, "margin": {}})
     entry, figures = summary["policies"]["entropy"], summary["splits"]["holdout"]["entropy"]
@@ -188,7 +187,7 @@ def test_ranks_are_those_of_the_first_split():
     for i, policy in enumerate(("random", "a", "z", "m")):
         episodes[policy] = {s: make_episode(policy, s, [40.0 + [0, 1, 3, 2][i]] * 5) for s in range(5)}
         for episode in episodes[policy].values():
-            episode.curve["miou"]["test"] = [30.0 - episode.curve["miou"]["holdout"][0]] * 5
+            episode.metrics["miou/test"] = [30.0 - episode.metrics["miou/holdout"][0]] * 5
     entries = summarize(make_suite(episodes, 5), episodes)["policies"]
     assert list(entries) == ["z", "m", "a", "random"]
     assert [entry["rank"] for entry in entries.values()] == [1, 2, 3, 4]

@@ -36,12 +36,11 @@ def make_episode(policy, env_id, kwargs, seed):
         actions=[0, 1, 2, 3],
         rewards=[0.0, 1.0, 0.0, 1.0],
         picked=[[0, 0, 0]] * 4,
-        curve={
-            **{unit: [0, 2, 4] for unit in ("regions", "pixels", "clicks", "images")},
-            "miou": points,
-            "class_iou": {split: [[v, None, v] for v in values] for split, values in points.items()},
-        },
-        labels_given=100,
+        options={},
+        costs={unit: [0, 2, 4] for unit in ("regions", "pixels", "clicks", "images")},
+        metrics={f"miou/{split}": values for split, values in points.items()},
+        class_metrics={f"class_iou/{split}": [[v, None, v] for v in values] for split, values in points.items()},
+        given={"pixels": 100},
         seconds={"policy": 0.1, "env": 0.2, "evaluator": 0.3},
         fingerprint={"sha256": "0" * 64, "arguments": {}},
         oracle=policy.oracle,
@@ -97,7 +96,7 @@ def test_only_what_is_missing_runs(ran, start, tmp_path):
     assert ran == [("entropy", 1)]
 
 
-DAMAGES = {"seconds": None, "fingerprint": {}, "curve": {"images": []}, "seed": 1, "policy": "entropy", "oracle": True}
+DAMAGES = {"seconds": None, "fingerprint": {}, "costs": {}, "seed": 1, "policy": "entropy", "oracle": True}
 DAMAGES |= {"env_id": "RegionSelect-CamVid-v0", "kwargs": {"budget": 4}, "rewards": []}
 
 
@@ -120,8 +119,7 @@ def test_an_episode_without_a_split_of_the_suite_runs_again(ran, start, tmp_path
     start()
     path = episode_files(tmp_path, "random")[0]
     content = json.loads(path.read_text(encoding="utf-8"))
-    for kind in ("miou", "class_iou"):
-        del content["curve"][kind]["test"]
+    del content["metrics"]["miou/test"]
     path.write_text(json.dumps(content), encoding="utf-8")
     ran.clear()
     start()
@@ -280,5 +278,5 @@ def test_real_episodes_in_two_processes_equal_those_of_this_one(tmp_path, monkey
             first, second = one[policy][seed], two[policy][seed]
             assert first.actions == second.actions
             for split in suite.splits:
-                assert first.curve["miou"][split] == second.curve["miou"][split]
-                assert np.all(np.isfinite(first.curve["miou"][split]))
+                assert first.metrics[f"miou/{split}"] == second.metrics[f"miou/{split}"]
+                assert np.all(np.isfinite(first.metrics[f"miou/{split}"]))

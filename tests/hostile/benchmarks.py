@@ -55,16 +55,18 @@ EPISODE: dict[str, Any] = {
     "oracle": False,
     "env_id": "RegionSelect-v0",
     "kwargs": REGIONS["kwargs"],
+    "options": {},
     "seed": 1,
     "actions": [0, 1, 2, 0, 3, 1],
     "rewards": [0.0, 0.0, 1.5, 0.0, 0.0, -0.5],
     "picked": [[1, 0, 32], [2, 24, 0], [-1, -1, -1], [3, 0, 0], [4, 0, 0], [5, 0, 0]],
-    "curve": {
-        **{unit: [0, 3, 6] for unit in ("regions", "pixels", "clicks", "images")},
-        "miou": {split: [30.0, 31.5, 31.0] for split in ("reward", "holdout")},
-        "class_iou": {split: [[20.0, None, 40.0]] * 3 for split in ("reward", "holdout")},
+    "costs": {unit: [0, 3, 6] for unit in ("regions", "pixels", "clicks", "images")},
+    "metrics": {f"miou/{split}": [30.0, 31.5, 31.0] for split in ("reward", "holdout")},
+    "class_metrics": {
+        **{f"class_iou/{split}": [[20.0, None, 40.0]] * 3 for split in ("reward", "holdout")},
+        "pixels": [[0, 0, 0], [1, 0, 2], [2, 1, 3]],
     },
-    "labels_given": 100,
+    "given": {"pixels": 100},
     "seconds": {"policy": 0.1, "env": 0.2, "evaluator": 0.3},
     "fingerprint": {"sha256": "0", "arguments": {"scores": []}, "alenv": "0.1.0"},
 }
@@ -271,8 +273,8 @@ def check_episode(text: str) -> None:
     episode = refused(lambda: Episode.from_json(text))
     if episode is not None:
         assert Episode.from_json(episode.to_json()) == episode
-        splits = tuple(split for split in episode.curve["miou"]) or ("reward",)
-        if episode.curve["miou"]:
+        splits = tuple(name[5:] for name in episode.metrics if name.startswith("miou/"))
+        if splits:
             suite = Suite(
                 "some", episode.env_id, episode.kwargs, (episode.policy,), (episode.seed,), splits, episode.policy
             )
