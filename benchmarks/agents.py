@@ -24,11 +24,11 @@ from rich.console import Console
 from agents.environments import mines
 from alenv.errors import unknown
 from benchmarks.command import command, refusing
+from benchmarks.leaderboard.regions import read_finished
+from benchmarks.leaderboard.report import markdown_table, number
+from benchmarks.leaderboard.suite import Suite, read_suite
 from benchmarks.names import Name
-from benchmarks.regions import read_finished
-from benchmarks.report import markdown_table, number
 from benchmarks.stats import area_under_curve, holm, paired_difference
-from benchmarks.suite import Suite, read_suite
 from benchmarks.terminal import print_table
 
 Scores = dict[str, NDArray[np.float64]]

@@ -31,9 +31,9 @@ from alenv.mining.pool import MiningPool
 from alenv.mining.target import Target
 from alenv.outside import Count, Share, decode_json
 from benchmarks.command import check_jobs, command, make_folder, refusing, writing
+from benchmarks.jobs import run_all
+from benchmarks.leaderboard.report import null_nan, write_figure
 from benchmarks.names import shortened
-from benchmarks.report import null_nan, write_figure
-from benchmarks.runner import run_all
 from benchmarks.terminal import say
 from benchmarks.workers import Call, attempt
 

@@ -14,8 +14,8 @@ import pytest
 from agents.catalogue import make_policy
 from agents.policy import evaluate
 from alenv import imports
-from benchmarks import regions
-from benchmarks.suite import Suite
+from benchmarks.leaderboard import regions
+from benchmarks.leaderboard.suite import Suite
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 

@@ -17,10 +17,11 @@ from alenv.mining import embeddings
 from alenv.regions import make_grid
 from alenv.segmenters import features
 from alenv.segmenters.networks import learner as network_learner
-from benchmarks import regions, runner
+from benchmarks import jobs as runner
 from benchmarks.ladder import runs
-from benchmarks.mining import runner as mining_runner
-from benchmarks.suite import Suite
+from benchmarks.leaderboard import mining as mining_runner
+from benchmarks.leaderboard import regions
+from benchmarks.leaderboard.suite import Suite
 
 
 class Asked(Exception):  # noqa: N818

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from benchmarks import stats
 from benchmarks.ladder.rungs import Ladder
 from benchmarks.ladder.runs import Runs
-from benchmarks.summary import BOOTSTRAP_SEED
+from benchmarks.leaderboard.summary import BOOTSTRAP_SEED
 
 RESAMPLES = 2000
 

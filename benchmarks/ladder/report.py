@@ -10,8 +10,8 @@ import numpy as np
 from alenv.files import write_whole
 from benchmarks.ladder.figures import RESAMPLES, Figures
 from benchmarks.ladder.plot import draw_gains
+from benchmarks.leaderboard.report import markdown_table, number, plus_minus, shorten, write_figure, write_json
 from benchmarks.names import Name, code, markdown
-from benchmarks.report import markdown_table, number, plus_minus, shorten, write_figure, write_json
 
 KINDS = {"aubc": "AUBC", "final": "final mIoU"}
 GAINS = {"trace": "final gains", "round": "gains of single rounds"}

@@ -17,9 +17,9 @@ from agents.replay import replay
 from alenv.imports import sources
 from alenv.state import code_digest
 from benchmarks.ladder.rungs import Ladder, check
+from benchmarks.leaderboard.regions import Episodes, missing, read_episode, read_finished
+from benchmarks.leaderboard.suite import Suite
 from benchmarks.names import folder
-from benchmarks.regions import Episodes, missing, read_episode, read_finished
-from benchmarks.suite import Suite
 from benchmarks.terminal import say
 from benchmarks.workers import Call, attempt
 

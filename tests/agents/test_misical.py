@@ -14,7 +14,7 @@ from agents.catalogue import make_policy
 from agents.mining import play
 from agents.misical import Args, Replay, Run, Scorer, load_policy, pick, td_target, validate
 from agents.training import save, train
-from benchmarks.runner import source
+from benchmarks.jobs import source
 
 BAIT, DOOR, PRIZE, BLANK = range(4)
 QUIET = Console(file=io.StringIO())

@@ -5,4 +5,4 @@ import pytest
 
 @pytest.fixture
 def in_this_process(monkeypatch):
-    monkeypatch.setattr("benchmarks.runner.in_processes", lambda calls, jobs: (call.do() for call in calls))
+    monkeypatch.setattr("benchmarks.jobs.in_processes", lambda calls, jobs: (call.do() for call in calls))

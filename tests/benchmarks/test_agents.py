@@ -8,8 +8,8 @@ import pytest
 
 from agents.policy import Episode
 from benchmarks import agents
-from benchmarks.regions import episode_path
-from benchmarks.suite import read_suite
+from benchmarks.leaderboard.regions import episode_path
+from benchmarks.leaderboard.suite import read_suite
 
 POLICIES = ["random", "class_balanced_entropy_1.0", "misc:a/dqn_0.pt", "misc:a/dqn_1.pt"]
 AREAS = {"random": [10, 20, 30, 40, 50], "class_balanced_entropy_1.0": [11, 22, 32, 41, 52]}
@@ -30,8 +30,10 @@ def episode(policy, seed, area):
 def suite(tmp_path, monkeypatch):
     made = replace(read_suite(Path("configs/suites/quick.toml")), policies=tuple(POLICIES), seeds=tuple(range(5)))
     monkeypatch.setattr(agents, "read_suite", lambda path: made)
-    monkeypatch.setattr("benchmarks.regions.source", lambda policy, env: "")
-    monkeypatch.setattr("benchmarks.regions.signed", lambda policy, env: {"policy": policy, "oracle": False})
+    monkeypatch.setattr("benchmarks.leaderboard.regions.source", lambda policy, env: "")
+    monkeypatch.setattr(
+        "benchmarks.leaderboard.regions.signed", lambda policy, env: {"policy": policy, "oracle": False}
+    )
     for policy in POLICIES:
         for seed, area in enumerate(AREAS[policy]):
             path = episode_path(made, policy, seed, tmp_path)

@@ -13,7 +13,7 @@ from benchmarks.ladder.__main__ import Args, main
 from benchmarks.ladder.figures import agreement, compute, kendall, kendall_of_means, pearson
 from benchmarks.ladder.report import matrix, score_table
 from benchmarks.ladder.rungs import Ladder, on_device, read_ladder
-from benchmarks.suite import Suite
+from benchmarks.leaderboard.suite import Suite
 
 SUITE = """\
 env = "RegionSelect-v0"

@@ -9,12 +9,12 @@ from hostile.benchmarks import MINED, RECORD
 from scipy.stats import binomtest
 
 from alenv.mining.pool import MiningPool
-from benchmarks.leaderboard import Args, main
-from benchmarks.mining.record import check_record
-from benchmarks.mining.report import rows, to_markdown
-from benchmarks.mining.runner import positives
-from benchmarks.mining.summary import _by_positives, summarize
-from benchmarks.suite import Suite
+from benchmarks.leaderboard.__main__ import Args, main
+from benchmarks.leaderboard.mining import positives
+from benchmarks.leaderboard.mining_record import check_record
+from benchmarks.leaderboard.mining_report import rows, to_markdown
+from benchmarks.leaderboard.mining_summary import _by_positives, summarize
+from benchmarks.leaderboard.suite import Suite
 
 SUITE = """
 env = "SingleClassMine-v0"

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from benchmarks.leaderboard.report import markdown_table
+from benchmarks.leaderboard.suite import read_suite
 from benchmarks.names import Name, code, folder, markdown, printable, shortened
-from benchmarks.report import markdown_table
-from benchmarks.suite import read_suite
 from benchmarks.terminal import print_table, say
 
 ODD = ["[", "a$b^{c$d", "x|y", "[red]x[/red]", "`a``b`", "<b>", "*a*", "a\nb", "\udcff", "ü/ñ", "雪" * 50, "a" * 400]

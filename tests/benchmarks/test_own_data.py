@@ -11,7 +11,7 @@ from pycocotools import mask as coco
 
 from alenv.data import __main__ as data_command
 from alenv.data import load
-from benchmarks.leaderboard import Args, main
+from benchmarks.leaderboard.__main__ import Args, main
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 CLASSES = ("background", "road", "tree", "moving")

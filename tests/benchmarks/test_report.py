@@ -8,10 +8,10 @@ from scipy import stats as scipy_stats
 
 from agents.policy import Episode
 from benchmarks import stats
-from benchmarks.plot import COLUMNS, draw_curves
-from benchmarks.report import print_ranking, ranking_table, to_markdown, write_report
-from benchmarks.suite import Suite
-from benchmarks.summary import summarize
+from benchmarks.leaderboard.plot import COLUMNS, draw_curves
+from benchmarks.leaderboard.report import print_ranking, ranking_table, to_markdown, write_report
+from benchmarks.leaderboard.suite import Suite
+from benchmarks.leaderboard.summary import summarize
 
 COST = [0, 24, 48, 72, 96]
 LUCK = [0.0, 1.0, -1.0, 2.0, 3.0, 0.5, -0.5, 1.5, 4.0, -2.0]

@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from agents.policy import Episode
-from benchmarks import regions, runner
-from benchmarks.leaderboard import Args, main
+from benchmarks import jobs as runner
+from benchmarks.leaderboard import regions
+from benchmarks.leaderboard.__main__ import Args, main
+from benchmarks.leaderboard.suite import Suite, read_suite
 from benchmarks.names import markdown
-from benchmarks.suite import Suite, read_suite
 
 SUITE = """\
 env = "RegionSelect-v0"
@@ -61,8 +62,8 @@ def ran(monkeypatch):
 
     monkeypatch.setattr(runner, "in_processes", lambda calls, jobs: (call.do() for call in calls))
     monkeypatch.setattr(regions, "evaluate", evaluate)
-    monkeypatch.setattr("benchmarks.regions.prepare", lambda suite: 60.0)
-    monkeypatch.setattr("benchmarks.report.draw_curves", lambda summary: Figure((1, 1)))  # is slow
+    monkeypatch.setattr("benchmarks.leaderboard.regions.prepare", lambda suite: 60.0)
+    monkeypatch.setattr("benchmarks.leaderboard.report.draw_curves", lambda summary: Figure((1, 1)))  # is slow
     return asked
 
 
@@ -145,7 +146,7 @@ def test_a_failed_download_is_one_sentence(ran, start, capsys, monkeypatch):
     def fail(suite):
         raise URLError("no route to host")
 
-    monkeypatch.setattr("benchmarks.regions.prepare", fail)
+    monkeypatch.setattr("benchmarks.leaderboard.regions.prepare", fail)
     assert start() == 2
     assert capsys.readouterr().err.startswith("error: a download failed (no route to host); the same command tries")
     assert ran == []
@@ -159,7 +160,7 @@ def test_a_full_disk_leaves_what_was_there(ran, start, tmp_path, capsys, monkeyp
     """First in a report, then in episodes; later the same command goes on."""
     start()
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    for place, status in (("benchmarks.report.write_whole", 2), ("benchmarks.workers.write_whole", 1)):
+    for place, status in (("benchmarks.leaderboard.report.write_whole", 2), ("benchmarks.workers.write_whole", 1)):
         with monkeypatch.context() as patch:
             patch.setattr(place, full)
             assert start(SUITE if status == 2 else SUITE.replace("seeds = 2", "seeds = 3")) == status
@@ -212,7 +213,7 @@ def test_a_changed_suite_runs_what_changed(ran, start, old, new, rerun):
 def test_changed_code_runs_again(ran, start, monkeypatch):
     start()
     ran.clear()
-    monkeypatch.setattr("benchmarks.regions.code_digest", lambda: "changed")
+    monkeypatch.setattr("benchmarks.leaderboard.regions.code_digest", lambda: "changed")
     start()
     assert len(ran) == 4
 

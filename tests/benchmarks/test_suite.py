@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from alenv.data import ade20k, cityscapes, voc
-from benchmarks.leaderboard import Args, main
-from benchmarks.suite import read_suite, with_policies
+from benchmarks.leaderboard.__main__ import Args, main
+from benchmarks.leaderboard.suite import read_suite, with_policies
 
 GOOD = """\
 env = "RegionSelect-v0"

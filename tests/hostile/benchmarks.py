@@ -20,11 +20,11 @@ from rich.console import Console
 
 from agents.episode import Episode
 from benchmarks.ladder.rungs import parse_ladder
-from benchmarks.mining.record import check_record
+from benchmarks.leaderboard.mining_record import check_record
+from benchmarks.leaderboard.report import to_markdown
+from benchmarks.leaderboard.suite import Suite, parse_suite, with_policies
+from benchmarks.leaderboard.summary import summarize
 from benchmarks.names import Name, folder, markdown, shortened
-from benchmarks.report import to_markdown
-from benchmarks.suite import Suite, parse_suite, with_policies
-from benchmarks.summary import summarize
 from benchmarks.terminal import print_table
 
 LONGEST = 1200

@@ -160,7 +160,7 @@ def test_command_goes_on_where_it_stopped(tiny, tmp_path, monkeypatch, capsys):
         return Score(len(images) / 200, len(images) / 300)  # as a training would, which takes longer
 
     monkeypatch.setattr(Target, "score", counted)
-    monkeypatch.setattr("benchmarks.runner.in_processes", lambda calls, jobs: (call.do() for call in calls))
+    monkeypatch.setattr("benchmarks.jobs.in_processes", lambda calls, jobs: (call.do() for call in calls))
     assert command.main(args) == 130
     assert set(calls) == {"person", "chair"}
     assert not (tmp_path / "curves.json").exists()

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.leaderboard.summary import Summary, in_order
 from benchmarks.names import shortened
-from benchmarks.summary import Summary, in_order
 
 COLUMNS = 4
 TITLE = 36

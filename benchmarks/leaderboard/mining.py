@@ -17,11 +17,11 @@ from alenv import mining
 from alenv.mining.pool import MiningPool
 from alenv.mining.target import Target
 from alenv.state import code_digest
-from benchmarks.mining.record import Record, read_record
+from benchmarks.jobs import source
+from benchmarks.leaderboard.mining_record import Record, read_record
+from benchmarks.leaderboard.report import null_nan
+from benchmarks.leaderboard.suite import Suite
 from benchmarks.names import folder
-from benchmarks.report import null_nan
-from benchmarks.runner import source
-from benchmarks.suite import Suite
 from benchmarks.workers import Call, attempt
 
 

@@ -16,8 +16,8 @@ from scipy.stats import binomtest
 
 from alenv.mining.pool import MiningPool
 from benchmarks import stats
-from benchmarks.mining.record import Record
-from benchmarks.suite import ORACLE, Suite
+from benchmarks.leaderboard.mining_record import Record
+from benchmarks.leaderboard.suite import ORACLE, Suite
 
 BINS = ((1, 10), (11, 50), (51, 200), (201, 10**9))
 """Positives in the pool, by which the classes are tabulated."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from agents.policy import Episode
 from benchmarks import stats
-from benchmarks.suite import Suite
+from benchmarks.leaderboard.suite import Suite
 
 RANKED_SEEDS, PROVISIONAL_SEEDS = 10, 5
 BOOTSTRAP_SEED = 0

@@ -9,10 +9,10 @@ from pathlib import Path
 from rich.console import Console
 
 from alenv.files import write_whole
-from benchmarks.mining.summary import Summary
+from benchmarks.leaderboard.mining_summary import Summary
+from benchmarks.leaderboard.report import markdown_table, number, plus_minus, pvalue, shorten, write_json
+from benchmarks.leaderboard.suite import ORACLE
 from benchmarks.names import Name, code, markdown
-from benchmarks.report import markdown_table, number, plus_minus, pvalue, shorten, write_json
-from benchmarks.suite import ORACLE
 from benchmarks.terminal import print_table
 
 GROUPS = {"train": "Classes that agents may train on", "heldout": "Held-out classes"}

@@ -16,11 +16,11 @@ from rich.console import Console
 
 from agents.environments import mines
 from alenv.memory import installed
-from benchmarks import regions
 from benchmarks.command import check_jobs, command, make_folder, refusing, writing
-from benchmarks.mining import board as mining
-from benchmarks.runner import run_all
-from benchmarks.suite import Suite, read_suite, with_policies
+from benchmarks.jobs import run_all
+from benchmarks.leaderboard import mining_board as mining
+from benchmarks.leaderboard import regions
+from benchmarks.leaderboard.suite import Suite, read_suite, with_policies
 from benchmarks.workers import Call
 
 GIB_PER_JOB = 2

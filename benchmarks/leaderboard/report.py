@@ -15,9 +15,9 @@ from rich.console import Console
 
 from alenv.files import write_whole
 from benchmarks import stats
+from benchmarks.leaderboard.plot import draw_curves
+from benchmarks.leaderboard.summary import PROVISIONAL_SEEDS, RANKED_SEEDS, UNITS, Summary, in_order
 from benchmarks.names import Name, code, markdown
-from benchmarks.plot import draw_curves
-from benchmarks.summary import PROVISIONAL_SEEDS, RANKED_SEEDS, UNITS, Summary, in_order
 from benchmarks.terminal import print_table
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import gymnasium as gym
 from rich.console import Console
 
-from benchmarks.mining.report import print_ranking, write_report
-from benchmarks.mining.runner import load_pool, positives, read_finished
-from benchmarks.mining.summary import summarize
-from benchmarks.suite import Suite
+from benchmarks.leaderboard.mining import load_pool, positives, read_finished
+from benchmarks.leaderboard.mining_report import print_ranking, write_report
+from benchmarks.leaderboard.mining_summary import summarize
+from benchmarks.leaderboard.suite import Suite
 from benchmarks.terminal import say
 from benchmarks.workers import Call
 

@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from agents.episode import Fingerprint
 from alenv.errors import shown
 from alenv.outside import Count, Finite, Share, decode, decode_json
-from benchmarks.suite import Suite
+from benchmarks.leaderboard.suite import Suite
 
 Record = dict[str, Any]
 """The entries of ``RecordEntries``, as JSON has them."""
@@ -25,7 +25,7 @@ class Trained(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Mined(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """One episode, see ``benchmarks.mining.runner.play``; dicts are by budget."""
+    """One episode, see ``benchmarks.leaderboard.mining.play``; dicts are by budget."""
 
     given: list[Count]
     images: list[Count]

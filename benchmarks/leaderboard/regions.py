@@ -20,11 +20,11 @@ from agents.catalogue import make_policy
 from agents.policy import Episode, evaluate
 from alenv.errors import shown
 from alenv.state import code_digest
+from benchmarks.jobs import signed, source
+from benchmarks.leaderboard.report import print_ranking, write_report
+from benchmarks.leaderboard.suite import Suite
+from benchmarks.leaderboard.summary import summarize
 from benchmarks.names import folder
-from benchmarks.report import print_ranking, write_report
-from benchmarks.runner import signed, source
-from benchmarks.suite import Suite
-from benchmarks.summary import summarize
 from benchmarks.terminal import duration, say
 from benchmarks.workers import Call, attempt
 

@@ -1,0 +1,1 @@
+"""The leaderboard: suite, episodes, summary, report, by one path for all environments."""

@@ -1,1 +1,0 @@
-"""Mining suites: policies that mine images of one class, compared class by class."""
