@@ -1,9 +1,11 @@
 """The checkpoints that the README cites load, play, and are small."""
 
+import json
 import re
 from pathlib import Path
 
 import gymnasium as gym
+import numpy as np
 import pytest
 
 from agents.catalogue import make_policy
@@ -12,6 +14,8 @@ from agents.environments import mines
 
 FOLDER = Path(__file__).resolve().parents[2] / "agents" / "pretrained"
 FILES = sorted(path.name for path in FOLDER.glob("*.pt"))
+ACTIONS = json.loads((Path(__file__).parents[1] / "golden" / "pretrained_actions.json").read_text())
+CLASSES = 11
 
 
 def test_all_that_the_suites_name_are_there():
@@ -48,3 +52,35 @@ def test_it_plays(name, request):
 @pytest.mark.parametrize("name", FILES)
 def test_it_is_small(name):
     assert (FOLDER / name).stat().st_size < 2**20
+
+
+def shapes(name, policy):
+    """Shapes of what an agent sees: candidates and state."""
+    saved = read(FOLDER / name)
+    if "shapes" in saved:
+        return saved["shapes"]["candidates"], saved["shapes"]["state"]
+    if "sizes" in saved:
+        features, *state = saved["sizes"]
+        return (20, features - len(policy.scores)), state
+    return ((20, 7), (6,)) if name.startswith("misical") else ((20, CLASSES + 11), (2 * CLASSES + 3,))
+
+
+def actions(name, count=24):
+    """What an agent does when it is shown noise: rounds of eight picks."""
+    policy, rng = make_policy(f"{name.partition('_')[0]}:{FOLDER / name}"), np.random.default_rng(0)
+    policy.reset(0)
+    candidates, state = shapes(name, policy)
+    done = []
+    for step in range(count):
+        obs = {"candidates": rng.random(candidates, np.float32), "state": rng.random(state, np.float32)}
+        obs["action_mask"] = (rng.random(20) < 0.8).astype(np.int8)
+        obs["scores"] = rng.random((20, len(policy.scores)), np.float32)
+        if obs["state"].ndim == 1 and len(obs["state"]) > 6:
+            obs["state"][2] = step % 8 / 8
+        done.append(int(policy.act(obs, {})))
+    return done
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_it_acts_as_when_it_was_released(name):
+    assert actions(name) == ACTIONS[name]
