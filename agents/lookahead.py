@@ -44,13 +44,11 @@ from agents.equivariant import block
 from agents.policy import Info, Observation, channels
 from agents.training import command
 from alenv.memory import check_memory
-from alenv.observation import GLOBAL, PER_CANDIDATE
+from alenv.observation import CANDIDATE, PROGRESS, column
 from alenv.outside import Count, Positive, Share, decode
 
 TRAINING, VALIDATION = 1_000_000, 2_000_000
 """First seeds of training, by ten thousands for every ``seed``, and of validation."""
-BALANCED = 6
-"""Which of the candidate features behind the class histogram is class-balanced entropy."""
 PER_CLASS = 5
 
 
@@ -119,7 +117,7 @@ class Scorer(nn.Module):
     def __init__(self, scores: int, hidden: int) -> None:
         super().__init__()
         self.by_class = nn.Sequential(*block(PER_CLASS, hidden // 2), *block(hidden // 2, hidden // 2))
-        inputs = hidden // 2 + 2 * PER_CANDIDATE + scores + GLOBAL
+        inputs = hidden // 2 + 2 * len(CANDIDATE) + scores + len(PROGRESS)
         self.encode = nn.Sequential(*block(inputs, hidden), *block(hidden, hidden))
         self.value = nn.Sequential(*block(3 * hidden, hidden), nn.Linear(hidden, 1))
         self.prior = nn.Parameter(torch.tensor(0.5))
@@ -140,18 +138,19 @@ class Scorer(nn.Module):
         classes = picked.shape[1]
         probs, rest = candidates[..., :classes], candidates[..., classes:]
         standard = _standardise(rest, legal)
-        shared = state[:, None, :GLOBAL].expand(-1, candidates.shape[1], -1)
+        shared = state[:, None, : len(PROGRESS)].expand(-1, candidates.shape[1], -1)
         met = self.by_class(_per_class(probs, state, picked, legal)).sum(2)
         rows = self.encode(torch.cat([met, rest, standard, _standardise(scores, legal), shared], 2))
         mean = (rows * legal).sum(1) / legal.sum(1)
         context = torch.cat([mean, (rows * legal).amax(1)], 1)[:, None].expand(-1, rows.shape[1], -1)
-        return self.value(torch.cat([rows, context], 2))[..., 0] + self.prior * standard[..., BALANCED]
+        correction = self.value(torch.cat([rows, context], 2))[..., 0]
+        return correction + self.prior * standard[..., column("balanced_entropy")]
 
 
 def _per_class(probs: Tensor, state: Tensor, picked: Tensor, legal: Tensor) -> Tensor:
     """Lay out what is known of each class in each candidate, (B, N, C, 5)."""
     centred = probs - (probs * legal).sum(1, keepdim=True) / legal.sum(1, keepdim=True)
-    frequency, iou = state[:, GLOBAL:].chunk(2, 1)
+    frequency, iou = state[:, len(PROGRESS) :].chunk(2, 1)
     known = torch.stack([frequency.sqrt(), iou, picked.sqrt()], 2)[:, None].expand(-1, probs.shape[1], -1, -1)
     return torch.cat([torch.stack([probs, centred], 3), known], 3)
 
@@ -195,10 +194,10 @@ class LookAheadPolicy:
         Raises:
             ValueError: If the observation is of another kind.
         """
-        classes = obs["candidates"].shape[1] - PER_CANDIDATE
-        if obs["state"].shape != (2 * classes + GLOBAL,):
+        classes = obs["candidates"].shape[1] - len(CANDIDATE)
+        if obs["state"].shape != (2 * classes + len(PROGRESS),):
             raise ValueError("policy 'lookahead' plays environments with observation='compact' only")
-        if self._picked is None or obs["state"][2] == 0:
+        if self._picked is None or obs["state"][PROGRESS.index("pick")] == 0:
             self._picked = np.zeros(classes, np.float32)
         inputs = {"candidates": obs["candidates"], "state": obs["state"], "scores": channels(obs, self)}
         return {**inputs, "picked": self._picked.copy(), "mask": obs["action_mask"]}
@@ -378,7 +377,7 @@ def _example(env: gym.Env, count: int) -> Pools:
     (rows, columns), real = shapes["candidates"]
     shapes["mask"] = shapes.pop("action_mask")
     shapes.setdefault("scores", ((rows, 0), real))
-    shapes |= {"picked": ((columns - PER_CANDIDATE,), real), "target": ((rows,), real)}
+    shapes |= {"picked": ((columns - len(CANDIDATE),), real), "target": ((rows,), real)}
     return {name: np.broadcast_to(np.zeros((), kind), (count, *shape)) for name, (shape, kind) in shapes.items()}
 
 

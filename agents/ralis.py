@@ -36,6 +36,7 @@ from agents.policy import Info, Observation, channels
 from agents.training import command
 from alenv.acquisition import SCORES
 from alenv.memory import check_memory
+from alenv.observation import PROGRESS, column
 from alenv.outside import Count, Positive, Share, decode
 from alenv.ralis import BINS
 from alenv.wrappers import JointPools
@@ -240,8 +241,9 @@ def joint(obs: Observation, observation: str) -> Observation:
     parts = [obs[name] for name in ("candidates", "scores") if name in obs]
     candidates, state = np.concatenate(parts, -1), obs["state"]
     if observation == "compact":
-        state = np.where(np.isin(np.arange(len(state)), (0, 2)), np.float32(0), state)  # shares of budget and picks
-        candidates[..., obs["candidates"].shape[-1] - 1] = 0
+        state = state.copy()
+        state[[PROGRESS.index("budget"), PROGRESS.index("pick")]] = 0
+        candidates[..., obs["candidates"].shape[-1] + column("nearest_picked")] = 0
     return {"candidates": candidates, "state": state, "action_mask": obs["action_mask"]}
 
 

@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from alenv.acquisition import class_weights, entropy, margin, predicted_weight
 from alenv.arrays import Array, in_blocks, to_numpy
 
-PER_CANDIDATE = 11
-"""Candidate features besides the class histogram."""
-GLOBAL = 3
-"""State features besides the two class vectors."""
+CANDIDATE = (
+    "entropy",
+    "entropy_min",
+    "entropy_max",
+    "entropy_deviation",
+    "margin",
+    "uncertain",
+    "balanced_entropy",
+    "class_weight",
+    "nearest_labelled",
+    "typical_labelled",
+    "nearest_picked",
+)
+"""Features of a candidate, after the mean probability of each class; see ``candidate_features``."""
+PROGRESS = ("budget", "round", "pick")
+"""What the state begins with; the labelled frequency and the IoU of each class follow, see ``state_features``."""
 
 Vector = NDArray[np.float32]
 
 
-def candidate_size(classes: int) -> int:
-    """Return the number F of candidate features."""
-    return classes + PER_CANDIDATE
+def candidate_names(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the F candidate features."""
+    return (*(f"probability:{name}" for name in classes), *CANDIDATE)
 
 
-def state_size(classes: int) -> int:
-    """Return the number S of state features."""
-    return 2 * classes + GLOBAL
+def state_names(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the S state features."""
+    return (*PROGRESS, *(f"{kind}:{name}" for kind in ("labelled", "iou") for name in classes))
+
+
+def column(name: str) -> int:
+    """Return the place of one of ``CANDIDATE`` among the features, from their end: classes come first."""
+    return CANDIDATE.index(name) - len(CANDIDATE)
 
 
 def candidate_features(
@@ -38,10 +57,11 @@ def candidate_features(
         typical: (n,) mean cosine to the labelled regions.
 
     Returns:
-        float32 (n, F) in [0, 1]: mean probability of each class (C); mean, smallest, largest and deviation of the
-        entropy; mean of margin uncertainty; share of cells more uncertain than half the maximum; entropy times class
-        weight and class weight alone, means (class weight: labels' frequency^-1/2); similarity to the nearest and to
-        the typical labelled region; and a place for the similarity to this round's picks.
+        float32 (n, F) in [0, 1]: mean probability of each class (C), and ``CANDIDATE``: mean, smallest, largest and
+        deviation of the entropy; mean of margin uncertainty; share of cells more uncertain than half the maximum;
+        entropy times class weight and class weight alone, means (class weight: labels' frequency^-1/2); similarity to
+        the nearest and to the typical labelled region; and a place for the similarity to the nearest of this round's
+        picks.
     """
     weights = class_weights(class_pixels)
     seen = in_blocks(lambda block: _predicted(block, weights), probs)
@@ -87,9 +107,5 @@ def state_features(
     Returns:
         float32 (S,) in [0, 1]: the three shares, the labelled class frequencies, and the class IoUs.
     """
-    classes = len(class_pixels)
-    features = np.empty(state_size(classes), np.float32)
-    features[:GLOBAL] = budget, round_, pick
-    features[GLOBAL:-classes] = class_pixels / max(int(class_pixels.sum()), 1)
-    features[-classes:] = class_iou / 100
-    return features
+    frequency = class_pixels / max(int(class_pixels.sum()), 1)
+    return np.concatenate([(budget, round_, pick), frequency, class_iou / 100]).astype(np.float32)

@@ -9,6 +9,7 @@ the region's pixels and entropies by ln C, so that all lies in [0, 1]; the relea
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,14 +32,16 @@ SMALLEST = np.float32(1e-30)
 Matrix = NDArray[np.float32]
 
 
-def region_size(classes: int) -> int:
-    """Return the number of features of a region."""
-    return classes + 1 + 3 * POOLED**2
+def region_names(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the features of a region."""
+    maps = [f"entropy_{kind}:{i},{j}" for kind in ("min", "mean", "max") for i in range(POOLED) for j in range(POOLED)]
+    return (*(f"predicted:{name}" for name in classes), "unused", *maps)
 
 
-def candidate_size(classes: int) -> int:
-    """Return the number of features of a candidate."""
-    return region_size(classes) + 2 * BINS
+def candidate_names(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the features of a candidate."""
+    bins = [f"divergence_from_{others}:{i}" for others in ("labelled", "candidates") for i in range(BINS)]
+    return (*region_names(classes), *bins)
 
 
 def region_features(probs: Array, unit: int) -> Matrix:

@@ -83,7 +83,7 @@ def test_features_of_cells_equal_those_of_their_pixels(seed, rows, columns, unit
     probs = rng.dirichlet(np.ones(4), (3, rows, columns)).transpose(0, 3, 1, 2)
     labelled = ralis.histogram(rng.integers(0, 4, (5, 6, 6)), 4)
     features = ralis.candidate_features(probs, unit, labelled)
-    assert features.shape == (3, ralis.candidate_size(4))
+    assert features.shape == (3, len(ralis.candidate_names("abcd")))
     assert ((features >= 0) & (features <= 1)).all()
     pixels = probs.repeat(unit, 2).repeat(unit, 3)
     np.testing.assert_allclose(ralis.candidate_features(pixels, 1, labelled), features, atol=1e-5)
@@ -110,8 +110,8 @@ def test_in_the_environment():
         assert env.observation_space.contains(obs)
         states.append(obs["state"])
         obs, *_ = env.step(0)
-    assert obs["candidates"].shape == (20, ralis.candidate_size(12))
-    assert obs["state"].shape == (160, ralis.region_size(12))
+    assert obs["candidates"].shape == (20, len(env.feature_names))
+    assert obs["state"].shape == (160, len(env.state_names))
     np.testing.assert_array_equal(states[0], states[3])
     assert (states[3] != states[4]).any()
     data, grid = env._campaign.data, env._campaign.grid
@@ -126,10 +126,11 @@ def test_with_nothing_labelled_there_are_no_divergences_from_labels():
     env = gym.make("RegionSelect-v0", observation="ralis", initial="none", picks=3, candidates=4, budget=6)
     obs, _ = env.reset(seed=0)
     assert obs["candidates"].shape[0] == 4
-    assert not obs["candidates"][:, -64:-32].any()
+    from_labelled = [name.startswith("divergence_from_labelled:") for name in env.unwrapped.feature_names]
+    assert not obs["candidates"][:, from_labelled].any()
     for _ in range(3):
         obs, *_ = env.step(0)
-    assert obs["candidates"][:, -64:-32].sum(1) == pytest.approx(1)
+    assert obs["candidates"][:, from_labelled].sum(1) == pytest.approx(1)
 
 
 def test_single_pixels_have_no_such_features():

@@ -31,10 +31,10 @@ COSINES = ("fixed", "positive", "negative")
 RELATIONS = (*COSINES, "ridge_mean", "nearest_positive", "nearest_labelled", "ridge_deviation")
 """Further: posterior mean of the ridge regression, the largest cosine to a positive and to any labelled image, and the
 posterior's deviation."""
-WEIGHTS, NEAREST_POSITIVE, NEAREST, DEVIATION = 3, 4, 5, 6
+WEIGHTS, NEAREST_POSITIVE, NEAREST, DEVIATION = range(len(COSINES), len(RELATIONS))
 """Places of the others among ``RELATIONS``, and in the middle of the rows. The last three rows there are 0: they make
 room in a product for the largest cosines and the deviation."""
-MIDDLE = 7
+MIDDLE = len(RELATIONS)
 """Rows there."""
 DIMENSIONS = 64
 """Width of raw vectors in an observation; shorter ones are filled up."""

@@ -15,7 +15,7 @@ from agents.heuristics import POLICIES
 from agents.lookahead import Args, LookAheadPolicy, Run, Scorer, load_policy, look_ahead, loss
 from agents.policy import evaluate
 from agents.training import train
-from alenv.observation import GLOBAL, PER_CANDIDATE
+from alenv.observation import CANDIDATE, PROGRESS
 from benchmarks.jobs import source
 
 QUIET = Console(file=io.StringIO())
@@ -27,8 +27,8 @@ CLASSES, CHANNELS = 5, 2
 def inputs(pools=3, rows=6, seed=0, classes=CLASSES):
     rng = np.random.default_rng(seed)
     made = {
-        "candidates": rng.random((pools, rows, classes + PER_CANDIDATE), np.float32),
-        "state": rng.random((pools, 2 * classes + GLOBAL), np.float32),
+        "candidates": rng.random((pools, rows, classes + len(CANDIDATE)), np.float32),
+        "state": rng.random((pools, 2 * classes + len(PROGRESS)), np.float32),
         "scores": rng.random((pools, rows, CHANNELS), np.float32),
         "picked": rng.random((pools, classes), np.float32),
         "mask": (rng.random((pools, rows)) < 0.7).astype(np.int8),
@@ -61,8 +61,8 @@ def test_values_permute_with_the_candidates():
 
 def test_values_do_not_depend_on_the_order_of_the_classes():
     x, order = inputs(), np.array([4, 2, 0, 1, 3])
-    columns = np.concatenate([order, np.arange(CLASSES, CLASSES + PER_CANDIDATE)])
-    state = np.concatenate([np.arange(GLOBAL), GLOBAL + order, GLOBAL + CLASSES + order])
+    columns = np.concatenate([order, np.arange(CLASSES, CLASSES + len(CANDIDATE))])
+    state = np.concatenate([np.arange(len(PROGRESS)), len(PROGRESS) + order, len(PROGRESS) + CLASSES + order])
     moved = x | {"candidates": x["candidates"][..., columns], "state": x["state"][:, state]}
     moved["picked"] = x["picked"][:, order]
     np.testing.assert_allclose(values(scorer(), moved), values(scorer(), x), atol=1e-5)

@@ -11,6 +11,9 @@ import pytest
 from agents.catalogue import make_policy
 from agents.checkpoints import read
 from agents.environments import mines
+from alenv.envs.mining.arguments import STATE
+from alenv.mining.features import RELATIONS
+from alenv.observation import CANDIDATE, PROGRESS
 
 FOLDER = Path(__file__).resolve().parents[2] / "agents" / "pretrained"
 FILES = sorted(path.name for path in FOLDER.glob("*.pt"))
@@ -62,7 +65,11 @@ def shapes(name, policy):
     if "sizes" in saved:
         features, *state = saved["sizes"]
         return (20, features - len(policy.scores)), state
-    return ((20, 7), (6,)) if name.startswith("misical") else ((20, CLASSES + 11), (2 * CLASSES + 3,))
+    return (
+        ((20, len(RELATIONS)), (len(STATE),))
+        if name.startswith("misical")
+        else ((20, CLASSES + len(CANDIDATE)), (2 * CLASSES + len(PROGRESS),))
+    )
 
 
 def actions(name, count=24):
@@ -75,8 +82,8 @@ def actions(name, count=24):
         obs = {"candidates": rng.random(candidates, np.float32), "state": rng.random(state, np.float32)}
         obs["action_mask"] = (rng.random(20) < 0.8).astype(np.int8)
         obs["scores"] = rng.random((20, len(policy.scores)), np.float32)
-        if obs["state"].ndim == 1 and len(obs["state"]) > 6:
-            obs["state"][2] = step % 8 / 8
+        if not name.startswith("misical") and obs["state"].ndim == 1:
+            obs["state"][PROGRESS.index("pick")] = step % 8 / 8
         done.append(int(policy.act(obs, {})))
     return done
 

@@ -55,6 +55,23 @@ def test_passive_checker_is_silent_over_an_episode(small):
             assert truncated is False
 
 
+KINDS = [("RegionSelect-v0", kind) for kind in ("compact", "ralis")]
+KINDS += [("SingleClassMine-v0", kind) for kind in ("cosine", "relational", "embedding")]
+
+
+@pytest.mark.parametrize(("env_id", "kind"), KINDS)
+def test_every_column_has_a_name_of_its_own(env_id, kind):
+    env = gym.make(env_id, observation=kind).unwrapped
+    for part, names in (("candidates", env.feature_names), ("state", env.state_names)):
+        assert len(set(names)) == len(names) == env.observation_space[part].shape[-1]
+
+
+def test_a_batch_says_the_names_of_single_environments():
+    batch, env = gym.make_vec("SingleClassMine-v0", num_envs=2), gym.make("SingleClassMine-v0").unwrapped
+    assert batch.get_attr("feature_names") == (env.feature_names,) * 2
+    assert batch.get_attr("state_names") == (env.state_names,) * 2
+
+
 def test_info_has_the_same_keys_and_types_at_every_step(small):
     env = gym.make("RegionSelect-v0", **small, pick_gains=True)
     _, first = env.reset(seed=0)

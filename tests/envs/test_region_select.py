@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from alenv.ledger import count_clicks, label_counts
 from alenv.metrics import class_iou, mean_iou
+from alenv.observation import PROGRESS
 
 
 def make(**kwargs):
@@ -168,24 +169,27 @@ def test_last_round_is_shortened_to_the_budget():
 
 def test_state_shows_progress(small):
     steps = run(make(**small))
-    progress = np.array([step[0]["state"][:3] for step in steps])
+    env = make(**small)
+    progress = np.array([step[0]["state"][: len(PROGRESS)] for step in steps])
+    labelled = [name.startswith("labelled:") for name in env.state_names]
     np.testing.assert_allclose(progress[:, 0], np.arange(13) / 12, rtol=1e-6)
     np.testing.assert_allclose(progress[:5, 1], [0, 0, 0, 0, 1 / 3], rtol=1e-6)
     np.testing.assert_allclose(progress[:5, 2], [0, 0.25, 0.5, 0.75, 0], rtol=1e-6)
     for obs, _, _, _, info in steps:
         np.testing.assert_allclose(obs["state"][-12:], info["class_iou"] / 100, rtol=1e-5)
-        assert obs["state"][3:15].sum() == pytest.approx(1, abs=1e-5)
+        assert obs["state"][labelled].sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_last_feature_is_similarity_to_this_rounds_picks(small):
+def test_a_feature_is_the_similarity_to_this_rounds_picks(small):
     env = make(**small)
     obs, _ = env.reset(seed=0)
-    assert (obs["candidates"][:, -1] == 0).all()
+    column = env.feature_names.index("nearest_picked")
+    assert (obs["candidates"][:, column] == 0).all()
     obs, *_ = env.step(3)
     learner, round_ = env._campaign.learner, env._current
     shown = learner.predict(round_.candidates[20:40]).embedding
     chosen = learner.predict(round_.candidates[3:4]).embedding
-    np.testing.assert_allclose(obs["candidates"][:, -1], (1 + shown @ chosen[0]) / 2, atol=1e-5)
+    np.testing.assert_allclose(obs["candidates"][:, column], (1 + shown @ chosen[0]) / 2, atol=1e-5)
 
 
 def test_scores_are_the_mean_of_the_map(small):

@@ -6,6 +6,7 @@ import pytest
 
 from alenv import acquisition, arrays
 from alenv.acquisition import SCORES, MonteCarloMoments
+from alenv.observation import column
 from alenv.rng import Stream, keyed_rng
 
 SMALL = {"picks": 4, "budget": 12}
@@ -116,7 +117,9 @@ def test_distance_is_to_the_nearest_label_or_pick(kwargs):
             seen = np.where(env._campaign.grid.pixels & (image[:, None] != other), -1, cosine)
             picks = seen.max(1)
         np.testing.assert_allclose(obs["scores"][:, 0], 1 - np.maximum(prediction.nearest, picks), atol=1e-5)
-        np.testing.assert_allclose(obs["candidates"][:, -1], (1 + picks) / 2 if len(picked) else 0, atol=1e-5)
+        np.testing.assert_allclose(
+            obs["candidates"][:, column("nearest_picked")], (1 + picks) / 2 if len(picked) else 0, atol=1e-5
+        )
         obs, *_ = env.step(int(obs["scores"][:, 0].argmax()))
 
 

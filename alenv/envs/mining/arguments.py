@@ -55,7 +55,7 @@ class MiningArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         self._check_classes()
         check_gain(self.gain)
         _, size = mining.check_name(self.dataset, self.root, self.embeddings)
-        check_memory("candidates", self.candidates, 16 * (self.width + 1))
+        check_memory("candidates", self.candidates, 16 * (len(self.feature_names) + 1))
         if size:
             self.check_pool(size // 2)
 
@@ -75,10 +75,10 @@ class MiningArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         return self.candidates + self.skip
 
     @property
-    def width(self) -> int:
-        """Features F of a candidate."""
-        kind = len(COSINES if self.observation == "cosine" else RELATIONS)
-        return kind + (DIMENSIONS if self.observation == "embedding" else 0)
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the F features of a candidate."""
+        raw = [f"vector:{i}" for i in range(DIMENSIONS)] if self.observation == "embedding" else []
+        return (*(COSINES if self.observation == "cosine" else RELATIONS), *raw)
 
     def check_pool(self, size: int) -> None:
         """Check that a pool of so many images cannot run out, and that the candidates can be compared.
@@ -120,7 +120,7 @@ class BatchArguments(MiningArguments, frozen=True, kw_only=True, forbid_unknown_
         ridge = self.observation != "cosine"
         rows, penalties = 6 + (4 + 2 * self.labels) * ridge, self.labels * self.candidates * ridge
         labelled = 4 * (DIMENSIONS * rows + penalties) + 16 * self.labels
-        check_memory("num_envs", self.num_envs, labelled + 16 * self.candidates * (self.width + 2))
+        check_memory("num_envs", self.num_envs, labelled + 16 * self.candidates * (len(self.feature_names) + 2))
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,7 +139,7 @@ def observation_space(arguments: MiningArguments) -> Any:
     """Return the space of one episode's observations."""
     return spaces.Dict(
         {
-            "candidates": spaces.Box(0, 1, (arguments.candidates, arguments.width), np.float32),
+            "candidates": spaces.Box(0, 1, (arguments.candidates, len(arguments.feature_names)), np.float32),
             "state": spaces.Box(0, 1, (len(STATE),), np.float32),
             "action_mask": spaces.Box(0, 1, (arguments.actions,), np.int8),
         }

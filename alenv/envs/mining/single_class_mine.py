@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from alenv.contact_sheet import ContactSheet, Page
 from alenv.envs.actions import checked
-from alenv.envs.mining.arguments import MiningArguments, Options, observation_space
+from alenv.envs.mining.arguments import STATE, MiningArguments, Options, observation_space
 from alenv.envs.mining.draws import first_candidates, settle
 from alenv.envs.mining.mining_snapshot import read_episode
 from alenv.envs.mining.task import MiningTask
@@ -58,20 +58,26 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
     | `state` | (6,) float32 in [0, 1] | see below |
     | `action_mask` | (K,) or (K + 1,) int8 | 1 where the action is legal |
 
-    Features by `observation`; the names are in `alenv.mining.features.RELATIONS`:
+    Features of a candidate: `cosine` has the first three, `relational` all but the vector, `embedding` all.
 
-    | column | `cosine` has 0 to 2, `relational` 0 to 6, `embedding` all |
+    | name | feature |
     |---|---|
-    | 0, 1, 2 | cosine to the mean of the positive seeds, of all positives, of all negatives |
-    | 3, 6 | posterior mean and deviation of a ridge regression on all labels (1 with the class, 0 without) |
-    | 4, 5 | largest cosine to a positive, to any labelled image |
-    | 7 to 70 | the vector itself, as (1 + z) / 2, filled up with 0.5 |
+    | `fixed`, `positive`, `negative` | cosine to the mean of the positive seeds, of all positives, of all negatives |
+    | `ridge_mean` | posterior mean of a ridge regression on all labels (1 with the class, 0 without) |
+    | `nearest_positive`, `nearest_labelled` | largest cosine to a positive, to any labelled image |
+    | `ridge_deviation` | posterior deviation of the regression |
+    | `vector:0` to `vector:63` | the vector itself, as (1 + z) / 2, filled up with 0.5 |
 
-    Columns 0 to 5 are centred over the candidates: 1/2 + (x - mean) / 4, column 3 clipped.
+    All but the last two are centred over the candidates: 1/2 + (x - mean) / 4, `ridge_mean` clipped.
 
-    `state`: share of the budget spent, share of positives among the bought images, return g so far as g / (1 + g),
-    log(1 + positives) and log(1 + labelled images) with the seeds, relative to their largest, share spent on looks.
+    | name | entry of `state` |
+    |---|---|
+    | `spent`, `looks` | share of the budget that is spent, that is spent on looks |
+    | `positive_share` | share of positives among the bought images |
+    | `gain` | the return g so far, as g / (1 + g) |
+    | `positives`, `labelled` | log(1 + images), with the seeds, relative to their largest |
 
+    `env.unwrapped.feature_names` and `state_names` name the columns of `candidates` and of `state`;
     `env.unwrapped.action_masks()` is the mask as bool, for sb3-contrib.
 
     ## Starting State
@@ -208,6 +214,16 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
         """Return which actions are legal now, bool (K,) or (K + 1,)."""
         self._resume(over=True)
         return self._mask().astype(bool)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the columns of ``candidates``."""
+        return self._arguments.feature_names
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """Names of the entries of ``state``."""
+        return STATE
 
     def render(self) -> NDArray[np.uint8] | str | None:
         """Return a picture (``rgb_array``), a line of text (``ansi``), or None without a render mode.

@@ -169,11 +169,11 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def _check_sizes(self) -> None:
         """Refuse what cannot be held: the rows of the observation with its bounds, and what a pick and a pass keep."""
-        classes = len(self.opened.classes)
-        row = 16 * (observation.candidate_size(classes) + len(self.scores) + 1)
+        classes = self.opened.classes
+        row = 16 * (len(observation.candidate_names(classes)) + len(self.scores) + 1)
         check_memory("picks", self.picks, 256)
         check_memory("candidates", self.candidates, row * (self.picks if self.pooling == "global" else 1))
-        check_memory("passes", self.passes, 8 * classes * (self.dimensions + 1))
+        check_memory("passes", self.passes, 8 * len(classes) * (self.dimensions + 1))
 
 
 class BatchArguments(Arguments, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -194,7 +194,7 @@ class BatchArguments(Arguments, frozen=True, kw_only=True, forbid_unknown_fields
                 f"segmenter={self.segmenter!r} is a network, of which there is no native batch; "
                 'use gym.make_vec(..., vectorization_mode="sync")'
             )
-        width = observation.candidate_size(len(self.opened.classes)) + len(self.scores)
+        width = len(observation.candidate_names(self.opened.classes)) + len(self.scores)
         check_memory("num_envs", self.num_envs, 4 * self.picks * self.candidates * (width + self.dimensions))
 
 

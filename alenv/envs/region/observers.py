@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,20 +22,22 @@ class Observer(Protocol):
     """Describes candidates and state.
 
     Attributes:
-        size: Features of a candidate.
+        feature_names: Of the features of a candidate.
+        state_names: Of the last axis of the state.
         state_shape: Shape of the state.
-        redundant: Whether a candidate's last feature is its similarity to this round's picks, which ``Round`` fills in.
+        picked_column: Which feature is the similarity to this round's picks, which ``Round`` fills in; None if none is.
     """
 
-    size: int
+    feature_names: tuple[str, ...]
+    state_names: tuple[str, ...]
     state_shape: tuple[int, ...]
-    redundant: bool
+    picked_column: int | None
 
     def look(self, campaign: Campaign) -> None:
         """See what the state is made of with the model of a new round, before the candidates are predicted."""
 
     def describe(self, evidence: Evidence | None, campaign: Campaign) -> NDArray[np.float32]:
-        """Return the features (n, size) of a new round's candidates; None stands for none."""
+        """Return the features (n, F) of a new round's candidates; None stands for none."""
 
     def state(self, progress: Progress, campaign: Campaign) -> NDArray[np.float32]:
         """Return the state."""
@@ -43,11 +46,12 @@ class Observer(Protocol):
 class Compact:
     """Features from the house, see ``alenv.observation``."""
 
-    redundant = True
+    picked_column: int | None = observation.column("nearest_picked")
 
-    def __init__(self, classes: int) -> None:
-        self.size = observation.candidate_size(classes)
-        self.state_shape: tuple[int, ...] = (observation.state_size(classes),)
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.feature_names = observation.candidate_names(classes)
+        self.state_names = observation.state_names(classes)
+        self.state_shape: tuple[int, ...] = (len(self.state_names),)
 
     def look(self, campaign: Campaign) -> None:
         """Nothing to see: the campaign knows all."""
@@ -55,7 +59,7 @@ class Compact:
     def describe(self, evidence: Evidence | None, campaign: Campaign) -> NDArray[np.float32]:
         """Describe the candidates."""
         if evidence is None:
-            return np.empty((0, self.size), np.float32)
+            return np.empty((0, len(self.feature_names)), np.float32)
         seen = evidence.prediction
         return observation.candidate_features(evidence.probs, evidence.class_counts, seen.nearest, seen.typical)
 
@@ -68,16 +72,17 @@ class Ralis:
     """Features of Casanova et al. (2020), see ``alenv.ralis``; the state is what is predicted for the state split.
 
     Args:
-        classes: Number of classes.
+        classes: Names of the classes.
         regions: The regions of the state split.
     """
 
-    redundant = False
+    picked_column: int | None = None
 
-    def __init__(self, classes: int, regions: Ids) -> None:
-        self._classes, self._regions = classes, regions
-        self.size = ralis.candidate_size(classes)
-        self.state_shape: tuple[int, ...] = (len(regions), ralis.region_size(classes))
+    def __init__(self, classes: Sequence[str], regions: Ids) -> None:
+        self._classes, self._regions = len(classes), regions
+        self.feature_names = ralis.candidate_names(classes)
+        self.state_names = ralis.region_names(classes)
+        self.state_shape: tuple[int, ...] = (len(regions), len(self.state_names))
 
     def look(self, campaign: Campaign) -> None:
         """Describe the state regions."""
@@ -87,7 +92,7 @@ class Ralis:
     def describe(self, evidence: Evidence | None, campaign: Campaign) -> NDArray[np.float32]:
         """Describe the candidates."""
         if evidence is None:
-            return np.empty((0, self.size), np.float32)
+            return np.empty((0, len(self.feature_names)), np.float32)
         unit = campaign.grid.region[0] // evidence.probs.shape[2]
         labels = region_labels(campaign.data.masks, campaign.grid, campaign.learner.labelled)
         return ralis.candidate_features(evidence.probs, unit, ralis.histogram(labels, self._classes))

@@ -66,6 +66,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     | `scores` | (N, channels) float32 | acquisition channels, only if `scores` are asked for |
     | `action_mask` | (N,) int8 | 1 where the candidate exists and was not picked |
 
+    `env.unwrapped.feature_names` and `state_names` name the columns of `candidates` and of `state`;
     `env.unwrapped.action_masks()` is the mask as bool, for sb3-contrib.
 
     ## Starting State
@@ -207,11 +208,11 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         self._reward = Reward(reward, self._dataset.classes)
         self.action_space = spaces.Discrete(self._shown)
         self._built = False
-        self._observer: Observer = Compact(len(self._dataset.classes))
+        self._observer: Observer = Compact(self._dataset.classes)
         if observation == "ralis":
             data, grid = self._loaded  # only they say how many regions the state has
             regions = grid.of_images(data.splits["state"])
-            self._observer = Ralis(len(self._dataset.classes), regions)
+            self._observer = Ralis(self._dataset.classes, regions)
         self.observation_space = self._make_observation_space()
         self._episode: int | None = None
         self._snapshot: dict[str, Any] | None = None
@@ -266,6 +267,16 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         """
         self._resume()
         return {**self._current.observe_all(self.picks, self._shown), "state": self._observe()["state"]}
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the columns of ``candidates``."""
+        return self._observer.feature_names
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """Names of the entries of ``state``; with ``observation="ralis"``, of its columns."""
+        return self._observer.state_names
 
     def render(self) -> NDArray[np.uint8] | str | None:
         """Return a picture (``rgb_array``), a line of text (``ansi``), or None without a render mode."""
@@ -400,7 +411,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     def _make_observation_space(self) -> Any:
         classes, rows = len(self._dataset.classes), self._shown
         boxes: dict[str, spaces.Space] = {
-            "candidates": spaces.Box(0, 1, (rows, self._observer.size), np.float32),
+            "candidates": spaces.Box(0, 1, (rows, len(self.feature_names)), np.float32),
             "state": spaces.Box(0, 1, self._observer.state_shape, np.float32),
             "action_mask": spaces.Box(0, 1, (rows,), np.int8),
         }
@@ -491,7 +502,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
                 rng = keyed_rng(self._episode or 0, Stream.PASSES, self._round)
                 evidence = Evidence(campaign.learner, campaign.grid, candidates.ids, campaign.class_pixels, rng, passes)
             features = self._observer.describe(evidence, campaign)
-            self._current = Round(candidates, evidence, features, self._observer.redundant, self._scores)
+            self._current = Round(candidates, evidence, features, self._observer.picked_column, self._scores)
         self._gains, self._live_gains = {}, LiveGains(campaign.learner)
 
     def _close_round(self) -> NDArray[np.float64] | None:

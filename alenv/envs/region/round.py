@@ -24,7 +24,7 @@ class Round:
         candidates: The candidates of every pick; none when the episode is over.
         evidence: What the model says of them; None if there are none.
         features: (n, F), of the candidates.
-        redundant: Whether the last feature is the similarity to this round's picks.
+        picked_column: Which feature is the similarity to this round's picks; None if none is.
         scores: Acquisition channels to compute.
     """
 
@@ -33,12 +33,12 @@ class Round:
         candidates: Candidates,
         evidence: Evidence | None,
         features: NDArray[np.float32],
-        redundant: bool,
+        picked_column: int | None,
         scores: Sequence[Score],
     ) -> None:
         self._candidates = candidates
         self._evidence = evidence
-        self._features, self._redundant = features, redundant
+        self._features, self._picked_column = features, picked_column
         self._score_table = scores
         self._free = np.ones(len(candidates.ids), bool)
         self._taken: list[int] = []
@@ -94,9 +94,9 @@ class Round:
     def features(self, rows: int) -> NDArray[np.float32]:
         """Return the features of the candidates shown, float32 (rows, F); rows past them are zero."""
         shown = self._padded(self._features, rows)
-        if self._redundant and self._taken and self._evidence:
+        if self._picked_column is not None and self._taken and self._evidence:
             picked = self._evidence.picked[self.current]
-            shown[: len(picked), -1] = similarity(picked).clip(0, 1)
+            shown[: len(picked), self._picked_column] = similarity(picked).clip(0, 1)
         return shown
 
     def scores(self, rows: int) -> NDArray[np.float32]:
