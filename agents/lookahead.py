@@ -40,7 +40,7 @@ from agents.arguments import (
 )
 from agents.checkpoints import Weights, check, read_policy
 from agents.environments import make_env
-from agents.equivariant import block
+from agents.equivariant import block, context, head, mean, standardise
 from agents.policy import Info, Observation, channels
 from agents.training import command
 from alenv.memory import check_memory
@@ -119,7 +119,7 @@ class Scorer(nn.Module):
         self.by_class = nn.Sequential(*block(PER_CLASS, hidden // 2), *block(hidden // 2, hidden // 2))
         inputs = hidden // 2 + 2 * len(CANDIDATE) + scores + len(PROGRESS)
         self.encode = nn.Sequential(*block(inputs, hidden), *block(hidden, hidden))
-        self.value = nn.Sequential(*block(3 * hidden, hidden), nn.Linear(hidden, 1))
+        self.value = head(hidden)
         self.prior = nn.Parameter(torch.tensor(0.5))
         nn.init.zeros_(self.value[-1].weight)
         nn.init.zeros_(self.value[-1].bias)
@@ -134,32 +134,23 @@ class Scorer(nn.Module):
             picked: (B, C), mean probabilities of the classes in the picks of this round, added up.
             mask: (B, N), what can be picked.
         """
-        legal = mask[..., None].float()
         classes = picked.shape[1]
         probs, rest = candidates[..., :classes], candidates[..., classes:]
-        standard = _standardise(rest, legal)
+        standard, standard_scores = (standardise(x, mask, of_variance=1e-8) for x in (rest, scores))
         shared = state[:, None, : len(PROGRESS)].expand(-1, candidates.shape[1], -1)
-        met = self.by_class(_per_class(probs, state, picked, legal)).sum(2)
-        rows = self.encode(torch.cat([met, rest, standard, _standardise(scores, legal), shared], 2))
-        mean = (rows * legal).sum(1) / legal.sum(1)
-        context = torch.cat([mean, (rows * legal).amax(1)], 1)[:, None].expand(-1, rows.shape[1], -1)
-        correction = self.value(torch.cat([rows, context], 2))[..., 0]
+        of_classes = self.by_class(_per_class(probs, state, picked, mask)).sum(2)
+        rows = self.encode(torch.cat([of_classes, rest, standard, standard_scores, shared], 2))
+        common = context(rows, mask).expand(-1, rows.shape[1], -1)
+        correction = self.value(torch.cat([rows, common], 2))[..., 0]
         return correction + self.prior * standard[..., column("balanced_entropy")]
 
 
-def _per_class(probs: Tensor, state: Tensor, picked: Tensor, legal: Tensor) -> Tensor:
+def _per_class(probs: Tensor, state: Tensor, picked: Tensor, mask: Tensor) -> Tensor:
     """Lay out what is known of each class in each candidate, (B, N, C, 5)."""
-    centred = probs - (probs * legal).sum(1, keepdim=True) / legal.sum(1, keepdim=True)
+    centred = probs - mean(probs, mask)
     frequency, iou = state[:, len(PROGRESS) :].chunk(2, 1)
     known = torch.stack([frequency.sqrt(), iou, picked.sqrt()], 2)[:, None].expand(-1, probs.shape[1], -1, -1)
     return torch.cat([torch.stack([probs, centred], 3), known], 3)
-
-
-def _standardise(x: Tensor, legal: Tensor) -> Tensor:
-    """Give the columns of every pool mean 0 and deviation 1 over what can be picked."""
-    count = legal.sum(1, keepdim=True)
-    centred = x - (x * legal).sum(1, keepdim=True) / count
-    return centred / ((centred.square() * legal).sum(1, keepdim=True) / count + 1e-8).sqrt()
 
 
 class LookAheadPolicy:

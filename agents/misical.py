@@ -23,12 +23,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 import alenv  # noqa: F401  registers the ids
 from agents.arguments import Rate, check_fields, check_seeds, check_width, read_args
 from agents.checkpoints import Weights, check, read_policy
-from agents.equivariant import block, standardise
+from agents.dqn import OBSERVED, Parts, Ring, greedy, q_of, td_target, uniform
+from agents.equivariant import Encoder, fit_mask, head, masked
 from agents.policy import Info, Observation
 from agents.training import command
 from alenv.envs.mining.arguments import STATE
@@ -37,7 +38,6 @@ from alenv.mining.features import RELATIONS
 from alenv.outside import Count, Positive, Share, decode
 
 ENV = "SingleClassMine-v0"
-OBSERVED = ("candidates", "state", "action_mask")
 TRAINING, VALIDATION = 1_000_000, 2_000_000
 """First seeds of training, by thousands for every ``seed``, and of validation."""
 
@@ -100,106 +100,56 @@ class Args:
             raise ValueError(f"warmup={self.warmup}: nothing is learned in {self.iterations} iterations; use fewer")
 
 
-class Scorer(nn.Module):
-    """Q-values of candidates: one network for every row, and what all rows have in common as context.
+class Scorer(Encoder):
+    """Q-values of actions: one network for every candidate, and what all have in common as context.
 
     The output permutes with the candidates, of which there can be any number, and masked ones count for nothing.
-    Features enter as they are and standardised over the legal candidates.
 
     Args:
         features: Columns of a candidate.
         state: Length of the state.
         hidden: Width of the layers.
-        looks: Actions that look at other candidates, 0 or 1: rows that are learned instead of seen.
+        looks: Actions that look at other candidates, 0 or 1.
     """
 
     def __init__(self, features: int, state: int, hidden: int, looks: int) -> None:
-        super().__init__()
-        self.encode = nn.Sequential(*block(2 * features + state, hidden), *block(hidden, hidden))
-        self.look = nn.Parameter(torch.zeros(looks, hidden))
-        self.value = nn.Sequential(*block(3 * hidden, hidden), nn.Linear(hidden, 1))
+        super().__init__(features, state, hidden, looks)
+        self.value = head(hidden)
 
     def forward(self, candidates: Tensor, state: Tensor, mask: Tensor) -> Tensor:
         """Return the Q-values (E, K + looks) of candidates (E, K, F) in states (E, S) with masks (E, K + looks)."""
-        there = mask[:, : candidates.shape[1], None].to(candidates.dtype)
-        count = there.sum(1, keepdim=True).clamp(min=1)
-        standard = standardise(candidates, there, count)
-        shared = state[:, None].expand(-1, candidates.shape[1], -1)
-        rows = self.encode(torch.cat([4 * candidates - 2, standard, shared], 2)) * there
-        context = torch.cat([rows.sum(1, keepdim=True) / count, rows.amax(1, keepdim=True)], 2)
-        rows = torch.cat([rows, self.look.expand(len(rows), -1, -1)], 1)
-        return self.value(torch.cat([rows, context.expand(-1, rows.shape[1], -1)], 2))[..., 0]
+        return masked(self.value(super().forward(candidates, state, mask)), mask)
 
 
-class Replay:
-    """The last observations, actions, rewards and ends of E environments, a ring of rows.
-
-    The next row holds what followed. After the end of an episode that is the start of another one, which is right
-    because nothing after an end counts, and environments here never truncate.
-    """
+class Replay(Ring):
+    """The last observations, actions, rewards and ends of E environments."""
 
     def __init__(self, rows: int, obs: Observation) -> None:
         envs = len(obs["state"])
         check_memory("replay", rows * envs, sum(array[0].nbytes for array in obs.values()) + 16)
-        self._arrays = {name: np.zeros((rows, *array.shape), array.dtype) for name, array in obs.items()}
-        for name, dtype in (("action", np.int64), ("reward", np.float32), ("over", np.float32)):
-            self._arrays[name] = np.zeros((rows, envs), dtype)
-        self._rows, self._envs, self._count = rows, envs, 0
+        kinds = {"action": np.int64, "reward": np.float32, "over": np.float32}
+        parts: Parts = {name: (array.shape, array.dtype) for name, array in obs.items()}
+        super().__init__(rows, parts | {name: ((envs,), kind) for name, kind in kinds.items()})
+        self._envs = envs
 
     def add(self, obs: Observation, action: NDArray, reward: NDArray, over: NDArray) -> None:
         """Remember one step of every environment."""
-        for name, array in {**obs, "action": action, "reward": reward, "over": over}.items():
-            self._arrays[name][self._count % self._rows] = array
-        self._count += 1
+        self.put({**obs, "action": action, "reward": reward, "over": over})
 
-    def sample(self, batch: int, rng: np.random.Generator) -> dict[str, Tensor]:
+    def sample(self, batch: int, gamma: float, rng: np.random.Generator) -> dict[str, Tensor]:
         """Draw transitions with replacement; names of what followed begin with ``next_``."""
-        kept = min(self._count, self._rows)
-        age, env = rng.integers(2, kept + 1, batch), rng.integers(self._envs, size=batch)
-        row = (self._count - age) % self._rows
-        now = {name: array[row, env] for name, array in self._arrays.items()}
-        then = {f"next_{name}": self._arrays[name][(row + 1) % self._rows, env] for name in OBSERVED}
-        return {name: torch.from_numpy(array) for name, array in {**now, **then}.items()}
-
-    def get_state(self) -> dict[str, Any]:
-        """Return all that is remembered."""
-        kept = min(self._count, self._rows)
-        return {"count": self._count, **{name: array[:kept] for name, array in self._arrays.items()}}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Restore a snapshot.
-
-        Raises:
-            ValueError: If it is of another training.
-        """
-        kept = min(decode(Count, state["count"], "count"), self._rows)
-        check(state, {"count": 0, **{name: array[:kept] for name, array in self._arrays.items()}}, "replay")
-        self._count = state["count"]
-        for name, array in self._arrays.items():
-            array[: len(state[name])] = state[name]
-
-
-def legal(q: Tensor, mask: Tensor) -> Tensor:
-    """Return Q-values with minus infinity for masked actions."""
-    return q.masked_fill(mask == 0, -torch.inf)
-
-
-def td_target(online: Scorer, target: Scorer, batch: dict[str, Tensor], gamma: float) -> Tensor:
-    """Return what Q should be: the online network picks the next action among the legal ones, the target rates it."""
-    with torch.no_grad():
-        following = tuple(batch[f"next_{name}"] for name in OBSERVED)
-        best = legal(online(*following), batch["next_action_mask"]).argmax(1, keepdim=True)
-        value = target(*following).gather(1, best)[:, 0]
-        return batch["reward"] + gamma * (1 - batch["over"]) * value
+        age, env = rng.integers(2, self.kept + 1, batch), rng.integers(self._envs, size=batch)
+        row = (self.count - age) % self.rows
+        now = {name: array[row, env] for name, array in self.arrays.items()}
+        then = {f"next_{name}": self.arrays[name][(row + 1) % self.rows, env] for name in OBSERVED}
+        drawn = {**now, **then, "discount": np.float32(gamma) * (1 - now["over"])}
+        return {name: torch.from_numpy(array) for name, array in drawn.items()}
 
 
 def pick(network: Scorer, obs: Observation, epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return the best legal action of every environment, or with probability epsilon any legal one."""
-    candidates, state, mask = (torch.from_numpy(obs[name]) for name in OBSERVED)
-    with torch.no_grad():
-        greedy = legal(network(candidates, state, mask), mask).argmax(1).numpy()
-    uniform = np.where(obs["action_mask"] == 1, rng.random(mask.shape), -1).argmax(1)
-    return np.where(rng.random(len(greedy)) < epsilon, uniform, greedy)
+    best, any_legal = greedy(network, obs), uniform(obs["action_mask"], rng)
+    return np.where(rng.random(len(best)) < epsilon, any_legal, best)
 
 
 def validate(network: Scorer, envs: gym.vector.VectorEnv) -> float:
@@ -258,9 +208,9 @@ class Run:
 
     def _update(self, rate: float) -> dict[str, float]:
         """Take one step of Adam, and let the target follow."""
-        batch = self.replay.sample(self.args.batch, self.rng)
-        goal = td_target(self.online, self.target, batch, self.args.gamma)
-        q = self.online(*(batch[name] for name in OBSERVED)).gather(1, batch["action"][:, None])[:, 0]
+        batch = self.replay.sample(self.args.batch, self.args.gamma, self.rng)
+        goal = td_target(self.online, self.target, batch)
+        q = q_of(self.online, batch)
         loss = F.huber_loss(q, goal)
         self.optimizer.param_groups[0]["lr"] = lr = self.args.learning_rate * rate
         self.optimizer.zero_grad()
@@ -294,10 +244,10 @@ class Run:
 
 
 class Misical:
-    """A trained agent as a policy: plain NumPy, so that nothing of torch's state matters.
+    """A trained agent as a policy, in double precision.
 
     Args:
-        weights: Those of a ``Scorer``.
+        scorer: The network; it is changed to double precision.
         digest: Tells trained agents apart, see ``benchmarks.runner.source``.
     """
 
@@ -306,41 +256,24 @@ class Misical:
     observation = "relational"
     oracle = False
 
-    def __init__(self, weights: dict[str, NDArray[np.float64]], digest: str = "") -> None:
-        self._weights, self.digest = weights, digest
+    def __init__(self, scorer: Scorer, digest: str = "") -> None:
+        self._scorer, self.digest = scorer.double(), digest
 
     def reset(self, seed: int) -> None:
         """Nothing to forget: the features hold all."""
 
     def act(self, obs: Observation, info: Info) -> int:
-        """Pick the legal arg-max; an agent that was trained without looks never looks."""
-        q = self.q_values(obs["candidates"], obs["state"], obs["action_mask"])
-        mask = obs["action_mask"][: len(q)]
-        return int(np.where(mask == 1, q[: len(mask)], -np.inf).argmax())
+        """Pick the legal arg-max; an agent that was trained without looks never looks.
 
-    def q_values(self, candidates: NDArray, state: NDArray, mask: NDArray) -> NDArray[np.float64]:
-        """Return what ``Scorer`` returns, for one state."""
-        x = candidates[:, : len(RELATIONS)].astype(np.float64)
-        if 2 * x.shape[1] + len(state) != self._weights["encode.0.weight"].shape[1]:
+        Raises:
+            ValueError: If the environment shows other features.
+        """
+        x, looks = obs["candidates"][:, : len(RELATIONS)], len(self._scorer.look)
+        if x.shape[1] < len(RELATIONS) or len(obs["state"]) != len(STATE):
             raise ValueError(f"policy 'misical' plays {ENV} with observation='relational' or 'embedding' only")
-        there = mask[: len(x)] == 1
-        there |= not there.any()  # then only a look is legal
-        standard = (x - x[there].mean(0)) / (x[there].std(0) + 1e-6)
-        rows = np.concatenate([4 * x - 2, standard, np.tile(state, (len(x), 1))], 1)
-        rows = self._layer(self._layer(rows, "encode", 0), "encode", 3)
-        context = np.concatenate([rows[there].mean(0), rows[there].max(0)])
-        rows = np.concatenate([rows, self._weights["look"]])
-        rows = self._layer(np.concatenate([rows, np.tile(context, (len(rows), 1))], 1), "value", 0)
-        return rows @ self._weights["value.3.weight"][0] + self._weights["value.3.bias"]
-
-    def _layer(self, x: NDArray, part: str, index: int) -> NDArray[np.float64]:
-        """Apply a linear map, LayerNorm and ReLU."""
-        linear, norm = (
-            [self._weights[f"{part}.{i}.{kind}"] for kind in ("weight", "bias")] for i in (index, index + 1)
-        )
-        x = x @ linear[0].T + linear[1]
-        x = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
-        return np.maximum(x * norm[0] + norm[1], 0)
+        mask = fit_mask(obs["action_mask"], len(x) + looks)
+        seen = {"candidates": x.astype(np.float64), "state": obs["state"].astype(np.float64), "action_mask": mask}
+        return int(greedy(self._scorer, {name: array[None] for name, array in seen.items()})[0])
 
 
 def load_policy(path: str | Path) -> Misical:
@@ -353,7 +286,8 @@ def _make_policy(saved: Weights, digest: str) -> Misical:
     with torch.device("meta"):
         network = Scorer(len(RELATIONS), len(STATE), args.hidden, int(args.skip))
     check(saved.weights, network.state_dict(), "weights")
-    return Misical({name: tensor.double().numpy() for name, tensor in saved.weights.items()}, digest)
+    network.load_state_dict(saved.weights, assign=True)
+    return Misical(network, digest)
 
 
 def make_run(argv: list[str]) -> Run:

@@ -29,9 +29,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import alenv  # noqa: F401  registers the ids
+from agents import dqn
 from agents.arguments import Names, NonNegative, Rate, check_fields, check_kwargs, check_seeds, read_args
 from agents.checkpoints import Weights, check, read_policy
+from agents.dqn import OBSERVED, Parts, Ring, q_of, td_target, uniform
 from agents.environments import make_env
+from agents.equivariant import mean, standardise
 from agents.policy import Info, Observation, channels
 from agents.training import command
 from alenv.acquisition import SCORES
@@ -41,7 +44,6 @@ from alenv.outside import Count, Positive, Share, decode
 from alenv.ralis import BINS
 from alenv.wrappers import JointPools
 
-OBSERVED = ("candidates", "state", "action_mask")
 TRAINING, VALIDATION = 1_000_000, 2_000_000
 """First seeds of training, by ten thousands for every ``seed``, and of validation."""
 WIDTH = 128
@@ -160,7 +162,7 @@ class QNetwork(nn.Module):
 
     def __init__(self, candidate: int, state: Sequence[int], args: Args) -> None:
         super().__init__()
-        self._compact, self._dueling = args.observation == "compact", args.dueling
+        self._compact = args.observation == "compact"
         gated, relative = (0, candidate) if self._compact else (2 * BINS, len(args.scores))
         self._parts = candidate - gated - len(args.scores), gated, len(args.scores)
         norm = args.norm
@@ -187,13 +189,13 @@ class QNetwork(nn.Module):
             (B, N).
         """
         own, divergences, scores = candidates.split(self._parts, 2)
-        relative = standardise(torch.cat([own, scores], 2) if self._compact else scores, mask)
+        relative = standardise(torch.cat([own, scores], 2) if self._compact else scores, mask, of_deviation=1e-4)
         seen = self.state(self.region(state).flatten(1))[:, None].expand(*candidates.shape[:2], -1)
         q = self.head(torch.cat([self.action(torch.cat([own, relative], 2)), seen], 2))[..., 0]
         if self.gate is not None:
             q = self.gate(divergences)[..., 0] * q
         if self.value is not None:
-            q = self.value(seen)[..., 0] + q - _mean(q[..., None], mask)[..., 0]
+            q = self.value(seen)[..., 0] + q - mean(q[..., None], mask)[..., 0]
         return q
 
 
@@ -211,18 +213,6 @@ def _layer(width: int, outputs: int, norm: str, inputs: bool = False, rectified:
     if norm == "batch":
         return nn.Sequential(BatchNorm(width), nn.ReLU() if rectified else nn.Identity(), linear)
     return nn.Sequential(linear) if inputs else nn.Sequential(nn.LayerNorm(width), nn.ReLU(), linear)
-
-
-def standardise(x: Tensor, mask: Tensor) -> Tensor:
-    """Shift and scale features (B, N, F) to mean 0 and deviation 1 over the legal candidates of each pool."""
-    centred = x - _mean(x, mask)
-    return centred / (_mean(centred.square(), mask).sqrt() + 1e-4)
-
-
-def _mean(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean (B, 1, F) over legal candidates."""
-    weight = mask[..., None].to(x.dtype)
-    return (x * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)
 
 
 def make_network(candidate: int, state: Sequence[int], args: Args) -> QNetwork:
@@ -247,37 +237,30 @@ def joint(obs: Observation, observation: str) -> Observation:
     return {"candidates": candidates, "state": state, "action_mask": obs["action_mask"]}
 
 
-class Replay:
+class Replay(Ring):
     """The last rounds: a state, K pools, and what became of a pick from each; a transition is a round and a pool.
 
-    The next row holds what followed, so that nothing is kept twice, and features are kept in half
-    precision. After the end of an episode the next row is the start of another one, which is right because nothing
-    after an end counts, and environments here never truncate.
+    Features are kept in half precision.
     """
 
     def __init__(self, rows: int, obs: Observation) -> None:
         pools = len(obs["candidates"])
         check_memory("replay", rows * pools, (2 * obs["candidates"].size + 2 * obs["state"].size) // pools + 16)
-        parts = {"candidates": np.float16, "state": np.float16, "action_mask": np.int8}
-        self._arrays: dict[str, NDArray] = {name: np.zeros((rows, *obs[name].shape), t) for name, t in parts.items()}
-        for name, dtype in (("action", np.int64), ("reward", np.float32), ("there", np.float32)):
-            self._arrays[name] = np.zeros((rows, pools), dtype)
-        self._arrays["over"] = np.zeros(rows, np.float32)
-        self._rows, self._count = rows, 0
+        kinds = {"candidates": np.float16, "state": np.float16, "action_mask": np.int8}
+        of_pools = {"action": np.int64, "reward": np.float32, "there": np.float32}
+        parts: Parts = {name: (obs[name].shape, kind) for name, kind in kinds.items()}
+        parts |= {name: ((pools,), kind) for name, kind in of_pools.items()}
+        super().__init__(rows, parts | {"over": ((), np.float32)})
 
     def add(self, obs: Observation, action: NDArray, reward: NDArray, over: bool) -> None:
         """Remember a round: choices and rewards (K,); those of pools without a legal candidate do not count."""
         there = obs["action_mask"].any(-1)
-        new = {**obs, "action": action, "reward": reward * there, "there": there, "over": over}
-        for name, array in new.items():
-            self._arrays[name][self._count % self._rows] = array
-        self._count += 1
+        self.put({**obs, "action": action, "reward": reward * there, "there": there, "over": over})
 
     def pairs(self, n_step: int) -> NDArray[np.int64]:
         """Return the rows and pools (2, transitions) that can be learned from: rounds that n_step others followed."""
-        kept = min(self._count, self._rows)
-        rows = (self._count - kept + np.arange(max(kept - n_step, 0))) % self._rows
-        round_, pool = np.nonzero(self._arrays["there"][rows])
+        rows = (self.count - self.kept + np.arange(max(self.kept - n_step, 0))) % self.rows
+        round_, pool = np.nonzero(self.arrays["there"][rows])
         return np.stack([rows[round_], pool])
 
     def sample(self, batch: int, gamma: float, n_step: int, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -291,63 +274,23 @@ class Replay:
         row, pool = pairs[:, rng.choice(pairs.shape[1], batch, replace=False)]
         reward, alive, after = np.zeros(batch, np.float32), np.ones(batch, np.float32), row
         for step in range(n_step):
-            reward += alive * np.float32(gamma**step) * self._arrays["reward"][after, pool]
-            alive = alive * (1 - self._arrays["over"][after])
-            after = (after + 1) % self._rows
-        discount = np.float32(gamma**n_step) * alive * self._arrays["there"][after, pool]
-        drawn = {"action": self._arrays["action"][row, pool], "reward": reward, "discount": discount}
+            reward += alive * np.float32(gamma**step) * self.arrays["reward"][after, pool]
+            alive = alive * (1 - self.arrays["over"][after])
+            after = (after + 1) % self.rows
+        discount = np.float32(gamma**n_step) * alive * self.arrays["there"][after, pool]
+        drawn = {"action": self.arrays["action"][row, pool], "reward": reward, "discount": discount}
         drawn |= self._seen(row, pool) | {f"next_{name}": a for name, a in self._seen(after, pool).items()}
         return {name: torch.from_numpy(array) for name, array in drawn.items()}
 
     def _seen(self, row: NDArray, pool: NDArray) -> dict[str, NDArray]:
-        a = self._arrays
+        a = self.arrays
         seen = {"candidates": a["candidates"][row, pool], "state": a["state"][row]}
         return {name: x.astype(np.float32) for name, x in seen.items()} | {"action_mask": a["action_mask"][row, pool]}
 
-    def get_state(self) -> dict[str, Any]:
-        """Return all that is remembered."""
-        kept = min(self._count, self._rows)
-        return {"count": self._count, **{name: array[:kept] for name, array in self._arrays.items()}}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Restore a snapshot.
-
-        Raises:
-            ValueError: If it is of another training.
-        """
-        kept = min(decode(Count, state["count"], "count"), self._rows)
-        check(state, {"count": 0, **{name: array[:kept] for name, array in self._arrays.items()}}, "replay")
-        self._count = state["count"]
-        for name, array in self._arrays.items():
-            array[: len(state[name])] = state[name]
-
-
-def legal(q: Tensor, mask: Tensor) -> Tensor:
-    """Return Q-values with minus infinity for masked candidates."""
-    return q.masked_fill(mask == 0, -torch.inf)
-
-
-def td_target(online: QNetwork, target: QNetwork, batch: dict[str, Tensor]) -> Tensor:
-    """Return what Q should be: the online network picks from the next pool, the target network rates the pick."""
-    if not batch["discount"].any():
-        return batch["reward"]
-    with torch.no_grad():
-        following = [batch[f"next_{name}"] for name in OBSERVED]
-        best = legal(online(*following), batch["next_action_mask"]).argmax(1, keepdim=True)
-        return batch["reward"] + batch["discount"] * target(*following).gather(1, best)[:, 0]
-
 
 def greedy(network: QNetwork, obs: Observation) -> NDArray[np.int64]:
-    """Return the best legal candidate of every pool, (K,); 0 where there is none."""
-    candidates, state, mask = (torch.from_numpy(obs[name]) for name in OBSERVED)
-    with torch.no_grad():
-        return legal(network(candidates, state[None], mask), mask).argmax(1).numpy()
-
-
-def uniform(obs: Observation, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return any legal candidate of every pool, (K,)."""
-    mask = obs["action_mask"]
-    return np.where(mask == 1, rng.random(mask.shape), -1).argmax(1)
+    """Return the best legal candidate of every pool, (K,), which have one state; 0 where there is none."""
+    return dqn.greedy(network, {**obs, "state": obs["state"][None]})
 
 
 def exploration(args: Args, rounds: int) -> float:
@@ -391,7 +334,7 @@ class Run:
         """Play a round, learn, and return the scalars of TensorBoard."""
         epsilon = exploration(self.args, self.iteration)
         explore = self.rng.random() < epsilon
-        action = uniform(self.obs, self.rng) if explore else greedy(self.online, self.obs)
+        action = uniform(self.obs["action_mask"], self.rng) if explore else greedy(self.online, self.obs)
         obs, reward, over, _, info = self.env.step(action)
         self.replay.add(self.obs, action, credit(self.args, float(reward), info), over)
         self.obs, self.iteration, self.score = (
@@ -421,7 +364,7 @@ class Run:
         batch = self.replay.sample(args.batch, args.gamma, args.n_step, self.rng)
         self.online.train()  # the next pick, too, is chosen with the statistics of the batch, as in the released code
         goal = td_target(self.online, self.target, batch)
-        q = self.online(*(batch[name] for name in OBSERVED)).gather(1, batch["action"][:, None])[:, 0]
+        q = q_of(self.online, batch)
         self.online.eval()
         loss = F.huber_loss(q, goal)
         self.optimizer.param_groups[0]["lr"] = lr = args.learning_rate * args.rate_decay**self.iteration

@@ -31,7 +31,7 @@ from agents import sb3_models
 from agents.arguments import Names, NonNegative, Rate, check_fields, check_seeds, check_width, read_args
 from agents.checkpoints import Trained, check, read_policy
 from agents.environments import make_env, mines
-from agents.equivariant import Head, Rows, describe
+from agents.equivariant import Head, Rows, describe, fit_mask
 from agents.mining import play
 from agents.policy import Info, Observation, channels
 from agents.training import command
@@ -278,10 +278,8 @@ class SB3Policy:
             ValueError: If some are missing.
         """
         columns, actions = self._shapes["candidates"][1], self._shapes["action_mask"][0]
-        shown = len(obs["candidates"])
         looks = actions - self._shapes["candidates"][0]
-        mask = np.zeros(shown + looks, np.int8)
-        mask[: len(obs["action_mask"])] = obs["action_mask"][: len(mask)]
+        mask = fit_mask(obs["action_mask"], len(obs["candidates"]) + looks)
         candidates = obs["candidates"][:, :columns] if self._mines else obs["candidates"]
         if candidates.shape[1] != columns or list(obs["state"].shape) != self._shapes["state"]:
             raise ValueError(

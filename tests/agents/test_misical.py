@@ -11,8 +11,9 @@ from rich.console import Console
 from agents import misical
 from agents.arguments import read_args
 from agents.catalogue import make_policy
+from agents.dqn import td_target
 from agents.mining import play
-from agents.misical import Args, Replay, Run, Scorer, load_policy, pick, td_target, validate
+from agents.misical import Args, Replay, Run, Scorer, load_policy, pick, validate
 from agents.training import save, train
 from benchmarks.jobs import source
 
@@ -77,9 +78,8 @@ def test_the_control_needs_discount_target_and_mask(broken):
 
 
 def test_the_control_needs_the_mask_in_the_target(monkeypatch):
-    def blind(online, target, batch, gamma):
-        everything = torch.ones_like(batch["next_action_mask"])
-        return td_target(online, target, batch | {"next_action_mask": everything}, gamma)
+    def blind(online, target, batch):
+        return td_target(online, target, batch | {"next_action_mask": torch.ones_like(batch["next_action_mask"])})
 
     monkeypatch.setattr(misical, "td_target", blind)
     assert learn() <= 1
@@ -135,17 +135,18 @@ def test_exploration_is_uniform_over_legal_actions_and_greed_is_legal():
         np.testing.assert_allclose(share, mask / mask.sum(), atol=0.07)
     expected = np.where(obs["action_mask"] == 1, scores(network, obs), -np.inf).argmax(1)
     assert (pick(network, obs, 0.0, rng) == expected).all()
-    assert (scores(network, obs).argmax(1) != expected).any()
+    free = obs | {"action_mask": np.ones_like(obs["action_mask"])}
+    assert (scores(network, free).argmax(1) != expected).any()
 
 
 def test_target_is_of_the_best_legal_action_by_the_online_network():
     obs, online, target = batch_of(), scorer(0), scorer(1)
     batch = {f"next_{name}": torch.from_numpy(array) for name, array in obs.items()}
-    batch |= {"reward": torch.arange(5.0), "over": torch.tensor([0.0, 0, 0, 0, 1])}
+    batch |= {"reward": torch.arange(5.0), "discount": 0.9 * torch.tensor([1.0, 1, 1, 1, 0])}
     best = np.where(obs["action_mask"] == 1, scores(online, obs), -np.inf).argmax(1)
     value = scores(target, obs)[np.arange(5), best]
     expected = np.arange(5) + 0.9 * value * np.array([1, 1, 1, 1, 0])
-    np.testing.assert_allclose(td_target(online, target, batch, 0.9), expected, rtol=1e-5)
+    np.testing.assert_allclose(td_target(online, target, batch), expected, rtol=1e-5)
 
 
 def test_replay_gives_what_followed_and_forgets_the_oldest():
@@ -153,7 +154,7 @@ def test_replay_gives_what_followed_and_forgets_the_oldest():
     replay = Replay(4, observe(0))
     for t in range(7):
         replay.add(observe(t), np.full(2, t), np.full(2, t), np.zeros(2))
-    batch = {name: tensor.numpy() for name, tensor in replay.sample(500, np.random.default_rng(0)).items()}
+    batch = {name: tensor.numpy() for name, tensor in replay.sample(500, 0.9, np.random.default_rng(0)).items()}
     np.testing.assert_array_equal(batch["next_state"], batch["state"] + 10)
     assert set(batch["state"].ravel().tolist()) == {30, 31, 40, 41, 50, 51}
     np.testing.assert_array_equal(batch["action"], batch["state"][:, 0] // 10)
@@ -247,15 +248,14 @@ def test_files_load_without_running_code_and_the_policy_plays(tmp_path):
 
 
 @pytest.mark.parametrize("looks", [0, 1])
-def test_the_policy_scores_like_the_network(looks):
-    network, obs = scorer(looks=looks), batch_of(looks)
-    policy = misical.Misical({name: tensor.double().numpy() for name, tensor in network.state_dict().items()})
-    for env, row in enumerate(scores(network, obs)):
+def test_the_policy_acts_like_the_network_and_takes_no_look_that_it_does_not_know(looks):
+    obs, policy = batch_of(looks), misical.Misical(scorer(looks=looks))
+    for env, row in enumerate(scores(scorer(looks=looks), obs)):
         one = {name: array[env] for name, array in obs.items()}
-        q = policy.q_values(*(one[name] for name in misical.OBSERVED))
-        there = one["action_mask"] == 1
-        np.testing.assert_allclose(q[there], row[there], rtol=1e-3, atol=1e-4)
-        assert policy.act(one, {}) == np.where(one["action_mask"] == 1, row, -np.inf).argmax()
+        assert policy.act(one, {}) == row.argmax()
+        more = np.append(one["action_mask"][:6], 1).astype(np.int8)
+        assert looks or policy.act(one | {"action_mask": more}, {}) == row.argmax()
+        assert policy.act(one | {"action_mask": one["action_mask"][:6]}, {}) == row[:6].argmax()
 
 
 def test_missing_and_damaged_files_are_named(tmp_path):
@@ -271,7 +271,7 @@ def test_missing_and_damaged_files_are_named(tmp_path):
             load_policy(tmp_path / "best.pt")
     obs = {name: array[0] for name, array in batch_of().items()}
     with pytest.raises(ValueError, match="observation='relational'"):
-        misical.Misical({"encode.0.weight": np.zeros((8, 20))}).act(obs | {"candidates": np.zeros((6, 3))}, {})
+        misical.Misical(scorer()).act(obs | {"candidates": np.zeros((6, 3))}, {})
 
 
 def test_flags_override_the_file(tmp_path):

@@ -12,8 +12,10 @@ from rich.console import Console
 from agents import ralis
 from agents.arguments import read_args
 from agents.catalogue import make_policy
+from agents.dqn import td_target, uniform
+from agents.equivariant import standardise
 from agents.policy import evaluate
-from agents.ralis import Args, Replay, Run, exploration, joint, load_policy, make_network, make_run, td_target
+from agents.ralis import Args, Replay, Run, exploration, joint, load_policy, make_network, make_run
 from agents.training import command, train
 from alenv.wrappers import JointPools
 from benchmarks.jobs import source
@@ -199,7 +201,7 @@ def test_the_gate_reads_the_divergences_and_scales_the_value():
 
 def test_channels_are_standardised_over_the_legal_candidates():
     x = torch.tensor([[[1.0], [3.0], [100.0]]])
-    standard = ralis.standardise(x, torch.tensor([[1, 1, 0]]))
+    standard = standardise(x, torch.tensor([[1, 1, 0]]))
     torch.testing.assert_close(standard[0, :2, 0], torch.tensor([-1.0, 1.0]), atol=1e-3, rtol=0)
 
 
@@ -276,7 +278,7 @@ def test_exploration_is_the_papers():
 
 
 def test_a_round_is_random_as_a_whole(monkeypatch):
-    monkeypatch.setattr(ralis, "uniform", lambda obs, rng: np.zeros(8, np.int64))
+    monkeypatch.setattr(ralis, "uniform", lambda mask, rng: np.zeros(8, np.int64))
     monkeypatch.setattr(ralis, "greedy", lambda network, obs: np.ones(8, np.int64))
     run = control(epsilon=0.5, epsilon_start=0.5)
     for _ in range(40):
@@ -288,7 +290,7 @@ def test_a_round_is_random_as_a_whole(monkeypatch):
 
 def test_random_picks_are_uniform_over_legal_candidates():
     mask, rng = np.array([[1, 0, 1], [0, 0, 1]]), np.random.default_rng(0)
-    picks = np.stack([ralis.uniform({"action_mask": mask}, rng) for _ in range(1000)])
+    picks = np.stack([uniform(mask, rng) for _ in range(1000)])
     assert 0.45 < (picks[:, 0] == 0).mean() < 0.55
     assert set(picks[:, 0].tolist()) == {0, 2}
     assert set(picks[:, 1].tolist()) == {2}
