@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 import gymnasium as gym
 import msgspec
@@ -18,33 +18,63 @@ from numpy.typing import NDArray
 
 from alenv.arrays import ALL, Rows
 from alenv.envs.actions import checked_all
-from alenv.envs.snapshot import Pickled, Random, facts, plain, random_state
+from alenv.envs.resumable import Resumable
+from alenv.envs.snapshot import Random, plain, random_state
 from alenv.errors import shown
-from alenv.outside import decode
+from alenv.outside import Positive, decode
 
 Observation = dict[str, NDArray]
 Info = dict[str, Any]
 Mask = NDArray[np.bool_]
-OWN = ("num_envs", "autoreset_mode")
-"""Arguments that single environments do not have."""
 
 
-class Batch(VectorEnv[Observation, NDArray, NDArray]):
+class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Arguments that single environments do not have."""
+
+    num_envs: Positive
+    autoreset_mode: Literal["NextStep", "SameStep", "Disabled"]
+
+
+OWN = Own.__struct_fields__
+
+
+def own_arguments(num_envs: int, autoreset_mode: str | AutoresetMode) -> Own:
+    """Return the arguments of a batch.
+
+    Raises:
+        ValueError: If they are none.
+    """
+    mode = autoreset_mode.value if isinstance(autoreset_mode, AutoresetMode) else autoreset_mode
+    return decode(Own, {"num_envs": num_envs, "autoreset_mode": mode})
+
+
+class Batch(Resumable, VectorEnv[Observation, NDArray, NDArray]):
     """E episodes, as ``gymnasium.vector.SyncVectorEnv`` would return those of single environments.
 
+    ``reset(seed=s)`` seeds environment i with s + i, a list of E seeds is possible, and infos come with masks ``_key``.
     A batch says how its episodes begin, act and are observed, in the methods without a body. Its arguments are those of
     a single environment, ``num_envs`` and ``autoreset_mode``; its reset options those of one, and ``reset_mask``.
+
+    ``metadata["autoreset_mode"]`` says what happens at the end of an episode, see
+    https://farama.org/Vector-Autoreset-Mode:
+
+    - ``"NextStep"`` (default): the next step ignores the action of that environment and returns its new start.
+    - ``"SameStep"``: the same step returns the new start, and ``infos["final_obs"]``, ``infos["final_info"]`` the end.
+    - ``"Disabled"``: the caller resets ended environments with ``options={"reset_mask": mask}`` before the next step.
+
+    ``call``, ``get_attr`` and ``set_attr`` are those of ``SyncVectorEnv``: episodes answer what single environments
+    would. Gymnasium passes no ``vector_kwargs`` to a native batch: write ``gym.make_vec(id, num_envs=E,
+    autoreset_mode="SameStep")``.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 4}  # noqa: RUF012 - as Gymnasium
-    arguments_type: ClassVar[type[msgspec.Struct]]
     options_type: ClassVar[type[msgspec.Struct]]
 
-    def _declare(self, arguments: Any, actions: spaces.Space, observations: spaces.Space) -> None:
+    def _declare(self, arguments: Any, own: Own, actions: spaces.Space, observations: spaces.Space) -> None:
         """Set what clients read before the first reset; arguments, and the spaces of an episode."""
-        self._arguments = arguments
-        self.autoreset_mode = AutoresetMode(arguments.autoreset_mode)
-        self.num_envs, self.render_mode = arguments.num_envs, arguments.render_mode
+        self._arguments, self._own = arguments, own
+        self.autoreset_mode = AutoresetMode(own.autoreset_mode)
+        self.num_envs, self.render_mode = own.num_envs, arguments.render_mode
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.single_action_space, self.single_observation_space = actions, observations
         self.action_space = batch_space(actions, self.num_envs)
@@ -52,8 +82,6 @@ class Batch(VectorEnv[Observation, NDArray, NDArray]):
         self._numbers = np.arange(self.num_envs)
         self._generators: list[np.random.Generator] = []
         self._random_seeds: list[int] = []
-        self._begun = False
-        self._snapshot: dict[str, Any] | None = None
         self._set: dict[str, tuple[Any, ...]] = {}
 
     def reset(
@@ -158,53 +186,23 @@ class Batch(VectorEnv[Observation, NDArray, NDArray]):
         self._seed([None] * self.num_envs, np.zeros(self.num_envs, bool))
         return tuple(self._random_seeds)
 
-    def get_state(self) -> dict[str, Any]:
-        """Return a snapshot of all episodes: the arguments, and of each what a single environment's holds besides.
+    def _played(self) -> dict[str, Any]:
+        return {"episodes": [self._state_of(episode) for episode in range(self.num_envs)]}
 
-        Raises:
-            gymnasium.error.ResetNeeded: Before the first ``reset``.
-        """
-        if self._snapshot is not None:
-            return self._snapshot
-        self._resume()
-        episodes = [self._state_of(episode) for episode in range(self.num_envs)]
-        return {"arguments": facts(self._arguments), "data": self._manifest, "episodes": episodes}
+    def _all_arguments(self) -> dict[str, Any]:
+        return {**plain(self._arguments), **plain(self._own)}
 
-    @abstractmethod
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Restore a snapshot of an environment with the same arguments and data, in this or another process.
+    def _get_random(self) -> list[dict[str, Any]] | None:
+        return [random_state(*pair) for pair in zip(self._generators, self._random_seeds, strict=True)] or None
 
-        Versions of code and packages may differ: then the episodes go on, perhaps with other numbers.
-
-        Raises:
-            ValueError: If it is none, or one of other arguments, data or number of environments; nothing is changed
-                then.
-        """
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle arguments and snapshot: what is large is loaded anew where it is needed."""
-        started = self._begun or self._snapshot is not None
-        random = [random_state(*pair) for pair in zip(self._generators, self._random_seeds, strict=True)]
-        return {
-            "arguments": plain(self._arguments),
-            "np_random": random or None,
-            "state": self.get_state() if started else None,
-        }
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Unpickle; the snapshot is restored at the first use.
-
-        Raises:
-            ValueError: If the arguments or the generators are none.
-        """
-        pickled = decode(Pickled, state, "entry")
-        arguments: Any = decode(self.arguments_type, pickled.arguments)
-        random = decode(list[Random], pickled.np_random or [], "entry of np_random")
-        if random and len(random) != arguments.num_envs:
-            raise ValueError(f"np_random holds {len(random)} generators, but num_envs={arguments.num_envs}")
-        type(self).__init__(self, **plain(arguments))
-        self._snapshot = pickled.state
-        self._restore_generators(random)
+    def _unpickle(self, arguments: dict[str, Any], random: Any) -> None:
+        own = decode(Own, {name: arguments[name] for name in OWN if name in arguments})
+        others = decode(self.arguments_type, {name: value for name, value in arguments.items() if name not in OWN})
+        generators = decode(list[Random], random or [], "entry of np_random")
+        if generators and len(generators) != own.num_envs:
+            raise ValueError(f"np_random holds {len(generators)} generators, but num_envs={own.num_envs}")
+        type(self).__init__(self, **plain(own), **plain(others))
+        self._restore_generators(generators)
 
     @abstractmethod
     def _named(self, chosen: Any) -> Any:
@@ -231,11 +229,6 @@ class Batch(VectorEnv[Observation, NDArray, NDArray]):
     def _over(self) -> Mask:
         """Which episodes are over."""
 
-    @property
-    @abstractmethod
-    def _manifest(self) -> str:
-        """Hash of the data."""
-
     @abstractmethod
     def _state_of(self, episode: int) -> dict[str, Any]:
         """Return what the snapshot of a single environment holds of one episode, besides arguments and data."""
@@ -255,13 +248,6 @@ class Batch(VectorEnv[Observation, NDArray, NDArray]):
             return None
         kwargs = {k: v for k, v in self.spec.kwargs.items() if k not in (*OWN, "vectorization_mode")}
         return replace(self.spec, kwargs=kwargs)
-
-    def _resume(self) -> None:
-        """Bring an unpickled batch back to life; there must be one."""
-        if self._snapshot is not None:
-            self.set_state(self._snapshot)
-        if not self._begun:
-            raise gym.error.ResetNeeded("there are no episodes yet; call reset()")
 
     def _restore_generators(self, random: Sequence[Random]) -> None:
         self._generators = [one.make() for one in random]
@@ -322,11 +308,6 @@ class Batch(VectorEnv[Observation, NDArray, NDArray]):
             final[i] = {key: array[i].copy() for key, array in obs.items()}
         infos = self._infos(over)
         return {"final_obs": final, "_final_obs": over.copy(), "final_info": infos, "_final_info": over.copy()}
-
-
-def mode_name(mode: str | AutoresetMode) -> str:
-    """Return the name of an autoreset mode, which may be wrong."""
-    return mode.value if isinstance(mode, AutoresetMode) else mode
 
 
 _AT_ONCE = ("action_masks", "candidate_gains", "np_random", "np_random_seed")

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from alenv.errors import shown
 
-HIDDEN = ("root", "render_mode", "num_envs", "autoreset_mode")
+HIDDEN = ("root", "render_mode")
 """Arguments that the numbers of an episode do not depend on."""
 Key = Annotated[int, Meta(ge=0, lt=2**62)]
 """Of the random draws of an episode."""

@@ -94,6 +94,17 @@ class MiningArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             )
         check_memory("candidates", self.candidates, 20, power=2)
 
+    def check_batch(self, num_envs: int) -> None:
+        """Check that so many episodes can be held.
+
+        Raises:
+            ValueError: If they cannot.
+        """
+        ridge = self.observation != "cosine"
+        rows, penalties = 6 + (4 + 2 * self.labels) * ridge, self.labels * self.candidates * ridge
+        labelled = 4 * (DIMENSIONS * rows + penalties) + 16 * self.labels
+        check_memory("num_envs", num_envs, labelled + 16 * self.candidates * (len(self.feature_names) + 2))
+
     def _check_classes(self) -> None:
         if isinstance(self.classes, str):
             if self.classes not in CLASSES:
@@ -102,25 +113,6 @@ class MiningArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise ValueError("classes=[]: expected 'train', 'heldout', 'all' or a list of class names")
         elif len(set(self.classes)) < len(self.classes):
             raise ValueError(f"classes={shown(list(self.classes))}: a class is named twice; name it once")
-
-
-class BatchArguments(MiningArguments, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """See ``SingleClassMineVectorEnv``."""
-
-    num_envs: Positive
-    autoreset_mode: Literal["NextStep", "SameStep", "Disabled"]
-
-    def __post_init__(self) -> None:
-        """Check what concerns several arguments.
-
-        Raises:
-            ValueError: For the first that is wrong.
-        """
-        super().__post_init__()
-        ridge = self.observation != "cosine"
-        rows, penalties = 6 + (4 + 2 * self.labels) * ridge, self.labels * self.candidates * ridge
-        labelled = 4 * (DIMENSIONS * rows + penalties) + 16 * self.labels
-        check_memory("num_envs", self.num_envs, labelled + 16 * self.candidates * (len(self.feature_names) + 2))
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -16,10 +16,9 @@ from alenv.envs.mining.arguments import STATE, MiningArguments, Options, observa
 from alenv.envs.mining.draws import first_candidates, settle
 from alenv.envs.mining.mining_snapshot import read_episode
 from alenv.envs.mining.task import MiningTask
-from alenv.envs.snapshot import Pickled, Random, facts, plain, random_state
+from alenv.envs.resumable import ResumableEnv
 from alenv.mining.features import Relation, raw
 from alenv.outside import decode
-from alenv.state import fingerprint
 from alenv.tiles import tiles
 
 Observation = dict[str, NDArray]
@@ -29,7 +28,7 @@ BLOCK = 64
 """Sets of candidates drawn at once; no draw depends on it."""
 
 
-class SingleClassMineEnv(gym.Env[Observation, np.int64]):
+class SingleClassMineEnv(ResumableEnv):
     r"""Buy labels of images, one at a time, so that as much as possible of one class is found.
 
     ## Description
@@ -135,6 +134,8 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
     """
 
     metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 4}  # noqa: RUF012 - as Gymnasium declares it
+    kind = "SingleClassMine"
+    arguments_type = MiningArguments
 
     def __init__(
         self,
@@ -162,10 +163,8 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
         self.action_space = spaces.Discrete(self._actions)
         self.observation_space = observation_space(self._arguments)
         self._task: MiningTask | None = None
-        self._key: int | None = None
         self._gain = self._worth = 0.0
         self._ended = True
-        self._snapshot: dict[str, Any] | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
         """Start an episode.
@@ -196,6 +195,8 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
         """
         if self._ended:
             self._resume()
+            if self._over:
+                raise gym.error.ResetNeeded("the episode is over; call reset()")
         if type(action) is not int or not 0 <= action < self._actions:
             action = checked(action, self._actions)
         before, self._picked, self._invalid = self._gain, -1, False
@@ -212,7 +213,7 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Return which actions are legal now, bool (K,) or (K + 1,)."""
-        self._resume(over=True)
+        self._resume()
         return self._mask().astype(bool)
 
     @property
@@ -233,7 +234,7 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
         if self.render_mode is None:
             gym.logger.warn("render() needs gym.make(..., render_mode='rgb_array' or 'ansi')")
             return None
-        self._resume(over=True)
+        self._resume()
         if self.render_mode == "rgb_array":
             return self._sheet.draw(self._page())
         return (
@@ -243,7 +244,7 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
 
     def candidate_gains(self) -> NDArray[np.float64]:
         """Return the reward of each candidate, (K,). For oracles only: it reads labels that were not bought."""
-        self._resume(over=True)
+        self._resume()
         task, targets = self._build(), np.full(self._shown, self._target)
         after = self._collected + task.quantities(self._images, targets)
         return task.gain(after, targets) - self._worth
@@ -251,7 +252,7 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
     @property
     def labelled(self) -> list[int]:
         """The images labelled so far, the seeds first."""
-        self._resume(over=True)
+        self._resume()
         return list(self._labelled)
 
     def policy_images(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -262,47 +263,19 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
         Raises:
             ValueError: If the policy images are those that are mined: their labels must be bought.
         """
-        self._resume(over=True)
+        self._resume()
         if self._arguments.pool == "train":
             raise ValueError("pool='train' mines the policy images, so their labels must be bought; use pool='eval'")
         task = self._build()
         targets = np.full(len(task.policy_images), self._target)
         return task.vectors[task.policy_images], task.quantities(task.policy_images, targets).sum(1)
 
-    def fingerprint(self) -> dict[str, Any]:
-        """Return what the numbers of an episode depend on, with its hash under ``sha256``."""
-        return fingerprint(env="SingleClassMine", arguments=facts(self._arguments), data=self._build().manifest)
-
-    def get_state(self) -> dict[str, Any]:
-        """Return a snapshot of the episode: plain numbers and lists. What was learned follows from the labels.
-
-        Raises:
-            gymnasium.error.ResetNeeded: Before the first ``reset``.
-        """
-        if self._snapshot is not None:
-            return self._snapshot
-        self._resume(over=True)
-        return {
-            "arguments": facts(self._arguments),
-            "data": self._build().manifest,
-            "np_random": random_state(self.np_random, self.np_random_seed),
-            "episode": (self._key, self._target, list(self._labelled)),
-            "counters": (self._step, self._looks, self._wasted),
-            "last": (self._picked, self._invalid),
-        }
-
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restore a snapshot of an environment with the same arguments and data, in this or another process.
-
-        Versions of code and packages may differ: then the episode goes on, perhaps with other numbers.
-
-        Raises:
-            ValueError: If it is none, or one of other arguments or data; nothing is changed then.
-        """
+        """Restore a snapshot, see ``Resumable``."""
         task = self._build()
         saved = read_episode(state, task)
         self._snapshot = None
-        self._np_random, self._np_random_seed = saved.np_random.make(), saved.np_random.seed
+        self._set_random(saved.np_random)
         (key, target, labelled), seeds = saved.episode, self._arguments.seeds
         self._begin(key, target, list(labelled[:seeds]))
         for image in labelled[seeds:]:
@@ -312,27 +285,18 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
         self._ended = self._over
         self._show(task)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle arguments and snapshot: the pool is loaded anew where it is needed."""
-        started = self._key is not None or self._snapshot is not None
+    @property
+    def _manifest(self) -> str:
+        return self._build().manifest
+
+    def _played(self) -> dict[str, Any]:
+        """Return what was labelled; what was learned follows from that."""
         return {
-            "arguments": plain(self._arguments),
-            "np_random": None if self._np_random is None else random_state(self._np_random, self._np_random_seed),
-            "state": self.get_state() if started else None,
+            "np_random": self._get_random(),
+            "episode": (self._key, self._target, list(self._labelled)),
+            "counters": (self._step, self._looks, self._wasted),
+            "last": (self._picked, self._invalid),
         }
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Unpickle; the snapshot is restored at the first use.
-
-        Raises:
-            ValueError: If the arguments or the generator are none.
-        """
-        pickled = decode(Pickled, state, "entry")
-        generator = None if pickled.np_random is None else decode(Random, pickled.np_random, "entry of np_random")
-        SingleClassMineEnv.__init__(self, **plain(decode(MiningArguments, pickled.arguments)))
-        self._snapshot = pickled.state
-        if generator is not None:
-            self._np_random, self._np_random_seed = generator.make(), generator.seed
 
     def _build(self) -> MiningTask:
         """Load the pool: once, and not before it is needed."""
@@ -342,17 +306,9 @@ class SingleClassMineEnv(gym.Env[Observation, np.int64]):
         self._task, self._relation, self._counts = task, Relation(*task.memory), task.counts.tolist()
         return task
 
-    def _resume(self, over: bool = False) -> None:
-        """Bring an unpickled episode back to life; there must be one, and it must not be over unless it may be."""
-        if self._snapshot is not None:
-            self.set_state(self._snapshot)
-        if self._key is None:
-            raise gym.error.ResetNeeded("there is no episode yet; call reset()")
-        if self._over and not over:
-            raise gym.error.ResetNeeded("the episode is over; call reset()")
-
     def _begin(self, key: int, target: int, seeds: list[int]) -> None:
         task = self._build()
+        self._begun = True
         self._key, self._target, self._name = key, target, task.classes[target]
         self._keys, self._targets = np.array([key], np.uint64), np.array([target])
         self._labelled: list[int] = []

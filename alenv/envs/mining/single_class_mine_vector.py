@@ -11,8 +11,8 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from alenv.arrays import ALL, Rows
-from alenv.envs.batch import OWN, Batch, Info, Mask, Observation, mode_name
-from alenv.envs.mining.arguments import BatchArguments, BatchOptions, observation_space
+from alenv.envs.batch import OWN, Batch, Info, Mask, Observation, own_arguments
+from alenv.envs.mining.arguments import BatchOptions, MiningArguments, observation_space
 from alenv.envs.mining.draws import first_candidates, settle_many
 from alenv.envs.mining.mining_snapshot import read_batch, rows
 from alenv.envs.mining.single_class_mine import SingleClassMineEnv
@@ -20,36 +20,25 @@ from alenv.envs.mining.task import MiningTask
 from alenv.envs.snapshot import facts, plain, random_state
 from alenv.mining.features import Relations, raw
 from alenv.outside import decode
-from alenv.state import fingerprint
 
 
 class SingleClassMineVectorEnv(Batch):
     """E episodes of `SingleClassMineEnv` in arrays, equal to single environments step for step and bit for bit.
 
     Everything is as on the page of `alenv.envs.mining.single_class_mine.SingleClassMineEnv`, with a leading axis of E,
-    and as `gymnasium.vector.SyncVectorEnv` would return it: `reset(seed=s)` seeds environment i with s + i, a list
-    of E seeds is possible, and infos come with masks `_key`.
-
-    `metadata["autoreset_mode"]` says what happens at the end of an episode, see
-    https://farama.org/Vector-Autoreset-Mode:
-
-    - `"NextStep"` (default): the next step ignores the action of that environment and returns its new start.
-    - `"SameStep"`: the same step returns the new start, and `infos["final_obs"]`, `infos["final_info"]` the end.
-    - `"Disabled"`: the caller resets ended environments with `options={"reset_mask": mask}` before the next step.
+    and as `gymnasium.vector.SyncVectorEnv` would return it; seeds, masks and the end of an episode are explained in
+    `alenv.envs.batch.Batch`.
 
     Args:
         num_envs: E.
-        autoreset_mode: One of the above, or `gymnasium.vector.AutoresetMode`.
+        autoreset_mode: `"NextStep"`, `"SameStep"` or `"Disabled"`, or `gymnasium.vector.AutoresetMode`.
         dataset, root, embeddings, pool, classes, candidates, budget, positives, negatives, skip, look_cost, gain,
             observation: As for a single environment.
         render_mode: As for a single environment; `render` returns a tuple of E pictures or lines.
-
-    `call`, `get_attr` and `set_attr` are those of `SyncVectorEnv`: the episodes answer what single environments would.
-    Gymnasium passes no `vector_kwargs` to a native batch: write `gym.make_vec("SingleClassMine-v0", num_envs=E,
-    autoreset_mode="SameStep")`.
     """
 
-    arguments_type = BatchArguments
+    kind = SingleClassMineEnv.kind
+    arguments_type = MiningArguments
     options_type = BatchOptions
 
     def __init__(
@@ -71,9 +60,10 @@ class SingleClassMineVectorEnv(Batch):
         observation: str = "relational",
         render_mode: str | None = None,
     ) -> None:
-        given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        arguments = decode(BatchArguments, {**given, "autoreset_mode": mode_name(autoreset_mode)})
-        self._declare(arguments, spaces.Discrete(arguments.actions), observation_space(arguments))
+        given = {name: value for name, value in locals().items() if name not in ("self", "__class__", *OWN)}
+        arguments, own = decode(MiningArguments, given), own_arguments(num_envs, autoreset_mode)
+        arguments.check_batch(own.num_envs)
+        self._declare(arguments, own, spaces.Discrete(arguments.actions), observation_space(arguments))
         self._shown, self._budget, self._look_cost = candidates, budget, look_cost if skip else 0.0
         self._actions, self._raw = candidates + skip, observation == "embedding"
         self._task: MiningTask | None = None
@@ -89,10 +79,6 @@ class SingleClassMineVectorEnv(Batch):
         task, targets = self._build(), np.repeat(self._target, self._shown)
         after = np.repeat(self._collected, self._shown, 0) + task.quantities(self._images.ravel(), targets)
         return task.gain(after, targets).reshape(self.num_envs, -1) - self._worth[:, None]
-
-    def fingerprint(self) -> dict[str, Any]:
-        """Return what the numbers of an episode depend on, with its hash under ``sha256``."""
-        return fingerprint(env="SingleClassMine", arguments=facts(self._arguments), data=self._manifest)
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restore a snapshot, see ``Batch``."""
@@ -126,7 +112,7 @@ class SingleClassMineVectorEnv(Batch):
     @cached_property
     def _view(self) -> SingleClassMineEnv:
         """A single environment, to show one episode after the other."""
-        view = SingleClassMineEnv(**{name: value for name, value in plain(self._arguments).items() if name not in OWN})
+        view = SingleClassMineEnv(**plain(self._arguments))
         view.spec = self._spec_of_one()
         return view
 

@@ -175,27 +175,19 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         check_memory("candidates", self.candidates, row * (self.picks if self.pooling == "global" else 1))
         check_memory("passes", self.passes, 8 * len(classes) * (self.dimensions + 1))
 
-
-class BatchArguments(Arguments, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """See ``RegionSelectVectorEnv``."""
-
-    num_envs: Positive
-    autoreset_mode: Literal["NextStep", "SameStep", "Disabled"]
-
-    def __post_init__(self) -> None:
-        """Check what concerns several arguments.
+    def check_batch(self, num_envs: int) -> None:
+        """Check that there can be a native batch of so many episodes.
 
         Raises:
-            ValueError: For the first that is wrong.
+            ValueError: If there cannot.
         """
-        super().__post_init__()
         if self.kind.network:
             raise ValueError(
                 f"segmenter={self.segmenter!r} is a network, of which there is no native batch; "
                 'use gym.make_vec(..., vectorization_mode="sync")'
             )
         width = len(observation.candidate_names(self.opened.classes)) + len(self.scores)
-        check_memory("num_envs", self.num_envs, 4 * self.picks * self.candidates * (width + self.dimensions))
+        check_memory("num_envs", num_envs, 4 * self.picks * self.candidates * (width + self.dimensions))
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

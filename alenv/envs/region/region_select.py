@@ -25,7 +25,7 @@ from alenv.envs.region.live_gains import LiveGains
 from alenv.envs.region.observers import Compact, Observer, Ralis
 from alenv.envs.region.region_snapshot import RegionSnapshot
 from alenv.envs.region.round import Round
-from alenv.envs.snapshot import Pickled, Random, facts, plain, random_state
+from alenv.envs.resumable import ResumableEnv
 from alenv.errors import unknown
 from alenv.metrics import Confusion, Reward
 from alenv.outside import decode
@@ -33,13 +33,12 @@ from alenv.pool import Candidates
 from alenv.regions import Ids, RegionGrid, make_grid
 from alenv.rng import Stream, keyed_rng
 from alenv.segmenters.segmenter import Segmenter
-from alenv.state import fingerprint
 
 Observation = dict[str, NDArray]
 Info = dict[str, Any]
 
 
-class RegionSelectEnv(gym.Env[Observation, np.int64]):
+class RegionSelectEnv(ResumableEnv):
     r"""Buy labels of image regions, one at a time, so that a segmentation model becomes as good as possible.
 
     ## Description
@@ -169,6 +168,8 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     """
 
     metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 2}  # noqa: RUF012 - as Gymnasium declares it
+    kind = "RegionSelect"
+    arguments_type = Arguments
 
     def __init__(
         self,
@@ -214,8 +215,6 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
             regions = grid.of_images(data.splits["state"])
             self._observer = Ralis(self._dataset.classes, regions)
         self.observation_space = self._make_observation_space()
-        self._episode: int | None = None
-        self._snapshot: dict[str, Any] | None = None
         self._gains: dict[tuple[str, ...], NDArray[np.float64]] = {}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
@@ -330,63 +329,27 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         gains[: len(values)] = values
         return np.where(self.action_masks(), gains, np.nan)
 
-    def fingerprint(self) -> dict[str, Any]:
-        """Return what the numbers of an episode depend on, with its hash under ``sha256``."""
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restore a snapshot, see ``Resumable``."""
+        self._restore(*self._read(state))
+
+    @property
+    def _manifest(self) -> str:
+        return self._loaded[0].manifest
+
+    def _model_facts(self) -> dict[str, Any]:
         self._build()
-        learner, data = self._campaign.learner.facts, self._loaded[0].manifest
-        return fingerprint(env="RegionSelect", arguments=facts(self._arguments), data=data, learner=learner)
+        return {"learner": self._campaign.learner.facts}
 
-    def get_state(self) -> dict[str, Any]:
-        """Return a snapshot of the episode: plain arrays, numbers and dicts.
-
-        Raises:
-            gymnasium.error.ResetNeeded: Before the first ``reset``.
-        """
-        if self._snapshot is not None:
-            return self._snapshot
-        self._resume()
+    def _played(self) -> dict[str, Any]:
         return {
-            "arguments": facts(self._arguments),
-            "data": self._loaded[0].manifest,
-            "np_random": random_state(self.np_random, self.np_random_seed),
+            "np_random": self._get_random(),
             "episode": self._episode,
             "campaign": self._campaign.get_state(),
             "round": self._current.get_state(),
             "counters": (self._round, self._spent),
             "picked": self._picked.tolist(),
         }
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Restore a snapshot of an environment with the same arguments and data, in this or another process.
-
-        Versions of code and packages may differ: then the episode goes on, perhaps with other numbers.
-
-        Raises:
-            ValueError: If it is none, or one of other arguments or data; nothing is changed then.
-        """
-        self._restore(*self._read(state))
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle arguments and snapshot: data and model are built anew where they are needed."""
-        started = self._episode is not None or self._snapshot is not None
-        return {
-            "arguments": plain(self._arguments),
-            "np_random": None if self._np_random is None else random_state(self._np_random, self._np_random_seed),
-            "state": self.get_state() if started else None,
-        }
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Unpickle; the snapshot is restored at the first use.
-
-        Raises:
-            ValueError: If the arguments or the generator are none.
-        """
-        pickled = decode(Pickled, state, "entry")
-        generator = None if pickled.np_random is None else decode(Random, pickled.np_random, "entry of np_random")
-        RegionSelectEnv.__init__(self, **plain(decode(Arguments, pickled.arguments)))
-        self._snapshot = pickled.state
-        if generator is not None:
-            self._np_random, self._np_random_seed = generator.make(), generator.seed
 
     @property
     def _split(self) -> str:
@@ -400,8 +363,8 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
 
     def _restore(self, saved: RegionSnapshot, candidates: Candidates) -> None:
         campaign = self._campaign
-        self._np_random, self._np_random_seed = saved.np_random.make(), saved.np_random.seed
-        self._snapshot, self._episode = None, saved.episode
+        self._set_random(saved.np_random)
+        self._snapshot, self._begun, self._episode = None, True, saved.episode
         campaign.set_state(msgspec.structs.asdict(saved.campaign), saved.episode)
         self._round, self._spent = saved.counters
         self._picked = np.array(saved.picked)
@@ -452,7 +415,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
 
     def _begin(self, episode: int, named: Ids | None) -> None:
         """Start an episode; its model is fitted, and has yet to be scored."""
-        self._snapshot, self._episode = None, episode
+        self._snapshot, self._begun, self._episode = None, True, episode
         self._campaign.begin(episode)
         self._round = self._spent = 0
         self._picked = np.full(3, -1)
@@ -470,9 +433,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     def _initial(self) -> Ids:
         """The regions that are labelled before the first pick."""
         campaign, chosen = self._campaign, self._arguments
-        return initial_regions(
-            chosen.initial, chosen.pool, campaign.data, campaign.grid, campaign.pool, self._episode or 0
-        )
+        return initial_regions(chosen.initial, chosen.pool, campaign.data, campaign.grid, campaign.pool, self._episode)
 
     def _check_splits(self, splits: Sequence[str]) -> None:
         known = self._campaign.data.splits
@@ -499,7 +460,7 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
         with campaign.learner.settings():
             self._observer.look(campaign)
             if len(candidates.ids):
-                rng = keyed_rng(self._episode or 0, Stream.PASSES, self._round)
+                rng = keyed_rng(self._episode, Stream.PASSES, self._round)
                 evidence = Evidence(campaign.learner, campaign.grid, candidates.ids, campaign.class_pixels, rng, passes)
             features = self._observer.describe(evidence, campaign)
             self._current = Round(candidates, evidence, features, self._observer.picked_column, self._scores)
@@ -523,13 +484,6 @@ class RegionSelectEnv(gym.Env[Observation, np.int64]):
     @property
     def _over(self) -> bool:
         return not self._current.picks
-
-    def _resume(self) -> None:
-        """Bring an unpickled episode back to life; there must be one."""
-        if self._snapshot is not None:
-            self.set_state(self._snapshot)
-        if self._episode is None:
-            raise gym.error.ResetNeeded("there is no episode yet; call reset()")
 
     def _observe(self) -> Observation:
         current = self._current

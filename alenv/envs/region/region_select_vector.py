@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from alenv.arrays import Rows
 from alenv.data import SegmentationData
-from alenv.envs.batch import Batch, Info, Mask, Observation, mode_name
-from alenv.envs.region.arguments import BatchArguments, BatchOptions
+from alenv.envs.batch import Batch, Info, Mask, Observation, own_arguments
+from alenv.envs.region.arguments import Arguments, BatchOptions
 from alenv.envs.region.campaign import evaluate_together
 from alenv.envs.region.region_select import RegionSelectEnv
 from alenv.envs.region.region_snapshot import RegionBatchSnapshot
-from alenv.envs.snapshot import check_number, plain
+from alenv.envs.snapshot import check_number
 from alenv.memory import check_memory
 from alenv.outside import decode
 from alenv.regions import Ids
@@ -26,43 +26,34 @@ class RegionSelectVectorEnv(Batch):
     """E episodes of `RegionSelectEnv` that share data and features, equal to single environments bit for bit.
 
     Everything is as on the page of `alenv.envs.region.region_select.RegionSelectEnv`, with a leading axis of E, and as
-    `gymnasium.vector.SyncVectorEnv` would return it: `reset(seed=s)` seeds environment i with s + i, a list of E seeds
-    is possible, and infos come with masks `_key`.
+    `gymnasium.vector.SyncVectorEnv` would return it; seeds, masks and the end of an episode are explained in
+    `alenv.envs.batch.Batch`.
 
     When rounds end, the models of all these episodes are scored in one matrix product over the cells of the reward
     split, see `alenv.segmenters.probes.joint`. Candidates are predicted episode by episode: every episode has others,
     and a product of all models with all cells of the pool would compute three to four times as much.
 
-    `metadata["autoreset_mode"]` says what happens at the end of an episode, see
-    https://farama.org/Vector-Autoreset-Mode:
-
-    - `"NextStep"` (default): the next step ignores the action of that environment and returns its new start.
-    - `"SameStep"`: the same step returns the new start, and `infos["final_obs"]`, `infos["final_info"]` the end.
-    - `"Disabled"`: the caller resets ended environments with `options={"reset_mask": mask}` before the next step.
-
     Args:
         num_envs: E.
-        autoreset_mode: One of the above, or `gymnasium.vector.AutoresetMode`.
+        autoreset_mode: `"NextStep"`, `"SameStep"` or `"Disabled"`, or `gymnasium.vector.AutoresetMode`.
         kwargs: As for a single environment; `render` returns a tuple of E pictures or lines. With `fresh_pool=True`
             every episode holds images and features of its own, as single environments do.
 
-    `call`, `get_attr` and `set_attr` are those of `SyncVectorEnv`. Networks have no native batch: use
-    `gym.make_vec(..., vectorization_mode="sync")`. Gymnasium passes no `vector_kwargs` to a native batch: write
-    `gym.make_vec("RegionSelect-v0", num_envs=E, autoreset_mode="SameStep")`.
+    Networks have no native batch: use `gym.make_vec(..., vectorization_mode="sync")`.
     """
 
     metadata: dict[str, Any] = RegionSelectEnv.metadata
-    arguments_type = BatchArguments
+    kind = RegionSelectEnv.kind
+    arguments_type = Arguments
     options_type = BatchOptions
 
     def __init__(
         self, num_envs: int = 1, autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP, **kwargs: Any
     ) -> None:
         first = RegionSelectEnv(**kwargs)
-        own = {"num_envs": num_envs, "autoreset_mode": mode_name(autoreset_mode)}
-        self._declare(
-            decode(BatchArguments, plain(first._arguments) | own), first.action_space, first.observation_space
-        )
+        own = own_arguments(num_envs, autoreset_mode)
+        first._arguments.check_batch(own.num_envs)
+        self._declare(first._arguments, own, first.action_space, first.observation_space)
         self._episodes = [first, *(RegionSelectEnv(**kwargs) for _ in range(1, num_envs))]
         self._ends: list[tuple[bool, NDArray[np.float64] | None]] = [(False, None)] * num_envs
         """Of every episode's last step: whether it was illegal, and the gains of a round's picks."""
@@ -78,7 +69,7 @@ class RegionSelectVectorEnv(Batch):
         return np.stack([episode.candidate_gains(live, splits) for episode in self._episodes])
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what the numbers of an episode depend on, with its hash under ``sha256``."""
+        """Return that of its episodes, see ``Resumable``."""
         return self._view.fingerprint()
 
     def set_state(self, state: dict[str, Any]) -> None:
