@@ -89,11 +89,11 @@ class MiningCurves:
 
     Args:
         budgets: These numbers; an episode that ends before has its last point where it ends.
-        target: Trains and scores heads on what was mined; None where there are no images to train on.
+        kwargs: Arguments of the environment. Heads are trained on what was mined, if the dataset has images.
     """
 
-    def __init__(self, budgets: Sequence[int], target: Target | None) -> None:
-        self._budgets, self._target = set(budgets), target
+    def __init__(self, budgets: Sequence[int], kwargs: dict[str, Any]) -> None:
+        self._budgets, self._target = set(budgets), _find_target(kwargs)
         self.costs: dict[str, list[int]] = {"images": []}
         self.metrics: dict[str, list[float | None]] = {name: [] for name in ("gain", "pixels", "positives")}
         self.class_metrics: dict[str, list[list[float | None]]] = {}
@@ -143,16 +143,11 @@ def like(episode: Episode) -> Callable[[], Curves]:
     splits = [name.partition("/")[2] for name in episode.metrics if name.startswith("miou/")]
     if splits:
         return partial(RegionCurves, splits)
-    target = make_target(episode.kwargs) if "iou" in episode.metrics else None
-    return partial(MiningCurves, episode.costs["images"][1:], target)
+    return partial(MiningCurves, episode.costs["images"][1:], episode.kwargs)
 
 
-def make_target(kwargs: dict[str, Any]) -> Target | None:
-    """Return what trains and scores heads on mined images; None for generated embeddings, which have no images.
-
-    Args:
-        kwargs: Arguments of SingleClassMine.
-    """
+def _find_target(kwargs: dict[str, Any]) -> Target | None:
+    """Return what trains and scores heads on mined images; None for generated embeddings, which have no images."""
     place = kwargs.get("dataset", "mixture"), kwargs.get("root"), kwargs.get("embeddings")
     return None if mining.check_name(*place)[1] else _load_target(*place)
 

@@ -159,7 +159,7 @@ class LookAheadPolicy:
     Args:
         scorer: The network.
         scores: Acquisition channels.
-        digest: Tells trained agents apart, see ``benchmarks.runner.source``.
+        digest: Tells trained agents apart, see ``benchmarks.leaderboard.episodes.source``.
     """
 
     name = "lookahead"

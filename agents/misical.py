@@ -248,7 +248,7 @@ class Misical:
 
     Args:
         scorer: The network; it is changed to double precision.
-        digest: Tells trained agents apart, see ``benchmarks.runner.source``.
+        digest: Tells trained agents apart, see ``benchmarks.leaderboard.episodes.source``.
     """
 
     name = "misical"

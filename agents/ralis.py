@@ -427,7 +427,7 @@ class Ralis:
         network: The network, in evaluation mode.
         args: What it was trained with.
         sizes: Features of a candidate, channels included, and the shape of the state.
-        digest: Tells trained agents apart, see ``benchmarks.runner.source``.
+        digest: Tells trained agents apart, see ``benchmarks.leaderboard.episodes.source``.
     """
 
     name = "ralis"

@@ -237,7 +237,7 @@ class SB3Policy:
         args: What it was trained with.
         weights: Of the parts that choose actions.
         shapes: Of what it sees.
-        digest: Tells trained agents apart, see ``benchmarks.runner.source``.
+        digest: Tells trained agents apart, see ``benchmarks.leaderboard.episodes.source``.
     """
 
     oracle = False

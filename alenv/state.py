@@ -44,6 +44,7 @@ def code_digest() -> str:
     return digest_of_folder(Path(__file__).parent)
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return version(package)

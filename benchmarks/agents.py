@@ -3,9 +3,9 @@
     python -m benchmarks.leaderboard --suite configs/suites/agents_scenes.toml
     python -m benchmarks.agents --suite configs/suites/agents_scenes.toml
 
-Policies that differ in a last ``_<number>`` alone are one agent that was trained several times. Its score for an
-evaluation seed is the mean over its trainings; differences are paired by evaluation seed, mean ± half the 95 %
-t-interval over evaluation seeds, in brackets that over trainings.
+A view of the leaderboard's episodes. Policies that differ in a last ``_<number>`` alone are one agent that was trained
+several times. Its score for an evaluation seed (in mining: a class) is the mean over its trainings; differences are
+paired by it, mean ± half the 95 % t-interval, in brackets that over trainings.
 """
 
 from __future__ import annotations
@@ -21,17 +21,20 @@ import tyro
 from numpy.typing import NDArray
 from rich.console import Console
 
-from agents.environments import mines
 from alenv.errors import unknown
 from benchmarks.command import command, refusing
-from benchmarks.leaderboard.regions import read_finished
-from benchmarks.leaderboard.report import markdown_table, number
-from benchmarks.leaderboard.suite import Suite, read_suite
+from benchmarks.leaderboard.episodes import finished
+from benchmarks.leaderboard.suite import Suite
+from benchmarks.leaderboard.suite_file import read_suite
+from benchmarks.leaderboard.tables import markdown_table, number
+from benchmarks.leaderboard.task import Scores
+from benchmarks.leaderboard.tasks import make_task
 from benchmarks.names import Name
-from benchmarks.stats import area_under_curve, holm, paired_difference
+from benchmarks.stats import holm, paired_difference
 from benchmarks.terminal import print_table
 
-Scores = dict[str, NDArray[np.float64]]
+Trainings = dict[str, NDArray[np.float64]]
+Groups = dict[str, Trainings]
 
 
 @dataclass(frozen=True)
@@ -51,45 +54,40 @@ def agent(policy: str) -> str:
     return re.sub(r"_\d+(\.pt)?$", "", policy)
 
 
-def scores(suite: Suite, out: Path, split: str, final: bool) -> dict[str, Scores]:
-    """Return the AUBC, or the final mIoU, of every training of every agent: agent, policy, (seeds,).
+def grouped(scores: Scores) -> Groups:
+    """Return the scores of every training of every agent: agent, policy, (units,); units without a score are left out.
 
-    Raises:
-        ValueError: If an episode is missing.
+    Args:
+        scores: Of all policies, by unit.
     """
-    grouped: dict[str, Scores] = defaultdict(dict)
-    for policy, episodes in read_finished(suite, out).episodes.items():
-        absent = [seed for seed in suite.seeds if seed not in episodes]
-        if absent:
-            raise ValueError(f"{policy}: no episode of seeds {absent} in {out}; run benchmarks.leaderboard first")
-        curves = [episodes[seed] for seed in suite.seeds]
-        values = [(episode.costs["regions"], episode.metrics[f"miou/{split}"]) for episode in curves]
-        row = [miou[-1] if final else float(area_under_curve(cost, miou)) for cost, miou in values]
-        grouped[agent(policy)][policy] = np.array(row)
-    return grouped
+    units = [unit for unit in next(iter(scores.values())) if all(np.isfinite(by[unit]) for by in scores.values())]
+    groups: Groups = defaultdict(dict)
+    for policy, by_unit in scores.items():
+        groups[agent(policy)][policy] = np.array([by_unit[unit] for unit in units])
+    return groups
 
 
-def table(grouped: dict[str, Scores], against: tuple[str, ...]) -> list[list[str]]:
+def table(groups: Groups, against: tuple[str, ...]) -> list[list[str]]:
     """Lay out agents, the best first: score, differences, and single trainings."""
-    means = {name: np.mean(list(trainings.values()), axis=0) for name, trainings in grouped.items()}
+    means = {name: np.mean(list(trainings.values()), axis=0) for name, trainings in groups.items()}
     present = [name for name in against if name in means]
-    columns = {name: _differences(grouped, means, name) for name in present}
+    columns = {name: _differences(groups, means, name) for name in present}
     rows = [["policy", "score", *(Name(f"- {name}") for name in present), "single trainings"]]
     for name in sorted(means, key=lambda name: -means[name].mean()):
         cells = [columns[other].get(name, "") for other in present]
-        rows.append([Name(name.rpartition("/")[2]), _mean(means[name]), *cells, _trainings(grouped[name])])
+        rows.append([Name(name.rpartition("/")[2]), _mean(means[name]), *cells, _trainings(groups[name])])
     return rows
 
 
-def _differences(grouped: dict[str, Scores], means: Scores, other: str) -> dict[str, str]:
+def _differences(groups: Groups, means: Trainings, other: str) -> dict[str, str]:
     """Format the difference of every agent to another; bold where no interval holds 0 and p is small after Holm."""
     rivals = {name: paired_difference(means[name], means[other]) for name in means if name != other}
     p = holm([1.0 if rival.p_t is None else rival.p_t for rival in rivals.values()])
     cells = {}
     for (name, rival), corrected in zip(rivals.items(), p, strict=True):
         text, significant = f"{rival.mean:+.2f} ± {rival.half_width:.2f}", corrected < 0.05
-        if len(grouped[name]) > 1:
-            trained = np.array([row.mean() for row in grouped[name].values()])
+        if len(groups[name]) > 1:
+            trained = np.array([row.mean() for row in groups[name].values()])
             half_width = paired_difference(trained, np.full(len(trained), means[other].mean())).half_width
             text, significant = f"{text} ({half_width:.2f})", significant and half_width < abs(rival.mean)
         cells[name] = f"**{text}**" if significant else text
@@ -100,20 +98,20 @@ def _mean(values: NDArray) -> str:
     return number(float(values.mean()), 2)
 
 
-def _trainings(rows: Scores) -> str:
+def _trainings(rows: Trainings) -> str:
     """Format the mean of each training; nothing for what is not trained."""
     return ", ".join(_mean(row) for row in rows.values()) if len(rows) > 1 else ""
 
 
 @command
 def main(args: Args) -> int:
-    """Print one table for each split and measure; return the exit status."""
+    """Print one table for each view and measure; return the exit status."""
     with refusing():
         suite = read_suite(args.suite)
-        if mines(suite.env):
-            raise ValueError(f"{args.suite}: mining is compared by class; read the report of benchmarks.leaderboard")
         tables = _tables(suite, args.out or Path("results") / suite.name, args.against)
-    print(f"{suite.env}, {len(suite.seeds)} evaluation seeds; ± half the 95 % interval over them (over trainings);")
+    print(
+        f"{suite.env}, {len(suite.seeds)} seeds; ± half the 95 % interval by {make_task(suite).unit} (over trainings);"
+    )
     print("bold: p < .05 after Holm's correction over a column, and the interval over trainings is without 0\n")
     console = Console()
     for title, rows in tables.items():
@@ -129,10 +127,14 @@ def _tables(suite: Suite, out: Path, against: tuple[str, ...]) -> dict[str, list
     for name in against:
         if against != Args.against and name not in known:
             raise unknown("policy to compare --against", name, known)
+    episodes, found = finished(suite, out)
+    if found.missing:
+        n = len(found.missing)
+        raise ValueError(f"{found.missing[0].name}: no such episode in {out} ({n} missing); run benchmarks.leaderboard")
     return {
-        f"{split}, {measure}": table(scores(suite, out, split, final), against)
-        for split in suite.splits
-        for final, measure in ((False, "AUBC"), (True, "final mIoU"))
+        f"{name}, {measure}": table(grouped(view.measures[measure]), against)
+        for name, view in make_task(suite).views(episodes).items()
+        for measure in make_task(suite).headline
     }
 
 

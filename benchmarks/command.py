@@ -14,12 +14,14 @@ from typing import ParamSpec
 from urllib.error import URLError
 
 import gymnasium
+import joblib
 import torch
 
-from alenv.memory import check_memory
+from alenv.memory import check_memory, installed
 from benchmarks import stop
 from benchmarks.names import printable
 
+GIB_PER_JOB = 2
 JOB_BYTES = 2**28
 """Of a process that has imported its libraries."""
 
@@ -87,6 +89,11 @@ def writing(out: Path) -> Iterator[None]:
         raise RefusedError(
             f"{out}: the report cannot be written ({cause}); make room, then the same command goes on"
         ) from error
+
+
+def default_jobs() -> int:
+    """Return how many episodes fit: one for each core, as memory allows."""
+    return min(joblib.cpu_count(), max(installed() // (GIB_PER_JOB * 2**30), 1))
 
 
 def check_jobs(jobs: int) -> None:

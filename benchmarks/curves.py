@@ -31,11 +31,10 @@ from alenv.mining.pool import MiningPool
 from alenv.mining.target import Target
 from alenv.outside import Count, Share, decode_json
 from benchmarks.command import check_jobs, command, make_folder, refusing, writing
-from benchmarks.jobs import run_all
-from benchmarks.leaderboard.report import null_nan, write_figure
+from benchmarks.files import null_nan, write_figure
+from benchmarks.jobs import Job, find_finished, record_path, run_all
 from benchmarks.names import shortened
 from benchmarks.terminal import say
-from benchmarks.workers import Call, attempt
 
 SCORES = ("iou", "average_precision")
 VERSION = 1
@@ -90,29 +89,33 @@ def main(args: Args) -> int:
         check_jobs(args.jobs)
         pool = embed_dataset(args.dataset, args.root, args.backbone)
         target = Target(args.dataset, args.root, args.backbone)  # the workers find its cache built
-        paths = _paths(args, pool, out / "points" / _settings(pool, target))
+        jobs = _jobs(args, pool, target, out)
         make_folder(out)
-    calls = [
-        Call(name, partial(_measure, args, pool, name, path)) for name, path in paths.items() if _read(path) is None
-    ]
-    if not run_all(calls, args.jobs, console):
+    if not run_all(find_finished(jobs).missing, args.jobs, console):
         return 1
     with writing(out):
-        _report(pool, {name: _read(path) or [] for name, path in paths.items()}, out, console)
+        records = find_finished(jobs).records
+        _report(pool, {job.name: records[job.path] for job in jobs}, out, console)
     return 0
 
 
-def _settings(pool: MiningPool, target: Target) -> str:
-    """Return a hash of what the points of all classes depend on."""
-    sets = [curves.SIZES, curves.SIZE, curves.FORCED, curves.REPEATS]
-    return key(target.manifest, pool.splits["train"].tolist(), sets, VERSION)
-
-
-def _paths(args: Args, pool: MiningPool, folder: Path) -> dict[str, Path]:
+def _jobs(args: Args, pool: MiningPool, target: Target, out: Path) -> list[Job[list[dict[str, Any]]]]:
+    """Return the measuring of every class, named by it."""
     names = args.classes or _occurring(pool)
     for name in names:
         curves.quantities(pool, name)  # an unknown class shows before anything is measured
-    return {name: folder / f"{pool.classes.index(name):03d}.json" for name in names}
+    inputs = [target.manifest, pool.splits["train"].tolist()]
+    inputs += [curves.SIZES, curves.SIZE, curves.FORCED, curves.REPEATS, VERSION]
+    digest = key(*inputs)
+    return [
+        Job(
+            name,
+            record_path(out / "points", f"{pool.classes.index(name):03d}", digest),
+            partial(_measure, args, pool, name),
+            _read,
+        )
+        for name in names
+    ]
 
 
 def _occurring(pool: MiningPool) -> list[str]:
@@ -120,21 +123,18 @@ def _occurring(pool: MiningPool) -> list[str]:
     return [name for name, n in held.items() if all(n[pool.splits[part]].any() for part in ("train", "test"))]
 
 
-def _measure(args: Args, pool: MiningPool, name: str, path: Path) -> str | None:
-    return attempt(name, path, partial(_measured, args, pool, name))
-
-
-def _measured(args: Args, pool: MiningPool, name: str) -> str:
+def _measure(args: Args, pool: MiningPool, name: str) -> str:
     target = Target(args.dataset, args.root, args.backbone)
-    return json.dumps(null_nan(curves.measure(pool, target, name)), indent=1)
+    return json.dumps(null_nan(curves.measure(pool, target, name)))
 
 
-def _read(path: Path) -> list[dict[str, Any]] | None:
-    """Read the points of a class; what is missing or damaged is measured again."""
-    try:
-        points = decode_json(list[Point], path.read_bytes())
-    except (ValueError, OSError):
-        return None
+def _read(text: str) -> list[dict[str, Any]]:
+    """Read the points of a class.
+
+    Raises:
+        ValueError: If they are none.
+    """
+    points = decode_json(list[Point], text)
     return [{k: np.nan if v is None else v for k, v in msgspec.structs.asdict(point).items()} for point in points]
 
 

@@ -1,13 +1,19 @@
-"""Runs the missing parts of a suite in processes, with a bar that tells the time left."""
+"""Long work in parts: a job is JSON inputs, a path that they are hashed into, and a record that is whole or absent.
+
+So a run can be killed at any moment, and the same command goes on with what is missing.
+"""
 
 from __future__ import annotations
 
-import inspect
-import sys
+import hashlib
+import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
-from functools import cache
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -19,40 +25,93 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from agents.catalogue import make_policy
+from alenv.files import write_whole
 from benchmarks.terminal import say
-from benchmarks.workers import Call, in_processes
+from benchmarks.workers import in_processes, told
 
 SECONDS_BETWEEN_LINES = 30.0
 
-
-@cache
-def source(policy: str, env: str) -> str:
-    """The text of the policy's module, and the digest of what it learned, if it has one."""
-    made = make_policy(policy, env)
-    return inspect.getsource(sys.modules[type(made).__module__]) + getattr(made, "digest", "")
+Record = TypeVar("Record")
 
 
-@cache
-def signed(policy: str, env: str) -> dict[str, object]:
-    """What a policy writes into its episodes: ``policy``, its name, and whether it is an ``oracle``."""
-    made = make_policy(policy, env)
-    return {"policy": made.name, "oracle": made.oracle}
+@dataclass(frozen=True)
+class Job(Generic[Record]):
+    """One part.
+
+    Attributes:
+        name: What it does, for people.
+        path: Where its record lies, see ``record_path``.
+        make: Returns the text of the record.
+        read: Makes the record of its text; ValueError if it is damaged, or is another.
+    """
+
+    name: str
+    path: Path
+    make: Callable[[], str]
+    read: Callable[[str], Record]
+
+    def do(self) -> str | None:
+        """Write the record; return what went wrong, whose traceback lies beside it, or None."""
+        log = self.path.with_suffix(".error")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self.path, self.make())
+            log.unlink(missing_ok=True)
+        except (Exception, SystemExit) as error:  # one bad part must not end the others
+            with suppress(OSError):  # a full disk takes no log either
+                write_whole(log, traceback.format_exc())
+            return f"{self.name} failed: {told(error)} ({log})"
+        return None
 
 
-def run_all(calls: Sequence[Call], jobs: int, console: Console) -> bool:
-    """Run calls in processes of one thread each; return whether all went well.
+def record_path(folder: Path, name: str, inputs: Any) -> Path:
+    """Return where the record of some JSON inputs lies: whatever changes it must be among them."""
+    digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
+    return folder / f"{name}-{digest}.jsonl"
+
+
+@dataclass
+class Finished(Generic[Record]):
+    """The records that there are, the jobs still missing (damaged ones among them), and what is wrong with these."""
+
+    records: dict[Path, Record] = field(default_factory=dict)
+    missing: list[Job[Record]] = field(default_factory=list)
+    damaged: dict[Path, str] = field(default_factory=dict)
+
+    def say_damaged(self, console: Console) -> None:
+        """Name the damaged files."""
+        for path, cause in self.damaged.items():
+            say(console, f"damaged, runs again: {path} ({cause})")
+
+
+def find_finished(jobs: Iterable[Job[Record]]) -> Finished[Record]:
+    """Read the records of some jobs."""
+    finished: Finished[Record] = Finished()
+    for job in jobs:
+        try:
+            finished.records[job.path] = job.read(job.path.read_text(encoding="utf-8"))
+            continue
+        except FileNotFoundError:
+            pass
+        except (ValueError, OSError) as error:
+            finished.damaged[job.path] = str(error)
+        finished.missing.append(job)
+    return finished
+
+
+def run_all(jobs: Sequence[Job[Any]], processes: int, console: Console) -> bool:
+    """Run jobs in processes of one thread each; return whether all went well.
 
     Args:
-        calls: The parts.
-        jobs: Processes.
+        jobs: The parts.
+        processes: How many.
         console: Shows the progress, and what went wrong.
     """
     failures = 0
-    if not calls:
+    if not jobs:
         return True
-    with closing(in_processes(calls, jobs)) as results:
-        for failure in _show_progress(results, len(calls), console):
+    with closing(in_processes(jobs, processes)) as results:
+        for failure in _show_progress(results, len(jobs), console):
             if failure:
                 failures += 1
                 say(console, failure, style="red")

@@ -6,15 +6,11 @@ import multiprocessing
 import os
 import signal
 import threading
-import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
-
-from alenv.files import write_whole
+from typing import Protocol
 
 LIBRARIES = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR")
 """What reads the number of its threads from a variable, when it is loaded."""
@@ -22,34 +18,19 @@ LIBRARIES = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR")
 SECONDS_TO_END = 10.0
 
 
-@dataclass(frozen=True)
-class Call:
-    """One part of a suite.
+class Call(Protocol):
+    """One part, which can be sent to a process."""
 
-    Attributes:
-        name: What it does, for people.
-        do: Does it and writes its file; returns what went wrong, or None.
-    """
+    @property
+    def name(self) -> str:
+        """What it does, for people."""
 
-    name: str
-    do: Callable[[], str | None]
+    def do(self) -> str | None:
+        """Do it; return what went wrong, or None."""
 
 
-def attempt(name: str, path: Path, make: Callable[[], str]) -> str | None:
-    """Write to a file what is made; return what went wrong, whose traceback lies beside the file."""
-    log = path.with_suffix(".error")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, make())
-        log.unlink(missing_ok=True)
-    except (Exception, SystemExit) as error:  # one bad part must not end the others
-        with suppress(OSError):  # a full disk takes no log either
-            write_whole(log, traceback.format_exc())
-        return f"{name} failed: {_told(error)} ({log})"
-    return None
-
-
-def _told(error: BaseException) -> str:
+def told(error: BaseException) -> str:
+    """Return an error in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
@@ -96,12 +77,12 @@ def _serve(pipe: Connection) -> None:
         except EOFError:
             return
         except Exception as error:  # somebody's module cannot be imported here
-            pipe.send(_told(error))
+            pipe.send(told(error))
             continue
         try:
             pipe.send(call.do())
         except (Exception, SystemExit) as error:
-            pipe.send(f"{call.name} failed: {_told(error)}")
+            pipe.send(f"{call.name} failed: {told(error)}")
 
 
 def _end_with_parent() -> None:

@@ -14,7 +14,7 @@ import pytest
 from agents.catalogue import make_policy
 from agents.policy import evaluate
 from alenv import imports
-from benchmarks.leaderboard import regions
+from benchmarks.leaderboard import episodes
 from benchmarks.leaderboard.suite import Suite
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -143,7 +143,7 @@ def test_other_source_is_another_fingerprint_and_another_episode(folder, tmp_pat
         return (
             env.fingerprint()["sha256"],
             env._campaign.learner.facts["features"],
-            regions.episode_path(suite, "random", 0, tmp_path),
+            episodes.jobs(suite, tmp_path)["random"][0].path,
         )
 
     first, again = seen(), seen()

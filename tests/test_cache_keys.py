@@ -17,10 +17,8 @@ from alenv.mining import embeddings
 from alenv.regions import make_grid
 from alenv.segmenters import features
 from alenv.segmenters.networks import learner as network_learner
-from benchmarks import jobs as runner
 from benchmarks.ladder import runs
-from benchmarks.leaderboard import mining as mining_runner
-from benchmarks.leaderboard import regions
+from benchmarks.leaderboard import episodes
 from benchmarks.leaderboard.suite import Suite
 
 
@@ -193,20 +191,28 @@ def place(tmp_path, monkeypatch):
         (tmp_path / "made_policy.py").write_text(POLICY.format(action=action))
         sys.modules.pop("made_policy", None)
         linecache.clearcache()
-        runner.source.cache_clear()
+        episodes.source.cache_clear()
         monkeypatch.setattr(sys, "dont_write_bytecode", True)  # of files that change within a second
         try:
             return where("made_policy:Policy")
         finally:
-            runner.source.cache_clear()
+            episodes.source.cache_clear()
 
     return path
 
 
 OUT = Path("out")
+MINING = replace(SUITE, env="SingleClassMine-v0", kwargs={"dataset": "mixture:1000"}, policies=("random",))
+
+
+def path_of(suite, policy, item):
+    [job] = [job for job in episodes.jobs(replace(suite, policies=(policy,)), OUT)[policy] if job.name.endswith(item)]
+    return job.path
+
+
 KINDS = {
-    "regions": lambda suite=SUITE, policy="random", item=0: regions.episode_path(suite, policy, item, OUT),
-    "mining": lambda suite=SUITE, policy="random", item="car": mining_runner._path(suite, policy, item, OUT),
+    "regions": lambda suite=SUITE, policy="random", item="seed 0": path_of(suite, policy, item),
+    "mining": lambda suite=MINING, policy="random", item="'class_01'": path_of(suite, policy, item),
 }
 kinds = pytest.mark.parametrize("where", KINDS.values(), ids=KINDS)
 
@@ -214,24 +220,27 @@ kinds = pytest.mark.parametrize("where", KINDS.values(), ids=KINDS)
 @kinds
 def test_episode(where, monkeypatch):
     mines = where is KINDS["mining"]
+    suite = MINING if mines else SUITE
+    other = "SingleClassMine-Flat-v0" if mines else "RegionSelect-CamVid-v0"
     paths = [
         where(),
-        where(replace(SUITE, env="RegionSelect-CamVid-v0")),
-        where(replace(SUITE, kwargs={"budget": 5})),
-        where(replace(SUITE, kwargs={"budget": 4, "picks": 2})),
-        where(policy="entropy"),
-        where(item="bus" if mines else 1),
+        where(replace(suite, env=other)),
+        where(replace(suite, kwargs=suite.kwargs | {"candidates": 5})),
+        where(replace(suite, kwargs=suite.kwargs | {"candidates": 5, "pool": "eval"})),
+        where(policy="cosine" if mines else "entropy"),
+        where(item="'class_05'" if mines else "seed 1"),
     ]
     if mines:  # a file holds all seeds
-        paths += [where(replace(SUITE, seeds=(0, 2))), where(replace(SUITE, budgets=(5, 6)))]
+        paths += [where(replace(suite, seeds=(0, 2))), where(replace(suite, budgets=(5, 6)))]
     else:
-        paths.append(where(replace(SUITE, splits=("test",))))
-        assert where(replace(SUITE, seeds=(0, 1, 2))) == where()
+        paths.append(where(replace(suite, splits=("test",))))
+        assert where(replace(suite, seeds=(0, 1, 2))) == where()
     assert where() == paths[0]
-    assert where(replace(SUITE, name="other", policies=("random", "entropy"))) == where()
-    monkeypatch.setattr(regions, "code_digest", lambda: "changed")
-    monkeypatch.setattr(mining_runner, "code_digest", lambda: "changed")
-    paths.append(where())
+    assert where(replace(suite, name="other", policies=("random", "entropy"))) == where()
+    for name, value in (("code_digest", lambda: "changed"), ("FORMAT", -1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(episodes, name, value)
+            paths.append(where())
     assert len({path.name for path in paths if path.parent == paths[0].parent}) == len(paths) - 1
     assert len(set(paths)) == len(paths)
 

@@ -13,13 +13,12 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
-from benchmarks.command import check_device, check_jobs, command, make_folder, refusing, writing
+from benchmarks.command import check_device, check_jobs, command, default_jobs, make_folder, refusing, writing
 from benchmarks.jobs import run_all
 from benchmarks.ladder.figures import compute
 from benchmarks.ladder.report import write_report
 from benchmarks.ladder.rungs import choose, on_device, read_ladder
 from benchmarks.ladder.runs import played, plays, replayed, replays
-from benchmarks.leaderboard.__main__ import default_jobs
 from benchmarks.terminal import say
 
 

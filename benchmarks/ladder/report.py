@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from alenv.files import write_whole
+from benchmarks.files import write_figure, write_json
 from benchmarks.ladder.figures import RESAMPLES, Figures
 from benchmarks.ladder.plot import draw_gains
-from benchmarks.leaderboard.report import markdown_table, number, plus_minus, shorten, write_figure, write_json
+from benchmarks.leaderboard.tables import markdown_table, number, plus_minus, shorten
 from benchmarks.names import Name, code, markdown
 
 KINDS = {"aubc": "AUBC", "final": "final mIoU"}

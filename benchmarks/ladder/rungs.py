@@ -16,7 +16,8 @@ from agents.catalogue import make_policy
 from alenv.errors import shown, unknown
 from alenv.outside import decode_toml
 from alenv.segmenters.segmenter import find_segmenter
-from benchmarks.leaderboard.suite import Suite, SuiteTable, check_arguments, make_suite, read
+from benchmarks.leaderboard.suite import Suite
+from benchmarks.leaderboard.suite_file import SuiteTable, check_arguments, make_suite, read
 
 
 class Rung(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

@@ -5,94 +5,100 @@ A run that is finished is a file, whole or absent: all of it can be killed at an
 
 from __future__ import annotations
 
-import hashlib
-import json
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from agents.policy import Episode
+from agents.episode import Episode
 from agents.replay import replay
 from alenv.imports import sources
 from alenv.state import code_digest
+from benchmarks.jobs import Job, find_finished, record_path
 from benchmarks.ladder.rungs import Ladder, check
-from benchmarks.leaderboard.regions import Episodes, missing, read_episode, read_finished
+from benchmarks.leaderboard.episodes import FORMAT, finished, missing, read_record, write_record
 from benchmarks.leaderboard.suite import Suite
+from benchmarks.leaderboard.task import Episodes
+from benchmarks.leaderboard.tasks import make_task
 from benchmarks.names import folder
 from benchmarks.terminal import say
-from benchmarks.workers import Call, attempt
 
-Runs = dict[str, Episodes]
+Runs = dict[str, dict[str, dict[int, Episode]]]
 """By rung, policy and seed."""
 
 
-def plays(ladder: Ladder, out: Path, console: Console) -> list[Call]:
+def plays(ladder: Ladder, out: Path, console: Console) -> list[Job[list[Episode]]]:
     """What is missing of every policy on every rung, after a check that it can be run.
 
     Raises:
         ValueError: If a rung cannot compute what a policy needs.
     """
-    calls: list[Call] = []
+    jobs: list[Job[list[Episode]]] = []
     for rung in ladder.rungs:
-        if read_finished(rung, out / rung.name).missing:
+        if finished(rung, out / rung.name)[1].missing:
             say(console, f"checking rung {rung.name} ...")
             check(rung)
-        calls += missing(rung, out / rung.name, console)
-    return calls
+        jobs += missing(rung, out / rung.name, console)
+    return jobs
 
 
 def played(ladder: Ladder, out: Path) -> Runs:
     """What every policy did on every rung."""
-    return {rung.name: read_finished(rung, out / rung.name).episodes for rung in ladder.rungs}
+    return {rung.name: _by_seed(finished(rung, out / rung.name)[0]) for rung in ladder.rungs}
 
 
-def replays(ladder: Ladder, out: Path) -> list[Call]:
+def replays(ladder: Ladder, out: Path) -> list[Job[list[Episode]]]:
     """What is missing of the lowest rung's traces on all others."""
-    lowest, *others = ladder.rungs
-    calls: list[Call] = []
-    for rung in others:
-        for policy, episode in _traces(lowest, out):
-            path = _replay_path(rung, policy, episode, out)
-            if _read(path, rung, policy, episode) is None:
-                name = f"replay of {policy}, seed {episode.seed}, on {rung.name}"
-                calls.append(Call(name, partial(attempt, name, path, partial(_replay, rung, episode))))
-    return calls
+    jobs = (found for rung in ladder.rungs[1:] for found in _replays(ladder, rung, out).values())
+    return [job for found in jobs for job in find_finished(found).missing]
 
 
 def replayed(ladder: Ladder, out: Path) -> Runs:
     """What the lowest rung's traces are worth on every rung; on the lowest they were played."""
     lowest, *others = ladder.rungs
-    runs: Runs = {lowest.name: read_finished(lowest, out / lowest.name).episodes}
+    runs: Runs = {lowest.name: _by_seed(finished(lowest, out / lowest.name)[0])}
     for rung in others:
-        runs[rung.name] = {policy: {} for policy in rung.policies}
-        for policy, episode in _traces(lowest, out):
-            again = _read(_replay_path(rung, policy, episode, out), rung, policy, episode)
-            if again is not None:
-                runs[rung.name][policy][episode.seed] = again
+        jobs = _replays(ladder, rung, out)
+        again = {policy: find_finished(found).records.values() for policy, found in jobs.items()}
+        runs[rung.name] = {policy: {episode.seed: episode for [episode] in found} for policy, found in again.items()}
     return runs
 
 
-def _traces(rung: Suite, out: Path) -> list[tuple[str, Episode]]:
-    episodes = read_finished(rung, out / rung.name).episodes
-    return [(policy, episode) for policy, by_seed in episodes.items() for episode in by_seed.values()]
+def _by_seed(episodes: Episodes) -> dict[str, dict[int, Episode]]:
+    return {policy: {episode.seed: episode for episode in found} for policy, found in episodes.items()}
+
+
+def _replays(ladder: Ladder, rung: Suite, out: Path) -> dict[str, list[Job[list[Episode]]]]:
+    """The jobs of replaying the lowest rung's traces on another, by policy."""
+    episodes, _ = finished(ladder.rungs[0], out / ladder.rungs[0].name)
+    return {policy: [_job(rung, policy, episode, out) for episode in found] for policy, found in episodes.items()}
+
+
+def _job(rung: Suite, policy: str, episode: Episode, out: Path) -> Job[list[Episode]]:
+    name = f"replay of {policy}, seed {episode.seed}, on {rung.name}"
+    path = _replay_path(rung, policy, episode, out)
+    return Job(name, path, partial(_replay, rung, episode), partial(_read, rung, policy, episode))
 
 
 def _replay_path(rung: Suite, policy: str, episode: Episode, out: Path) -> Path:
     """Where a replay lies; whatever changes the replay changes the name."""
-    what = [rung.env, rung.kwargs, rung.splits, code_digest(), sources(rung.kwargs), episode.seed, episode.actions]
-    key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
-    return out / rung.name / "replays" / folder(policy) / f"{episode.seed}-{key}.json"
+    inputs = [FORMAT, rung.env, rung.kwargs, rung.splits, code_digest(), sources(rung.kwargs)]
+    inputs += [episode.seed, episode.actions]
+    return record_path(out / rung.name / "replays" / folder(policy), str(episode.seed), inputs)
 
 
-def _read(path: Path, rung: Suite, policy: str, episode: Episode) -> Episode | None:
-    """Read a replay; one that is missing, damaged or of other regions is made again."""
-    try:
-        again = read_episode(path, rung, policy, episode.seed)
-    except (ValueError, OSError):
-        return None
-    return again if (again.actions, again.picked) == (episode.actions, episode.picked) else None
+def _read(rung: Suite, policy: str, episode: Episode, text: str) -> list[Episode]:
+    """Read a replay.
+
+    Raises:
+        ValueError: If it is damaged, or of other regions.
+    """
+    [part] = (part for part in make_task(rung).parts() if part.seeds == (episode.seed,))
+    [again] = read_record(rung, policy, part, text)
+    if (again.actions, again.picked) != (episode.actions, episode.picked):
+        raise ValueError("it is of other regions")
+    return [again]
 
 
 def _replay(rung: Suite, episode: Episode) -> str:
-    return replay(episode, rung.kwargs).to_json()
+    return write_record([replay(episode, rung.kwargs)])

@@ -10,25 +10,17 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import joblib
 import tyro
 from rich.console import Console
 
-from agents.environments import mines
-from alenv.memory import installed
-from benchmarks.command import check_jobs, command, make_folder, refusing, writing
+from benchmarks.command import check_jobs, command, default_jobs, make_folder, refusing, writing
 from benchmarks.jobs import run_all
-from benchmarks.leaderboard import mining_board as mining
-from benchmarks.leaderboard import regions
-from benchmarks.leaderboard.suite import Suite, read_suite, with_policies
-from benchmarks.workers import Call
-
-GIB_PER_JOB = 2
-
-
-def default_jobs() -> int:
-    """Return how many episodes fit: one for each core, as memory allows."""
-    return min(joblib.cpu_count(), max(installed() // (GIB_PER_JOB * 2**30), 1))
+from benchmarks.leaderboard.episodes import finished, missing
+from benchmarks.leaderboard.report import print_ranking, write_report
+from benchmarks.leaderboard.suite import Suite
+from benchmarks.leaderboard.suite_file import read_suite, with_policies
+from benchmarks.leaderboard.summary import summarize
+from benchmarks.terminal import say
 
 
 @dataclass(frozen=True)
@@ -56,19 +48,26 @@ def main(args: Args) -> int:
     logging.getLogger("alenv").setLevel(logging.INFO)  # the first run of a dataset takes minutes: say what it does
     out = args.out or Path("results") / args.suite.stem
     with refusing():
-        suite, missing = _plan(args, out, console)
-    complete = run_all(missing, args.jobs, console)
+        check_jobs(args.jobs)
+        suite = with_policies(read_suite(args.suite), args.policy)
+        make_folder(out)
+        waiting = missing(suite, out, console)  # nothing runs before everything has been checked
+    complete = run_all(waiting, args.jobs, console)
     with writing(out):
-        (mining if mines(suite.env) else regions).report(suite, out, console)
+        _report(suite, out, console)
     return 0 if complete else 1
 
 
-def _plan(args: Args, out: Path, console: Console) -> tuple[Suite, list[Call]]:
-    """Read the suite and find what is missing; nothing runs before everything has been checked."""
-    check_jobs(args.jobs)
-    suite = with_policies(read_suite(args.suite), args.policy)
-    make_folder(out)
-    return suite, (mining if mines(suite.env) else regions).missing(suite, out, console)
+def _report(suite: Suite, out: Path, console: Console) -> None:
+    """Write the report on all finished episodes."""
+    episodes, _ = finished(suite, out)
+    if not any(episodes.values()):
+        say(console, "no episode finished, so there is no report")
+        return
+    summary = summarize(suite, episodes)
+    write_report(suite, summary, out)
+    print_ranking(suite, summary, console)
+    say(console, f"report: {out / 'leaderboard.md'}")
 
 
 if __name__ == "__main__":

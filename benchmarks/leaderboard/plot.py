@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.leaderboard.summary import Summary, in_order
+from benchmarks.leaderboard.tables import in_order
+from benchmarks.leaderboard.task import Summary
 from benchmarks.names import shortened
 
 COLUMNS = 4
@@ -22,14 +23,15 @@ MARKERS = ("o", "s", "^")
 
 @matplotlib.rc_context({"text.parse_math": False})  # the dollars of a name
 def draw_curves(summary: Summary) -> Figure:
-    """The baseline's mIoU, then each policy's paired difference to it; one line per split, with 95 % bands."""
+    """The baseline's curve, then each policy's difference to it; one line per split or group, with 95 % bands."""
     baseline = summary["suite"]["baseline"]
     rivals = [policy for policy in in_order(summary) if policy != baseline]
     rows = -(-(1 + len(rivals)) // COLUMNS)
     figure = Figure(figsize=(3.1 * COLUMNS, 2.5 * rows + 0.8), layout="constrained")
     axes = figure.subplots(rows, COLUMNS, sharex=True, squeeze=False).ravel()
     _draw(axes[0], summary, baseline, "curve")
-    axes[0].set(title=f"{_short(baseline)}: mIoU", ylabel="points")
+    line = next(iter(summary["curves"].values()))
+    axes[0].set(title=_short(baseline), ylabel=line["metric"])
     for axis, policy in zip(axes[1:], rivals, strict=False):
         axis.sharey(axes[1])
         axis.axhline(0, color="black", linewidth=1)
@@ -41,7 +43,7 @@ def draw_curves(summary: Summary) -> Figure:
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     reference = f"policies as differences to {shortened(baseline, TITLE)}"
-    figure.supxlabel(f"labelled regions; {reference}; bands: 95 % of the mean", fontsize="medium")
+    figure.supxlabel(f"labelled {line['cost']}; {reference}; bands: 95 % of the mean", fontsize="medium")
     return figure
 
 
@@ -53,15 +55,13 @@ def _short(policy: str) -> str:
 
 
 def _draw(axis: Axes, summary: Summary, policy: str, kind: str) -> None:
-    """Draw the curve of a policy, or its difference to the baseline where there is one, for every split."""
-    budgets = np.array(summary["budgets"])
-    for split, colour, marker in zip(summary["suite"]["splits"], COLOURS, MARKERS, strict=False):
-        figures = summary["splits"][split].get(policy, {})
-        curve = figures.get("curve") if kind == "curve" else figures.get("difference", {}).get("curve")
+    """Draw the curve of a policy, or its difference to the baseline where there is one, on every line."""
+    for (name, line), colour, marker in zip(summary["curves"].items(), COLOURS, MARKERS, strict=False):
+        curve = line["policies"].get(policy, {}).get(kind)
         if curve:
             mean, low, high = (np.array([point[key] for point in curve]) for key in ("mean", "low", "high"))
-            axis.plot(budgets, mean, color=colour, marker=marker, markersize=3, linewidth=1.4, label=split)
-            axis.fill_between(budgets, low, high, color=colour, alpha=0.15, linewidth=0)
+            axis.plot(line["grid"], mean, color=colour, marker=marker, markersize=3, linewidth=1.4, label=name)
+            axis.fill_between(line["grid"], low, high, color=colour, alpha=0.15, linewidth=0)
     axis.grid(alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)
     axis.title.set_fontsize("medium")

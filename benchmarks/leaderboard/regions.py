@@ -1,151 +1,159 @@
-"""Suites on RegionSelect: one process and one file per episode.
-
-A finished episode is a file, whole or absent: a run can be killed at any moment and taken up again.
-"""
+"""Suites on RegionSelect: curves of mIoU over what was bought, compared by seed."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import gymnasium
 import numpy as np
-from rich.console import Console
 
 from agents.catalogue import make_policy
-from agents.policy import Episode, evaluate
+from agents.curves import RegionCurves
+from agents.episode import Episode
 from alenv.errors import shown
-from alenv.state import code_digest
-from benchmarks.jobs import signed, source
-from benchmarks.leaderboard.report import print_ranking, write_report
+from benchmarks import stats
 from benchmarks.leaderboard.suite import Suite
-from benchmarks.leaderboard.summary import summarize
-from benchmarks.names import folder
-from benchmarks.terminal import duration, say
-from benchmarks.workers import Call, attempt
+from benchmarks.leaderboard.tables import in_order, number, plus_minus
+from benchmarks.leaderboard.task import Array, Episodes, Line, Part, Rows, Scores, Summary, View
+from benchmarks.names import Name
 
-Episodes = dict[str, dict[int, Episode]]
-
-
-@dataclass(frozen=True)
-class Task:
-    """One episode to be run, and the file that holds it once it is finished."""
-
-    policy: str
-    seed: int
-    path: Path
+RANKED_SEEDS, PROVISIONAL_SEEDS = 10, 5
 
 
-@dataclass
-class Finished:
-    """The finished episodes by policy and seed, and the tasks still missing."""
+class RegionTask:
+    """See ``benchmarks.leaderboard.task.Task``.
 
-    episodes: Episodes = field(default_factory=dict)
-    missing: list[Task] = field(default_factory=list)
-    damaged: dict[Path, str] = field(default_factory=dict)
-
-
-def episode_path(suite: Suite, policy: str, seed: int, out: Path) -> Path:
-    """Where an episode lies; whatever changes the episode changes the name."""
-    code = code_digest(), suite.sources, source(policy, suite.env)
-    what = [suite.env, suite.kwargs, policy, seed, suite.splits, *code]
-    key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
-    return out / "episodes" / folder(policy) / f"{seed}-{key}.json"
-
-
-def read_finished(suite: Suite, out: Path) -> Finished:
-    """Sort the episodes of a suite into finished and missing ones (damaged ones among them)."""
-    finished = Finished(episodes={policy: {} for policy in suite.policies})
-    for policy in suite.policies:
-        for seed in suite.seeds:
-            path = episode_path(suite, policy, seed, out)
-            try:
-                finished.episodes[policy][seed] = read_episode(path, suite, policy, seed)
-            except FileNotFoundError:
-                finished.missing.append(Task(policy, seed, path))
-            except (ValueError, OSError) as error:
-                finished.missing.append(Task(policy, seed, path))
-                finished.damaged[path] = str(error)
-    return finished
-
-
-def read_episode(path: Path, suite: Suite, policy: str, seed: int) -> Episode:
-    """Read a finished episode.
-
-    Raises:
-        FileNotFoundError: If there is none yet.
-        ValueError: If the file is damaged, or holds another episode.
+    Args:
+        suite: What is run.
     """
-    episode = Episode.from_json(path.read_text(encoding="utf-8"))
-    right = {**signed(policy, suite.env), "env_id": suite.env, "kwargs": suite.kwargs, "seed": seed}
-    for name, value in right.items():
-        if getattr(episode, name) != value:
-            raise ValueError(f"{name}={shown(getattr(episode, name))}: expected {shown(value)}")
-    for split in suite.splits:
-        if f"miou/{split}" not in episode.metrics:
-            raise ValueError(f"it has no curve on split {split!r}")
-    return episode
+
+    unit, score, headline = "seed", "AUBC", ("AUBC", "final mIoU")
+    notes = f"""\
+- IoU in points (0 to 100), means over seeds. AUBC: area under mIoU against labelled regions (trapezoid), divided by the
+  range of the budget. A curve that ends early keeps its last value: labels that were not bought gain nothing.
+- Rank: from {RANKED_SEEDS} seeds; provisional from {PROVISIONAL_SEEDS}.
+- Worst third: mean final IoU of the worst third of the classes, chosen in each episode."""
+
+    def __init__(self, suite: Suite) -> None:
+        self._suite = suite
+
+    def check(self) -> None:
+        """Check that there are no budgets.
+
+        Raises:
+            ValueError: If there are.
+        """
+        suite = self._suite
+        if suite.budgets:
+            raise ValueError(f"budgets={shown(suite.budgets)} is for mining; {suite.env} has its budget in [kwargs]")
+
+    def parts(self) -> list[Part]:
+        """Return one part for each seed."""
+        curves = partial(RegionCurves, self._suite.splits)
+        return [Part(f"seed {seed}", str(seed), self._suite.kwargs, {}, (seed,), curves) for seed in self._suite.seeds]
+
+    def standing(self) -> str:
+        """Return what so many seeds are good for."""
+        if len(self._suite.seeds) < PROVISIONAL_SEEDS:
+            return f"not ranked: fewer than {PROVISIONAL_SEEDS} seeds"
+        return "ranked" if len(self._suite.seeds) >= RANKED_SEEDS else "provisional"
+
+    def needs(self) -> tuple[str, ...]:
+        """Return the mIoU of all splits."""
+        return tuple(f"miou/{split}" for split in self._suite.splits)
+
+    def prepare(self) -> float:
+        """Play one round of random picks with the acquisition channels of all policies.
+
+        Returns:
+            The seconds of as many such rounds as the budget has.
+        """
+        suite = self._suite
+        channels = dict.fromkeys(channel for policy in suite.policies for channel in make_policy(policy).scores)
+        env = gymnasium.make(suite.env, **suite.kwargs | {"scores": list(channels)})
+        obs, info = env.reset(seed=suite.seeds[0])
+        rng, start, ended = np.random.default_rng(0), time.monotonic(), False
+        while info["round"] == 0 and not ended:
+            obs, _, ended, _, info = env.step(rng.choice(np.flatnonzero(obs["action_mask"])))
+        for split in suite.splits:
+            env.unwrapped.evaluate(split)  # type: ignore[attr-defined]
+        seconds, chosen = time.monotonic() - start, env.unwrapped.fingerprint()["arguments"]  # type: ignore[attr-defined]
+        env.close()
+        return seconds * -(-chosen["budget"] // chosen["picks"])
+
+    def views(self, episodes: Episodes) -> dict[str, View]:
+        """Return a view of every split."""
+        grid = _grid(episodes)
+        return {split: self._view(split, grid, episodes) for split in self._suite.splits}
+
+    def _view(self, split: str, grid: list[float], episodes: Episodes) -> View:
+        def by_seed(measure: Callable[[Episode], float]) -> Scores:
+            return {policy: {e.seed: measure(e) for e in found} for policy, found in episodes.items()}
+
+        return View(
+            {
+                "AUBC": by_seed(lambda e: float(stats.area_under_curve(grid, curve(e, split, grid)))),
+                "final mIoU": by_seed(lambda e: float(curve(e, split, grid)[-1])),
+                "worst third": by_seed(lambda e: worst_third(e, split)),
+            },
+        )
+
+    def lines(self, episodes: Episodes) -> dict[str, Line]:
+        """Return mIoU against labelled regions on every split."""
+        grid = _grid(episodes)
+        return {
+            split: Line(
+                "mIoU (points)",
+                "regions",
+                grid,
+                {policy: {e.seed: curve(e, split, grid) for e in found} for policy, found in episodes.items()},
+            )
+            for split in self._suite.splits
+        }
+
+    def columns(self, summary: Summary, view: str) -> tuple[list[str], dict[str, list[str]]]:
+        """Return the final mIoU, the differences along the curve, and the worst third."""
+        measures, line = summary["views"][view]["measures"], summary["curves"][view]
+        at = [_at_fraction(line["grid"], fraction) for fraction in (0.25, 0.5, 1)]
+        cells = {}
+        for policy, found in line["policies"].items():
+            gains = [plus_minus(found["difference"][i]) if "difference" in found else "-" for i in at]
+            final, worst = (number(measures[name][policy]["mean"]) for name in ("final mIoU", "worst third"))
+            cells[policy] = [final, *gains, worst]
+        return ["final mIoU", *(f"at {line['grid'][i]:g}" for i in at), "worst third"], cells
+
+    def tables(self, summary: Summary, view: str) -> dict[str, Rows]:
+        """Return mIoU at a handful of budgets."""
+        line = summary["curves"][view]
+        at = sorted({_at_fraction(line["grid"], fraction) for fraction in (0.01, 0.25, 0.5, 0.75, 1)})
+        rows = [["policy", *(f"{line['grid'][i]:g} regions" for i in at)]]
+        for policy in in_order(summary):
+            found = line["policies"][policy]
+            cells = [number(found["curve"][i]["mean"]) for i in at]
+            if "difference" in found:
+                gains = [plus_minus(found["difference"][i]) for i in at]
+                cells = [f"{cell} ({gain})" for cell, gain in zip(cells, gains, strict=True)]
+            rows.append([Name(policy), *cells])
+        return {"mIoU and difference at a handful of budgets": rows}
 
 
-def prepare(suite: Suite) -> float:
-    """Use the environment once, so that the workers find the data caches built.
-
-    It also shows a wrong value in the keyword arguments before anything runs.
-
-    Returns:
-        Seconds that an episode takes, about: as many rounds as its budget has, each like the first one of random picks,
-        with the acquisition channels of all policies.
-    """
-    channels = dict.fromkeys(channel for policy in suite.policies for channel in make_policy(policy).scores)
-    env = gymnasium.make(suite.env, **suite.kwargs | {"scores": list(channels)})
-    obs, info = env.reset(seed=suite.seeds[0])
-    rng, start, ended = np.random.default_rng(0), time.monotonic(), False
-    while info["round"] == 0 and not ended:
-        obs, _, ended, _, info = env.step(rng.choice(np.flatnonzero(obs["action_mask"])))
-    for split in suite.splits:
-        env.unwrapped.evaluate(split)
-    seconds, chosen = time.monotonic() - start, env.unwrapped.fingerprint()["arguments"]
-    env.close()
-    return seconds * -(-chosen["budget"] // chosen["picks"])
+def curve(episode: Episode, split: str, grid: list[float]) -> Array:
+    """Return the mIoU of an episode at some numbers of regions; past its end it keeps its last value."""
+    return np.interp(grid, episode.costs["regions"], episode.metrics[f"miou/{split}"])
 
 
-def missing(suite: Suite, out: Path, console: Console) -> list[Call]:
-    """Return what is to be run, after a check that it can be.
-
-    Long episodes go first: oracles look at many labellings before each pick.
-    """
-    finished = read_finished(suite, out)
-    for path, cause in finished.damaged.items():
-        say(console, f"damaged, runs again: {path} ({cause})")
-    if finished.missing:
-        say(console, f"preparing {suite.env} ...")
-        seconds = prepare(suite) * len(finished.missing)
-        say(console, f"{len(finished.missing)} episodes: about {duration(seconds)} of one process, by a first round")
-    tasks = sorted(finished.missing, key=lambda task: not make_policy(task.policy).oracle)
-    return [Call(f"{task.policy} on seed {task.seed}", partial(_run, suite, task)) for task in tasks]
+def _grid(episodes: Episodes) -> list[float]:
+    return sorted({cost for found in episodes.values() for episode in found for cost in episode.costs["regions"]})
 
 
-def report(suite: Suite, out: Path, console: Console) -> None:
-    """Write the report on all finished episodes."""
-    episodes = read_finished(suite, out).episodes
-    if not any(episodes.values()):
-        say(console, "no episode finished, so there is no report")
-        return
-    summary = summarize(suite, episodes)
-    write_report(summary, out)
-    print_ranking(summary, console)
-    say(console, f"report: {out / 'leaderboard.md'}")
+def worst_third(episode: Episode, split: str) -> float:
+    """Return the mean final IoU of the worst third (rounded up, as in the reward) of the classes there are."""
+    present = sorted(iou for iou in episode.class_metrics[f"class_iou/{split}"][-1] if iou is not None)
+    return float(np.mean(present[: -(-len(present) // 3)]))
 
 
-def _run(suite: Suite, task: Task) -> str | None:
-    """Run one episode in a worker; return what went wrong, for the parent to show."""
-    return attempt(f"{task.policy} on seed {task.seed}", task.path, partial(_play, suite, task))
-
-
-def _play(suite: Suite, task: Task) -> str:
-    [episode] = evaluate(make_policy(task.policy), suite.env, suite.kwargs, [task.seed], suite.splits)
-    return episode.to_json()
+def _at_fraction(grid: list[float], fraction: float) -> int:
+    """The first evaluation at or beyond a fraction of the budget."""
+    return int(np.searchsorted(grid, fraction * grid[-1]))

@@ -1,8 +1,4 @@
-"""From episodes to figures: every policy alone, and against the baseline on the seeds that both have.
-
-Costs are labelled regions. A curve that ends before the budget keeps its last value: labels that
-were not bought gain nothing.
-"""
+"""From episodes to figures, for all environments: every policy alone, and against the baseline on what both have."""
 
 from __future__ import annotations
 
@@ -11,153 +7,162 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from agents.policy import Episode
+from agents.episode import Episode
 from benchmarks import stats
 from benchmarks.leaderboard.suite import Suite
+from benchmarks.leaderboard.task import Array, Episodes, Line, Scores, Summary, View
+from benchmarks.leaderboard.tasks import make_task
 
-RANKED_SEEDS, PROVISIONAL_SEEDS = 10, 5
 BOOTSTRAP_SEED = 0
-UNITS = ("regions", "pixels", "clicks", "images")
-
-Summary = dict[str, Any]
 
 
-def summarize(suite: Suite, episodes: dict[str, dict[int, Episode]]) -> Summary:
-    """All figures of the report, from the finished episodes by policy and seed."""
-    episodes = {policy: episodes[policy] for policy in suite.policies if episodes.get(policy)}
-    everything = [episode for by_seed in episodes.values() for episode in by_seed.values()]
-    budgets = sorted({cost for episode in everything for cost in episode.costs["regions"]})
-    summary = {
+def summarize(suite: Suite, episodes: Episodes) -> Summary:
+    """All figures of the report, from the finished episodes.
+
+    Returns:
+        ``suite``; ``setups``: the distinct fingerprints; ``given``: least and most labels outside the budget, by unit;
+        ``policies``: status, rank, time and cost of each, the best first; ``views``: by name, ``measures`` (by name and
+        policy: ``mean``, ``low``, ``high``, ``by_unit``, ``difference`` to the baseline), ``figures`` (what else the
+        kind of environment tells of each policy) and ``ranks``; ``curves``: by name, ``metric``, ``cost``, ``grid`` and
+        ``policies``, with ``curve`` and ``difference`` of each.
+    """
+    task = make_task(suite)
+    shown = {policy: episodes[policy] for policy in suite.policies if episodes.get(policy)}
+    everything = [episode for found in shown.values() for episode in found]
+    wanted = sum(len(part.seeds) for part in task.parts())
+    policies = {policy: _describe(shown.get(policy, []), wanted, task.standing()) for policy in suite.policies}
+    views = {name: _compare(view, suite.baseline, policies) for name, view in task.views(shown).items()}
+    return {
         "suite": vars(suite),
         "setups": _setups(everything),
-        "labels_given": sorted({episode.given["pixels"] for episode in everything}),
+        "given": _given(everything),
         "bootstrap_seed": BOOTSTRAP_SEED,
-        "budgets": budgets,
-        "policies": {policy: _describe(episodes.get(policy, {}), suite) for policy in suite.policies},
-        "splits": {split: _compare(episodes, split, budgets, suite.baseline) for split in suite.splits},
+        "policies": _ordered(policies, next(iter(views.values())), task.score),
+        "views": views,
+        "curves": {name: _curves(line, suite.baseline) for name, line in task.lines(shown).items()},
     }
-    _adjust_pvalues(summary)
-    _rank(summary)
-    return summary
 
 
 def _setups(episodes: Sequence[Episode]) -> list[dict[str, Any]]:
-    """The distinct fingerprints, without the channels that each policy adds to what it sees."""
+    """The distinct fingerprints, without the arguments: these are the suite's, but for what each policy adds."""
     setups = {}
     for episode in episodes:
-        arguments = {k: v for k, v in episode.fingerprint["arguments"].items() if k != "scores"}
-        setup = {**episode.fingerprint, "arguments": arguments}
-        del setup["sha256"]
+        setup = {k: v for k, v in episode.fingerprint.items() if k not in ("sha256", "arguments")}
         setups[json.dumps(setup, sort_keys=True)] = setup
     return [setups[text] for text in sorted(setups)]
 
 
-def _describe(by_seed: dict[int, Episode], suite: Suite) -> Summary:
-    """What does not depend on the split: status, speed, and what the labels cost in each unit."""
-    episodes = list(by_seed.values())
+def _given(episodes: Sequence[Episode]) -> dict[str, list[int]]:
+    units = dict.fromkeys(unit for episode in episodes for unit in episode.given)
+    found = {unit: [episode.given[unit] for episode in episodes if unit in episode.given] for unit in units}
+    return {unit: [min(given), max(given)] for unit, given in found.items()}
+
+
+def _describe(episodes: Sequence[Episode], wanted: int, standing: str) -> Summary:
+    """What does not depend on the view: status, speed, and what the labels cost in each unit."""
     picks = sum(len(episode.actions) for episode in episodes)
     seconds = {part: sum(e.seconds[part] for e in episodes) for part in ("policy", "env")}
+    units = dict.fromkeys(unit for episode in episodes for unit in episode.costs)
+    oracle = any(episode.oracle for episode in episodes)
+    status = "oracle: sees labels" if oracle else standing
+    if len(episodes) < wanted:
+        status = f"{'oracle, ' if oracle else ''}incomplete: {len(episodes)} of {wanted} episodes"
     return {
-        "seeds": sorted(by_seed),
-        "oracle": any(episode.oracle for episode in episodes),
-        "status": _status(episodes, len(suite.seeds)),
+        "seeds": sorted({episode.seed for episode in episodes}),
+        "oracle": oracle,
+        "status": status,
         "rank": None,
         "ms_per_pick": 1000 * seconds["policy"] / picks if picks else None,
         "env_ms_per_pick": 1000 * seconds["env"] / picks if picks else None,
-        "cost": {u: np.mean([e.costs[u][-1] for e in episodes]) if episodes else None for u in UNITS},
+        "cost": {unit: float(np.mean([e.costs[unit][-1] for e in episodes])) for unit in units},
     }
 
 
-def _status(episodes: Sequence[Episode], wanted: int) -> str:
-    oracle = any(episode.oracle for episode in episodes)
-    if len(episodes) < wanted:
-        return f"{'oracle, ' if oracle else ''}incomplete: {len(episodes)} of {wanted} seeds"
-    if oracle:
-        return "oracle: sees labels"
-    if wanted < PROVISIONAL_SEEDS:
-        return f"not ranked: fewer than {PROVISIONAL_SEEDS} seeds"
-    return "ranked" if wanted >= RANKED_SEEDS else "provisional"
+def _compare(view: View, baseline: str, policies: Summary) -> Summary:
+    """Every policy in one view, by every measure; ranks are by the first."""
+    oracles = {policy for policy, entry in policies.items() if entry["oracle"]}
+    measures = {name: _measure(scores, baseline, oracles) for name, scores in view.measures.items()}
+    score = next(iter(measures.values()))
+    for figures in score.values():
+        values = _known(list(figures["by_unit"].values()))
+        if len(values):
+            figures["iqm"] = stats.stratified_bootstrap(values[:, None], stats.iqm, BOOTSTRAP_SEED)._asdict()
+    ranked = [
+        policy
+        for policy, figures in score.items()
+        if policies[policy]["status"] in ("ranked", "provisional") and not np.isnan(figures["mean"])
+    ]
+    ranks = stats.competition_ranks([score[policy]["mean"] for policy in ranked])
+    return {"measures": measures, "figures": view.figures, "ranks": dict(zip(ranked, ranks, strict=True))}
 
 
-def _compare(episodes: dict[str, dict[int, Episode]], split: str, budgets: list[float], baseline: str) -> Summary:
-    """Every policy on one split, alone and against the baseline on the seeds that both have."""
-    curves = {
-        policy: {seed: _curve(episode, split, budgets) for seed, episode in by_seed.items()}
-        for policy, by_seed in episodes.items()
-    }
-    figures = {}
-    for policy, by_seed in curves.items():
-        worst = [_worst_third(episode, split) for episode in episodes[policy].values()]
-        figures[policy] = _figures(np.array(list(by_seed.values())), budgets)
-        figures[policy]["worst_third"] = float(np.mean(worst))
-        seeds = [seed for seed in by_seed if seed in curves.get(baseline, {})]
-        if policy != baseline and seeds:
-            x, y = (np.array([curves[name][seed] for seed in seeds]) for name in (policy, baseline))
-            figures[policy]["difference"] = _difference(x, y, budgets)
+def _measure(scores: Scores, baseline: str, oracles: set[str]) -> Summary:
+    """Every policy by one measure: its mean with a 95 % t-interval over units, and its difference to the baseline."""
+    figures: Summary = {}
+    for policy, by_unit in scores.items():
+        figures[policy] = {**_interval(list(by_unit.values())), "by_unit": by_unit}
+        shared = [unit for unit in by_unit if unit in scores.get(baseline, {})]
+        if policy != baseline and shared:
+            x, y = (np.array([scores[name][unit] for unit in shared]) for name in (policy, baseline))
+            figures[policy]["difference"] = _difference(x, y)
+    _adjust_pvalues([f["difference"] for p, f in figures.items() if "difference" in f and p not in oracles])
     return figures
 
 
-def _curve(episode: Episode, split: str, budgets: list[float]) -> np.ndarray:
-    return np.interp(budgets, episode.costs["regions"], episode.metrics[f"miou/{split}"])
-
-
-def _worst_third(episode: Episode, split: str) -> float:
-    """Mean final IoU of the worst third (rounded up, as in the reward) of the classes there are."""
-    present = sorted(iou for iou in episode.class_metrics[f"class_iou/{split}"][-1] if iou is not None)
-    return float(np.mean(present[: -(-len(present) // 3)]))
-
-
-def _figures(curves: np.ndarray, budgets: list[float]) -> Summary:
-    areas = stats.area_under_curve(budgets, curves)
-    iqm = stats.stratified_bootstrap(areas[:, None], stats.iqm, BOOTSTRAP_SEED)
+def _difference(x: Array, y: Array) -> Summary:
+    """Paired difference over the units in which both have a score."""
+    known = ~np.isnan(x - y)
+    x, y = x[known], y[known]
+    if not len(x):
+        return {}
+    up, down = int((x > y).sum()), int((x < y).sum())
     return {
-        "final": float(curves[:, -1].mean()),
-        "aubc": float(areas.mean()),
-        "aubc_per_seed": areas.tolist(),
-        "aubc_iqm": iqm._asdict(),
-        "curve": [stats.mean_interval(column)._asdict() for column in curves.T],
+        **stats.paired_difference(x, y)._asdict(),
+        "minimum_detectable": stats.minimum_detectable_difference(x, y),
+        "probability_of_improvement": stats.probability_of_improvement(x, y),
+        "wins": {"up": up, "ties": len(x) - up - down, "down": down, "p_sign": stats.p_sign(up, down)},
     }
 
 
-def _difference(x: np.ndarray, y: np.ndarray, budgets: list[float]) -> Summary:
-    """Paired differences of the area and of every point; x and y are (seeds, budgets)."""
-    areas = [stats.area_under_curve(budgets, curves) for curves in (x, y)]
-    return {
-        "aubc": stats.paired_difference(*areas)._asdict(),
-        "minimum_detectable": stats.minimum_detectable_difference(*areas),
-        "probability_of_improvement": stats.probability_of_improvement(*areas),
-        "curve": [stats.mean_interval(column)._asdict() for column in (x - y).T],
-    }
+def _adjust_pvalues(differences: list[Summary]) -> None:
+    """Holm over the comparisons of a measure, without oracles: they do not compete."""
+    family = [difference for difference in differences if difference.get("p_t") is not None]
+    adjusted = stats.holm([difference["p_t"] for difference in family])
+    for difference, p in zip(family, adjusted, strict=True):
+        difference["p_holm"] = p
 
 
-def _adjust_pvalues(summary: Summary) -> None:
-    """Holm over the comparisons of a table, without oracles: they do not compete."""
-    for figures in summary["splits"].values():
-        family = [
-            f["difference"]["aubc"]
-            for policy, f in figures.items()
-            if "difference" in f and not summary["policies"][policy]["oracle"]
-        ]
-        family = [difference for difference in family if difference["p_t"] is not None]
-        adjusted = stats.holm([difference["p_t"] for difference in family])
-        for difference, p in zip(family, adjusted, strict=True):
-            difference["p_holm"] = p
+def _curves(line: Line, baseline: str) -> Summary:
+    """Mean and interval at every point, of each policy and of its difference to the baseline."""
+    policies = {}
+    for policy, by_unit in line.curves.items():
+        policies[policy] = {"curve": _columns(list(by_unit.values()))}
+        shared = [unit for unit in by_unit if unit in line.curves.get(baseline, {})]
+        if policy != baseline and shared:
+            pairs = [by_unit[unit] - line.curves[baseline][unit] for unit in shared]
+            policies[policy]["difference"] = _columns(pairs)
+    return {"metric": line.metric, "cost": line.cost, "grid": line.grid, "policies": policies}
 
 
-def _rank(summary: Summary) -> None:
-    figures = summary["splits"][summary["suite"]["splits"][0]]
-    order = sorted(figures, key=lambda policy: -figures[policy]["aubc"])
-    summary["policies"] = {
-        policy: summary["policies"][policy]
-        for policy in [*order, *(p for p in summary["policies"] if p not in figures)]
-    }
-    ranked = [p for p, entry in summary["policies"].items() if entry["status"] in ("ranked", "provisional")]
-    for policy, rank in zip(ranked, stats.competition_ranks([figures[p]["aubc"] for p in ranked]), strict=True):
-        summary["policies"][policy]["rank"] = rank
+def _columns(curves: list[Array]) -> list[Summary]:
+    return [_interval(column) for column in np.array(curves).T]
 
 
-def in_order(summary: Summary) -> list[str]:
-    """The policies with episodes: ranked ones first, then those without a rank, oracles last."""
-    shown = {policy: entry for policy, entry in summary["policies"].items() if entry["seeds"]}
-    return sorted(shown, key=lambda policy: (shown[policy]["oracle"], shown[policy]["rank"] is None))
+def _interval(values: ArrayLike) -> Summary:
+    known = _known(values)
+    return stats.mean_interval(known)._asdict() if len(known) else dict.fromkeys(("mean", "low", "high"), float("nan"))
+
+
+def _known(values: ArrayLike) -> Array:
+    values = np.asarray(values, float)
+    return values[~np.isnan(values)]
+
+
+def _ordered(policies: Summary, view: Summary, score: str) -> Summary:
+    """Put the best policy of a view first, with its rank, and those without episodes last."""
+    figures = view["measures"][score]
+    order = sorted(figures, key=lambda policy: -np.nan_to_num(figures[policy]["mean"], nan=-np.inf))
+    order += [policy for policy in policies if policy not in figures]
+    return {policy: policies[policy] | {"rank": view["ranks"].get(policy)} for policy in order}

@@ -16,7 +16,7 @@ from agents.lookahead import Args, LookAheadPolicy, Run, Scorer, load_policy, lo
 from agents.policy import evaluate
 from agents.training import train
 from alenv.observation import CANDIDATE, PROGRESS
-from benchmarks.jobs import source
+from benchmarks.leaderboard.episodes import source
 
 QUIET = Console(file=io.StringIO())
 ENV = {"picks": 4, "candidates": 6, "budget": 12, "segmenter": "lda"}

@@ -15,7 +15,7 @@ from agents.dqn import td_target
 from agents.mining import play
 from agents.misical import Args, Replay, Run, Scorer, load_policy, pick, validate
 from agents.training import save, train
-from benchmarks.jobs import source
+from benchmarks.leaderboard.episodes import source
 
 BAIT, DOOR, PRIZE, BLANK = range(4)
 QUIET = Console(file=io.StringIO())

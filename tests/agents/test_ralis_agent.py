@@ -18,7 +18,7 @@ from agents.policy import evaluate
 from agents.ralis import Args, Replay, Run, exploration, joint, load_policy, make_network, make_run
 from agents.training import command, train
 from alenv.wrappers import JointPools
-from benchmarks.jobs import source
+from benchmarks.leaderboard.episodes import source
 
 BAIT, DOOR, PRIZE, BLANK = range(4)
 QUIET = Console(file=io.StringIO())

@@ -8,8 +8,9 @@ import pytest
 
 from agents.policy import Episode
 from benchmarks import agents
-from benchmarks.leaderboard.regions import episode_path
-from benchmarks.leaderboard.suite import read_suite
+from benchmarks.leaderboard import episodes
+from benchmarks.leaderboard.suite_file import read_suite
+from benchmarks.leaderboard.tasks import make_task
 
 POLICIES = ["random", "class_balanced_entropy_1.0", "misc:a/dqn_0.pt", "misc:a/dqn_1.pt"]
 AREAS = {"random": [10, 20, 30, 40, 50], "class_balanced_entropy_1.0": [11, 22, 32, 41, 52]}
@@ -30,16 +31,18 @@ def episode(policy, seed, area):
 def suite(tmp_path, monkeypatch):
     made = replace(read_suite(Path("configs/suites/quick.toml")), policies=tuple(POLICIES), seeds=tuple(range(5)))
     monkeypatch.setattr(agents, "read_suite", lambda path: made)
-    monkeypatch.setattr("benchmarks.leaderboard.regions.source", lambda policy, env: "")
-    monkeypatch.setattr(
-        "benchmarks.leaderboard.regions.signed", lambda policy, env: {"policy": policy, "oracle": False}
-    )
-    for policy in POLICIES:
-        for seed, area in enumerate(AREAS[policy]):
-            path = episode_path(made, policy, seed, tmp_path)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(episode(policy, seed, area).to_json())
+    monkeypatch.setattr(episodes, "source", lambda policy, env: "")
+    monkeypatch.setattr(episodes, "signed", lambda policy, env: {"policy": policy, "oracle": False})
+    for policy, jobs in episodes.jobs(made, tmp_path).items():
+        for seed, job in enumerate(jobs):
+            job.path.parent.mkdir(parents=True, exist_ok=True)
+            job.path.write_text(episode(policy, seed, AREAS[policy][seed]).to_json())
     return made
+
+
+def scores_of(suite, out, split, measure):
+    found, _ = episodes.finished(suite, out)
+    return agents.grouped(make_task(suite).views(found)[split].measures[measure])
 
 
 def test_names_of_trainings():
@@ -50,7 +53,7 @@ def test_names_of_trainings():
 
 
 def test_trainings_are_averaged_and_paired(suite, tmp_path):
-    grouped = agents.scores(suite, tmp_path, "holdout", final=False)
+    grouped = scores_of(suite, tmp_path, "holdout", "AUBC")
     assert list(grouped["misc:a/dqn"]) == POLICIES[2:]
     header, best, second, last = agents.table(grouped, ("random",))
     assert header == ["policy", "score", "- random", "single trainings"]
@@ -77,7 +80,7 @@ def test_an_agent_is_bold_if_its_trainings_agree(suite):
 
 
 def test_those_compared_with_are_compared_with_each_other(suite, tmp_path):
-    grouped = agents.scores(suite, tmp_path, "holdout", final=False)
+    grouped = scores_of(suite, tmp_path, "holdout", "AUBC")
     _, _, second, last = agents.table(grouped, ("random", "class_balanced_entropy_1.0"))
     assert second[2].startswith("**+1.60")
     assert last[3].startswith("**-1.60")
@@ -85,7 +88,7 @@ def test_those_compared_with_are_compared_with_each_other(suite, tmp_path):
 
 
 def test_final_scores_are_the_last_points(suite, tmp_path):
-    assert agents.scores(suite, tmp_path, "test", final=True)["random"]["random"].tolist() == [12, 22, 32, 42, 52]
+    assert scores_of(suite, tmp_path, "test", "final mIoU")["random"]["random"].tolist() == [12, 22, 32, 42, 52]
 
 
 def test_what_is_not_significant_is_not_bold(suite, tmp_path):
@@ -94,14 +97,17 @@ def test_what_is_not_significant_is_not_bold(suite, tmp_path):
 
 
 def test_a_missing_episode_is_named(suite, tmp_path, capsys):
-    episode_path(suite, "random", 3, tmp_path).unlink()
+    episodes.jobs(suite, tmp_path)["random"][3].path.unlink()
     assert agents.main(agents.Args(Path("x.toml"), tmp_path)) == 2
-    assert "random: no episode of seeds [3]" in capsys.readouterr().err
+    assert "random on seed 3: no such episode" in capsys.readouterr().err
 
 
-def test_mining_is_refused(tmp_path, capsys):
-    assert agents.main(agents.Args(Path("configs/suites/mine_quick.toml"), tmp_path)) == 2
-    assert "by class" in capsys.readouterr().err
+def test_units_without_a_score_are_left_out():
+    """In mining, classes in which the oracle gains no more than random."""
+    scores = {name: {"cat": 1.0 + i, "dog": np.nan, "elk": 2.0 + i} for i, name in enumerate(("a_0", "a_1", "b"))}
+    groups = agents.grouped(scores)
+    assert {name: list(trainings) for name, trainings in groups.items()} == {"a": ["a_0", "a_1"], "b": ["b"]}
+    assert groups["a"]["a_1"].tolist() == [2, 3]
 
 
 def test_the_tables_are_printed(suite, tmp_path, capsys):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from benchmarks.leaderboard.report import markdown_table
-from benchmarks.leaderboard.suite import read_suite
+from benchmarks.leaderboard.suite_file import read_suite
+from benchmarks.leaderboard.tables import markdown_table
 from benchmarks.names import Name, code, folder, markdown, printable, shortened
 from benchmarks.terminal import print_table, say
 

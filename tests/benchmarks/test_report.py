@@ -11,7 +11,7 @@ from benchmarks import stats
 from benchmarks.leaderboard.plot import COLUMNS, draw_curves
 from benchmarks.leaderboard.report import print_ranking, ranking_table, to_markdown, write_report
 from benchmarks.leaderboard.suite import Suite
-from benchmarks.leaderboard.summary import summarize
+from benchmarks.leaderboard.summary import summarize as figures_of
 
 COST = [0, 24, 48, 72, 96]
 LUCK = [0.0, 1.0, -1.0, 2.0, 3.0, 0.5, -0.5, 1.5, 4.0, -2.0]
@@ -62,24 +62,41 @@ def summary():
     return summarize(make_suite(["random", "entropy", "look_ahead"]), make_episodes())
 
 
+def summarize(suite, episodes):
+    """By policy and seed."""
+    return figures_of(suite, {policy: list(by_seed.values()) for policy, by_seed in episodes.items()})
+
+
+def ranking_of(summary, view):
+    return ranking_table(suite_of(summary), summary, view)
+
+
+def page_of(summary):
+    return to_markdown(suite_of(summary), summary)
+
+
+def suite_of(summary):
+    return Suite(**summary["suite"])
+
+
 def row_of(table, policy):
     [row] = [dict(zip(table[0], row, strict=True)) for row in table[1:] if row[1] == policy]
     return row
 
 
 def test_ranking_by_hand(summary):
-    row = row_of(ranking_table(summary, "holdout"), "entropy")
+    row = row_of(ranking_of(summary, "holdout"), "entropy")
     # Trapezoid: the gain rises over the first of four steps, so the area gains 7/8 of it.
     assert row["AUBC - random"] == f"+1.75 ± {HALF_WIDTH * 7 / 8:.2f}"
     assert row["at 24"] == row["at 96"] == f"+2.0 ± {HALF_WIDTH:.1f}"
     assert row["final mIoU"] == f"{40 + sum(LUCK) / 10 + 2:.1f}"
     assert row["worst third"] == f"{40 + sum(LUCK) / 10 + 2 - 4:.1f}"  # of seven classes: -9, -3 and 0
     assert (row["rank"], row["ms per pick"], row["status"]) == ("1", "10.00", "ranked")
-    assert row_of(ranking_table(summary, "test"), "entropy")["final mIoU"] == f"{37.85:.1f}"
+    assert row_of(ranking_of(summary, "test"), "entropy")["final mIoU"] == f"{37.85:.1f}"
 
 
 def test_order_of_the_table(summary):
-    table = ranking_table(summary, "test")
+    table = ranking_of(summary, "test")
     assert [(row[0], row[1]) for row in table[1:]] == [
         ("1", "entropy"),
         ("2", "random"),
@@ -97,16 +114,16 @@ def test_status_by_number_of_seeds(seeds, status, rank, has_p):
     summary = summarize(make_suite(["random", "entropy"], seeds), make_episodes(seeds))
     entry = summary["policies"]["entropy"]
     assert (entry["status"], entry["rank"]) == (status, rank)
-    assert (row_of(ranking_table(summary, "holdout"), "entropy")["p (Holm)"] != "-") == has_p
+    assert (row_of(ranking_of(summary, "holdout"), "entropy")["p (Holm)"] != "-") == has_p
 
 
 def test_policy_with_missing_seeds_is_not_ranked():
     episodes = make_episodes()
     del episodes["entropy"][3]
     summary = summarize(make_suite(["random", "entropy"]), episodes)
-    row = row_of(ranking_table(summary, "holdout"), "entropy")
-    assert (row["rank"], row["status"]) == ("", "incomplete: 9 of 10 seeds")
-    difference = summary["splits"]["holdout"]["entropy"]["difference"]["aubc"]
+    row = row_of(ranking_of(summary, "holdout"), "entropy")
+    assert (row["rank"], row["status"]) == ("", "incomplete: 9 of 10 episodes")
+    difference = summary["views"]["holdout"]["measures"]["AUBC"]["entropy"]["difference"]
     assert difference["n"] == 9  # paired on the seeds that both have
     assert difference["mean"] == pytest.approx(7 / 8 * (20 - GAIN[3]) / 9)
 
@@ -119,25 +136,25 @@ def test_equal_scores_have_equal_ranks():
     ranks = {policy: entry["rank"] for policy, entry in summary["policies"].items()}
     assert ranks == {"entropy": 1, "bald": 1, "margin": 1, "random": 4, "core_set": 4, "look_ahead": None}
     assert stats.competition_ranks([7, 9, 7, 1]) == [2, 1, 2, 4]
-    assert "(1, 2, 2, 4)" in to_markdown(summary)
+    assert "(1, 2, 2, 4)" in page_of(summary)
 
 
 def test_report_without_the_baseline(tmp_path):
     episodes = make_episodes() | {"random": {}}
     summary = summarize(make_suite(["random", "entropy"]), episodes)
-    write_report(summary, tmp_path)
-    assert row_of(ranking_table(summary, "holdout"), "entropy")["AUBC - random"] == "-"
-    assert "**No finished episode: random**" in to_markdown(summary)
+    write_report(suite_of(summary), summary, tmp_path)
+    assert row_of(ranking_of(summary, "holdout"), "entropy")["AUBC - random"] == "-"
+    assert "**random: incomplete: 0 of 10 episodes**" in page_of(summary)
 
 
 def test_oracles_do_not_raise_the_pvalues_of_others(summary):
     with_rival = make_episodes() | {"margin": make_episodes()["entropy"]}
     rivals = summarize(make_suite(["random", "entropy", "margin", "look_ahead"]), with_rival)
-    alone = summary["splits"]["holdout"]
-    difference = alone["entropy"]["difference"]["aubc"]
+    alone = summary["views"]["holdout"]["measures"]["AUBC"]
+    difference = alone["entropy"]["difference"]
     assert difference["p_holm"] == difference["p_t"]
-    assert "p_holm" not in alone["look_ahead"]["difference"]["aubc"]
-    holm = rivals["splits"]["holdout"]["entropy"]["difference"]["aubc"]["p_holm"]
+    assert "p_holm" not in alone["look_ahead"]["difference"]
+    holm = rivals["views"]["holdout"]["measures"]["AUBC"]["entropy"]["difference"]["p_holm"]
     assert holm == pytest.approx(2 * difference["p_t"])
 
 
@@ -145,7 +162,7 @@ def test_curve_that_ends_early_keeps_its_last_value():
     episodes = make_episodes()
     episodes["entropy"] = {s: make_episode("entropy", s, [40.0, 50.0], cost=[0, 48]) for s in range(10)}
     summary = summarize(make_suite(["random", "entropy"]), episodes)
-    curve = summary["splits"]["holdout"]["entropy"]["curve"]
+    curve = summary["curves"]["holdout"]["policies"]["entropy"]["curve"]
     assert [point["mean"] for point in curve] == [40, 45, 50, 50, 50]
 
 
@@ -158,26 +175,28 @@ def test_figures_of_a_policy_by_hand():
         episode.costs["clicks"] = [0, 1, 2, 3, 100 * seed]
         episodes[seed] = episode
     summary = summarize(make_suite(["entropy", "margin"], 3), {"entropy": episodes, "margin": {}})
-    entry, figures = summary["policies"]["entropy"], summary["splits"]["holdout"]["entropy"]
+    entry, measures = summary["policies"]["entropy"], summary["views"]["holdout"]["measures"]
     assert entry["seeds"] == [0, 1, 2]
     assert entry["ms_per_pick"] == pytest.approx(1000 * 1.5 / (3 * 96))
     assert entry["env_ms_per_pick"] == pytest.approx(1000 * 0.96 * 6 / (3 * 96))
     assert entry["cost"] == {"regions": 96, "pixels": 96, "clicks": 100, "images": 96}
-    assert figures["final"] == 45
+    assert measures["final mIoU"]["entropy"]["mean"] == 45
     areas = np.array([(20 + 50 + 60 + 56 + 22 + seed / 2) / 4 for seed in (2, 0, 1)])
-    assert figures["aubc_per_seed"] == pytest.approx(areas)
-    assert figures["aubc"] == pytest.approx(areas.mean())
-    assert figures["worst_third"] == pytest.approx(45 - 4)
+    assert measures["AUBC"]["entropy"]["by_unit"] == pytest.approx(dict(zip((2, 0, 1), areas, strict=True)))
+    assert measures["AUBC"]["entropy"]["mean"] == pytest.approx(areas.mean())
+    assert measures["worst third"]["entropy"]["mean"] == pytest.approx(45 - 4)
     half = scipy_stats.t.ppf(0.975, 2) / math.sqrt(3)
-    assert list(figures["curve"][4].values()) == pytest.approx([45, 45 - half, 45 + half])
+    assert list(summary["curves"]["holdout"]["policies"]["entropy"]["curve"][4].values()) == pytest.approx(
+        [45, 45 - half, 45 + half]
+    )
     assert summary["policies"]["margin"] == {
         "seeds": [],
         "oracle": False,
-        "status": "incomplete: 0 of 3 seeds",
+        "status": "incomplete: 0 of 3 episodes",
         "rank": None,
         "ms_per_pick": None,
         "env_ms_per_pick": None,
-        "cost": dict.fromkeys(("regions", "pixels", "clicks", "images")),
+        "cost": {},
     }
 
 
@@ -195,39 +214,39 @@ def test_ranks_are_those_of_the_first_split():
 
 def test_a_setup_written_in_another_order_is_the_same():
     episodes = make_episodes(2)
-    setup = {"alenv": "0.1.0", "packages": {"numpy": "1", "torch": "2"}, "arguments": {"budget": 3, "region": None}}
+    setup = {"alenv": "0.1.0", "packages": {"numpy": "1", "torch": "2"}}
     for by_seed in episodes.values():
         for episode in by_seed.values():
             episode.fingerprint.update(setup)
     other = episodes["entropy"][1].fingerprint
     other.clear()
-    other |= {"arguments": {"region": None, "scores": [], "budget": 3}, "packages": {"torch": "2", "numpy": "1"}}
+    other |= {"arguments": {"region": None}, "packages": {"torch": "2", "numpy": "1"}}
     other |= {"sha256": "other", "alenv": "0.1.0"}
     assert summarize(make_suite(episodes, 2), episodes)["setups"] == [setup]
 
 
 def test_files(summary, tmp_path):
-    write_report(summary, tmp_path)
+    write_report(suite_of(summary), summary, tmp_path)
     text = (tmp_path / "leaderboard.json").read_text(encoding="utf-8")
     read = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert list(read) == sorted(read)
-    assert read["splits"]["holdout"]["entropy"]["difference"]["aubc"]["mean"] == pytest.approx(1.75)
+    assert read["views"]["holdout"]["measures"]["AUBC"]["entropy"]["difference"]["mean"] == pytest.approx(1.75)
     for name in ("curves.png", "curves.svg"):
         assert (tmp_path / name).stat().st_size > 10_000
     svg = (tmp_path / "curves.svg").read_bytes()
-    write_report(summary, tmp_path)
+    write_report(suite_of(summary), summary, tmp_path)
     assert (tmp_path / "curves.svg").read_bytes() == svg
 
 
 def test_nan_becomes_null(tmp_path):
     one_seed = summarize(make_suite(["random"], 1), make_episodes(1))
-    write_report(one_seed, tmp_path)
+    write_report(suite_of(one_seed), one_seed, tmp_path)
     read = json.loads((tmp_path / "leaderboard.json").read_text(encoding="utf-8"))
-    assert read["splits"]["test"]["random"]["curve"][0]["low"] is None
+    assert read["curves"]["test"]["policies"]["random"]["curve"][0]["low"] is None
 
 
 def test_markdown_says_what_was_compared(summary):
-    page = to_markdown(summary)
+    page = page_of(summary)
     for said in (
         "`RegionSelect-v0`",
         '{"pool": "eval"}',
@@ -244,7 +263,7 @@ def test_markdown_says_what_was_compared(summary):
 def test_mixed_setups_are_shown():
     episodes = make_episodes()
     episodes["random"][0] = make_episode("random", 0, [40.0] * 5, alenv="0.2.0")
-    page = to_markdown(summarize(make_suite(["random", "entropy"]), episodes))
+    page = page_of(summarize(make_suite(["random", "entropy"]), episodes))
     assert "Not comparable: the episodes come from 2 set-ups" in page
 
 
@@ -263,7 +282,7 @@ def test_terminal_table_fits_80_columns():
     episodes["class_balanced_entropy"] = episodes.pop("entropy")
     summary = summarize(make_suite(episodes, 9), episodes)
     console = Console(width=80, record=True)
-    print_ranking(summary, console)
+    print_ranking(suite_of(summary), summary, console)
     text = console.export_text()
     assert "look_ahead" in text
     assert "class_balanced_entropy" in text
@@ -273,13 +292,13 @@ def test_terminal_table_fits_80_columns():
 
 def test_figure_has_a_panel_for_every_policy_and_a_line_for_every_split(summary):
     baseline, *rivals = (axis for axis in draw_curves(summary).axes if axis.get_visible())
-    assert baseline.get_title() == "random: mIoU"
+    assert baseline.get_title() == "random"
     assert [axis.get_title() for axis in rivals] == ["entropy", "look_ahead (oracle)"]
     for axis, policy in ((baseline, "random"), (rivals[0], "entropy")):
         lines = {line.get_label(): line.get_ydata() for line in axis.lines}
         for split in summary["suite"]["splits"]:
-            figures = summary["splits"][split][policy]
-            curve = figures["curve"] if policy == "random" else figures["difference"]["curve"]
+            figures = summary["curves"][split]["policies"][policy]
+            curve = figures["curve" if policy == "random" else "difference"]
             np.testing.assert_allclose(lines[split], [point["mean"] for point in curve])
 
 

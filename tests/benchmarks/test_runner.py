@@ -11,10 +11,12 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from agents.policy import Episode
-from benchmarks import jobs as runner
-from benchmarks.leaderboard import regions
+from benchmarks import jobs
+from benchmarks.leaderboard import episodes, regions
 from benchmarks.leaderboard.__main__ import Args, main
-from benchmarks.leaderboard.suite import Suite, read_suite
+from benchmarks.leaderboard.suite import Suite
+from benchmarks.leaderboard.suite_file import read_suite
+from benchmarks.leaderboard.tasks import make_task
 from benchmarks.names import markdown
 
 SUITE = """\
@@ -53,16 +55,16 @@ def ran(monkeypatch):
     """Replaces the episode loop by made-up results and records what was asked for."""
     asked = []
 
-    def evaluate(policy, env_id, kwargs, seeds, splits):
+    def play(policy, env_id, kwargs, seeds, curves, options):
         for seed in seeds:
             asked.append((policy.name, seed))
             if policy.name == "margin" and seed == 1:
                 raise RuntimeError("the labels ran out")
             yield make_episode(policy, env_id, kwargs, seed)
 
-    monkeypatch.setattr(runner, "in_processes", lambda calls, jobs: (call.do() for call in calls))
-    monkeypatch.setattr(regions, "evaluate", evaluate)
-    monkeypatch.setattr("benchmarks.leaderboard.regions.prepare", lambda suite: 60.0)
+    monkeypatch.setattr(jobs, "in_processes", lambda calls, jobs: (call.do() for call in calls))
+    monkeypatch.setattr(episodes, "play", play)
+    monkeypatch.setattr(regions.RegionTask, "prepare", lambda task: 60.0)
     monkeypatch.setattr("benchmarks.leaderboard.report.draw_curves", lambda summary: Figure((1, 1)))  # is slow
     return asked
 
@@ -78,7 +80,7 @@ def start(tmp_path):
 
 
 def episode_files(tmp_path, policy):
-    return sorted((tmp_path / "out" / "episodes" / policy).glob("*.json"))
+    return sorted((tmp_path / "out" / "episodes" / policy).glob("*.jsonl"))
 
 
 def test_second_start_runs_nothing(ran, start):
@@ -125,7 +127,7 @@ def test_an_episode_without_a_split_of_the_suite_runs_again(ran, start, tmp_path
     ran.clear()
     start()
     assert ran == [("random", 0)]
-    assert "it has no curve on split 'test'" in capsys.readouterr().out
+    assert "it has no curve of 'miou/test'" in capsys.readouterr().out
 
 
 def test_how_long_it_will_take_is_said_first(ran, start, capsys):
@@ -139,14 +141,14 @@ def test_an_episode_is_as_long_as_its_rounds(monkeypatch):
     ticks = iter([10.0, 11.5])
     monkeypatch.setattr(regions, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
     kwargs = {"segmenter": "lda", "picks": 4, "candidates": 3, "budget": 10}
-    assert regions.prepare(Suite("s", "RegionSelect-v0", kwargs, ("random", "entropy"), (0,), ("test",))) == 3 * 1.5
+    assert make_task(Suite("s", "RegionSelect-v0", kwargs, ("random", "entropy"), (0,), ("test",))).prepare() == 3 * 1.5
 
 
 def test_a_failed_download_is_one_sentence(ran, start, capsys, monkeypatch):
-    def fail(suite):
+    def fail(task):
         raise URLError("no route to host")
 
-    monkeypatch.setattr("benchmarks.leaderboard.regions.prepare", fail)
+    monkeypatch.setattr(regions.RegionTask, "prepare", fail)
     assert start() == 2
     assert capsys.readouterr().err.startswith("error: a download failed (no route to host); the same command tries")
     assert ran == []
@@ -160,7 +162,7 @@ def test_a_full_disk_leaves_what_was_there(ran, start, tmp_path, capsys, monkeyp
     """First in a report, then in episodes; later the same command goes on."""
     start()
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    for place, status in (("benchmarks.leaderboard.report.write_whole", 2), ("benchmarks.workers.write_whole", 1)):
+    for place, status in (("benchmarks.leaderboard.report.write_whole", 2), ("benchmarks.jobs.write_whole", 1)):
         with monkeypatch.context() as patch:
             patch.setattr(place, full)
             assert start(SUITE if status == 2 else SUITE.replace("seeds = 2", "seeds = 3")) == status
@@ -213,7 +215,7 @@ def test_a_changed_suite_runs_what_changed(ran, start, old, new, rerun):
 def test_changed_code_runs_again(ran, start, monkeypatch):
     start()
     ran.clear()
-    monkeypatch.setattr("benchmarks.leaderboard.regions.code_digest", lambda: "changed")
+    monkeypatch.setattr("benchmarks.leaderboard.episodes.code_digest", lambda: "changed")
     start()
     assert len(ran) == 4
 
@@ -226,7 +228,7 @@ def test_failed_episode_is_shown_and_the_others_go_on(ran, start, tmp_path, caps
     [log] = (tmp_path / "out" / "episodes" / "margin").glob("*.error")
     assert "Traceback" in log.read_text(encoding="utf-8")
     summary = json.loads((tmp_path / "out" / "leaderboard.json").read_text(encoding="utf-8"))
-    assert summary["policies"]["margin"]["status"] == "incomplete: 1 of 2 seeds"
+    assert summary["policies"]["margin"]["status"] == "incomplete: 1 of 2 episodes"
 
 
 def test_oracles_are_scheduled_first(ran, start):
@@ -241,7 +243,7 @@ def test_a_kill_while_writing_leaves_no_episode(ran, start, tmp_path, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", killed)
         assert start() == 130
-    assert not list((tmp_path / "out").rglob("*.json"))
+    assert not list((tmp_path / "out").rglob("*.json*"))
     ran.clear()
     assert start() == 0
     assert len(ran) == 4
@@ -249,8 +251,8 @@ def test_a_kill_while_writing_leaves_no_episode(ran, start, tmp_path, monkeypatc
 
 def test_progress_lines_without_a_terminal(monkeypatch):
     console = Console(file=io.StringIO(), width=100)
-    monkeypatch.setattr(runner, "SECONDS_BETWEEN_LINES", -1.0)
-    assert list(runner._show_progress(iter([None, "bad"]), 2, console)) == [None, "bad"]
+    monkeypatch.setattr(jobs, "SECONDS_BETWEEN_LINES", -1.0)
+    assert list(jobs._show_progress(iter([None, "bad"]), 2, console)) == [None, "bad"]
     lines = console.file.getvalue().splitlines()
     assert [line.split(",")[0] for line in lines] == ["1 of 2 runs", "2 of 2 runs"]
 
@@ -266,17 +268,16 @@ def test_real_episodes_in_two_processes_equal_those_of_this_one(tmp_path, monkey
     path = tmp_path / "tiny.toml"
     path.write_text(SUITE.replace("seeds = 2", "seeds = [7]"), encoding="utf-8")
     suites = [tmp_path / name for name in ("one", "two")]
-    for jobs, out in enumerate(suites, start=1):
+    for number, out in enumerate(suites, start=1):
         with monkeypatch.context() as patch:
-            if jobs == 1:
-                patch.setattr(runner, "in_processes", lambda calls, jobs: (call.do() for call in calls))
-            assert main(Args(suite=path, out=out, jobs=jobs)) == 0
+            if number == 1:
+                patch.setattr(jobs, "in_processes", lambda calls, jobs: (call.do() for call in calls))
+            assert main(Args(suite=path, out=out, jobs=number)) == 0
         assert (out / "curves.png").stat().st_size > 10_000
     suite: Suite = read_suite(path)
-    one, two = (regions.read_finished(suite, out).episodes for out in suites)
+    one, two = (episodes.finished(suite, out)[0] for out in suites)
     for policy in suite.policies:
-        for seed in suite.seeds:
-            first, second = one[policy][seed], two[policy][seed]
+        for first, second in zip(one[policy], two[policy], strict=True):
             assert first.actions == second.actions
             for split in suite.splits:
                 assert first.metrics[f"miou/{split}"] == second.metrics[f"miou/{split}"]

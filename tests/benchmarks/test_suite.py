@@ -4,7 +4,7 @@ import pytest
 
 from alenv.data import ade20k, cityscapes, voc
 from benchmarks.leaderboard.__main__ import Args, main
-from benchmarks.leaderboard.suite import read_suite, with_policies
+from benchmarks.leaderboard.suite_file import read_suite, with_policies
 
 GOOD = """\
 env = "RegionSelect-v0"

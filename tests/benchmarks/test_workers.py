@@ -5,12 +5,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from benchmarks.workers import Call, attempt, in_processes
+from benchmarks.jobs import Job, record_path
+from benchmarks.workers import in_processes
+
+
+@dataclass(frozen=True)
+class Call:
+    name: str
+    do: Callable[[], str | None]
 
 
 def told(what):
@@ -89,8 +98,8 @@ import sys
 from functools import partial
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from benchmarks.workers import Call, in_processes
-from test_workers import sleep
+from benchmarks.workers import in_processes
+from test_workers import Call, sleep
 if __name__ == "__main__":
     calls = [Call(str(i), partial(sleep, Path({folder!r}) / str(i), 60.0)) for i in range(2)]
     list(in_processes(calls, 2))
@@ -127,22 +136,32 @@ def test_ctrl_c_during_the_imports(tmp_path):
     assert started.returncode == 130
 
 
-def test_a_failed_attempt_keeps_its_traceback_and_what_was_there(tmp_path):
-    path = tmp_path / "folder" / "file.json"
-    assert attempt("one", path, lambda: "first") is None
-    said = attempt("one", path, lambda: 1 / 0)
+def attempt(path, make):
+    return Job("one", path, make, str).do()
+
+
+def test_a_failed_job_keeps_its_traceback_and_what_was_there(tmp_path):
+    path = tmp_path / "folder" / "file.jsonl"
+    assert attempt(path, lambda: "first") is None
+    said = attempt(path, lambda: 1 / 0)
     assert said == f"one failed: ZeroDivisionError: division by zero ({path.with_suffix('.error')})"
     assert "Traceback" in path.with_suffix(".error").read_text()
     assert path.read_text() == "first"
-    assert attempt("one", path, left) == f"one failed: SystemExit: enough ({path.with_suffix('.error')})"
-    assert attempt("one", path, lambda: "second") is None
-    assert [p.name for p in path.parent.iterdir()] == ["file.json"]
+    assert attempt(path, left) == f"one failed: SystemExit: enough ({path.with_suffix('.error')})"
+    assert attempt(path, lambda: "second") is None
+    assert [p.name for p in path.parent.iterdir()] == ["file.jsonl"]
 
 
-@pytest.mark.parametrize("where", ["alenv.files.os.replace", "benchmarks.workers.Path.mkdir"])
-def test_a_full_disk_costs_the_call(tmp_path, monkeypatch, where):
+@pytest.mark.parametrize("where", ["alenv.files.os.replace", "benchmarks.jobs.Path.mkdir"])
+def test_a_full_disk_costs_the_job(tmp_path, monkeypatch, where):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(where, full)
-    assert "one failed: OSError: [Errno 28] No space left on device" in attempt("one", tmp_path / "f", lambda: "text")
+    assert "one failed: OSError: [Errno 28] No space left on device" in attempt(tmp_path / "f", lambda: "text")
+
+
+def test_the_path_of_a_record_depends_on_all_inputs_and_on_no_order_of_names():
+    paths = [record_path(Path("f"), "0", inputs) for inputs in ([1, {"a": 1, "b": 2}], [1, {"a": 1, "b": 3}], [2, {}])]
+    assert len(set(paths)) == 3
+    assert record_path(Path("f"), "0", [1, {"b": 2, "a": 1}]) == paths[0]

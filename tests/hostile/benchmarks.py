@@ -20,9 +20,9 @@ from rich.console import Console
 
 from agents.episode import Episode
 from benchmarks.ladder.rungs import parse_ladder
-from benchmarks.leaderboard.mining_record import check_record
 from benchmarks.leaderboard.report import to_markdown
-from benchmarks.leaderboard.suite import Suite, parse_suite, with_policies
+from benchmarks.leaderboard.suite import Suite
+from benchmarks.leaderboard.suite_file import parse_suite, with_policies
 from benchmarks.leaderboard.summary import summarize
 from benchmarks.names import Name, folder, markdown, shortened
 from benchmarks.terminal import print_table
@@ -71,15 +71,20 @@ EPISODE: dict[str, Any] = {
     "fingerprint": {"sha256": "0", "arguments": {"scores": []}, "alenv": "0.1.0"},
 }
 MINED: dict[str, Any] = {
-    "given": [7, 8],
-    "images": [1, 2, 3, 4, 5, 6, 9, 10, 11, 12],
-    **{key: {"5": 1, "10": 2} for key in ("gain", "pixels", "positives")},
-}
-RECORD: dict[str, Any] = {
     "policy": "random",
-    "target": "cat",
     "oracle": False,
-    "episodes": {"3": MINED, "4": MINED},
+    "env_id": MINING["env"],
+    "kwargs": MINING["kwargs"] | {"budget": 10, "classes": ["cat"]},
+    "options": {"target_class": "cat"},
+    "seed": 3,
+    "actions": [0] * 10,
+    "rewards": [0.5] * 10,
+    "picked": [[i] for i in range(10)],
+    "costs": {"images": [0, 5, 10]},
+    "metrics": {name: [0, 1, 2] for name in ("gain", "pixels", "positives")} | {"iou": [None, 1.5, 2.0]},
+    "class_metrics": {},
+    "given": {"images": 2},
+    "seconds": {"policy": 0.1, "env": 0.2, "evaluator": 0.3},
     "fingerprint": {"sha256": "0", "arguments": {}, "alenv": "0.1.0"},
 }
 
@@ -192,9 +197,9 @@ def episodes() -> SearchStrategy[str]:
     return _json_texts(EPISODE)
 
 
-def records() -> SearchStrategy[str]:
-    """Texts of records of mining suites."""
-    return _json_texts(RECORD)
+def mined() -> SearchStrategy[str]:
+    """Texts of episode files of mining."""
+    return _json_texts(MINED)
 
 
 def policies() -> SearchStrategy[str]:
@@ -278,16 +283,7 @@ def check_episode(text: str) -> None:
             suite = Suite(
                 "some", episode.env_id, episode.kwargs, (episode.policy,), (episode.seed,), splits, episode.policy
             )
-            to_markdown(summarize(suite, {episode.policy: {episode.seed: episode}}))
-
-
-def check_record_text(text: str) -> None:
-    """A record is refused, or holds what was asked for."""
-    suite = Suite("some", MINING["env"], MINING["kwargs"], ("random", "oracle"), (3, 4), budgets=(5, 10))
-    if refused(lambda: (check_record(text, suite, "random", "cat"), True)) is not None:
-        record = json.loads(text)
-        assert (record["policy"], record["target"]) == ("random", "cat")
-        assert all(float(e["gain"][b]) < 1e308 for e in record["episodes"].values() for b in ("5", "10"))
+            to_markdown(suite, summarize(suite, {episode.policy: [episode]}))
 
 
 def check_policy(name: str) -> None:
@@ -306,6 +302,6 @@ CASES: dict[str, tuple[SearchStrategy[str], Callable[[str], None]]] = {
     "suites": (suites(), check_suite),
     "ladders": (ladders(), check_ladder),
     "episodes": (episodes(), check_episode),
-    "records": (records(), check_record_text),
+    "episodes of mining": (mined(), check_episode),
     "policies": (policies(), check_policy),
 }

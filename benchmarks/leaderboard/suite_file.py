@@ -1,0 +1,180 @@
+"""Suites are read from TOML, and checked before anything runs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import gymnasium
+import msgspec
+from gymnasium.envs.registration import load_env_creator
+from msgspec import Meta
+
+import alenv  # noqa: F401  registers the ids
+from agents.catalogue import make_policy
+from alenv.errors import shown, unknown
+from alenv.memory import check_memory
+from alenv.outside import Count, Positive, decode_toml
+from benchmarks.leaderboard.suite import Suite
+from benchmarks.leaderboard.tasks import make_task
+from benchmarks.names import printable
+
+LONGEST = 2**20
+"""Characters of a suite file."""
+EPISODE_BYTES = 2**14
+"""Of an episode of a hundred picks in memory: the report needs all at once."""
+
+Content = TypeVar("Content")
+
+
+class SuiteTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """What a suite file says."""
+
+    env: str
+    policies: Annotated[tuple[str, ...], Meta(min_length=1)]
+    seeds: Positive | Annotated[tuple[Count, ...], Meta(min_length=1)]
+    """How many, or which."""
+    splits: Annotated[tuple[Literal["reward", "holdout", "test"], ...], Meta(min_length=1)] = ("holdout", "test")
+    baseline: str = "random"
+    budgets: Annotated[tuple[Positive, ...], Meta(min_length=1)] | None = None
+    kwargs: dict[str, Any] = {}
+
+
+def read_suite(path: Path) -> Suite:
+    """Read and check a suite file.
+
+    Raises:
+        ValueError: one line that names the file, the value, what is wrong with it and what to do.
+    """
+    return read(path, parse_suite)
+
+
+def read(path: Path, parse: Callable[[str, str], Content]) -> Content:
+    """Read a TOML file.
+
+    Args:
+        path: The file.
+        parse: Makes something of the file's name and text.
+
+    Raises:
+        ValueError: one line that names the file, the value, what is wrong with it and what to do.
+    """
+    try:
+        return parse(path.stem, _text(path))
+    except FileNotFoundError:
+        raise ValueError(f"{printable(str(path))}: there is no such file; {_files_beside(path)}") from None
+    except OSError as error:
+        raise ValueError(f"{printable(str(path))}: cannot be read ({error.strerror}); give a TOML file") from None
+    except UnicodeError as error:
+        raise ValueError(f"{printable(str(path))}: not UTF-8 ({error}); save it as UTF-8") from None
+    except ValueError as error:
+        raise ValueError(f"{printable(str(path))}: {error}") from None
+
+
+def _text(path: Path) -> str:
+    with path.open(encoding="utf-8") as file:
+        text = file.read(LONGEST + 1)
+    if len(text) > LONGEST:
+        raise ValueError(f"longer than {LONGEST:,} characters, so it is no suite; give a TOML file")
+    return text
+
+
+def _files_beside(path: Path) -> str:
+    found = sorted(printable(str(file)) for file in path.parent.glob("*.toml"))
+    return f"found beside it: {', '.join(found)}" if found else f"no suite lies in {printable(str(path.parent))}"
+
+
+def with_policies(suite: Suite, extra: Sequence[str]) -> Suite:
+    """The suite with more policies behind its own; names that it already has are not repeated."""
+    for spec in extra:
+        _check_policy(spec, suite.env)
+    return replace(suite, policies=tuple(dict.fromkeys((*suite.policies, *extra))))
+
+
+def parse_suite(name: str, text: str) -> Suite:
+    """Make a suite of its name and TOML text.
+
+    Raises:
+        ValueError: for the first value that is wrong.
+    """
+    suite = make_suite(name, decode_toml(SuiteTable, text))
+    check_arguments(suite)
+    return suite
+
+
+def make_suite(name: str, table: SuiteTable) -> Suite:
+    """Make a suite of what its file says; the values of ``kwargs`` are not looked at, see ``check_arguments``.
+
+    Raises:
+        ValueError: for the first value that is wrong.
+    """
+    specs = [spec for spec in gymnasium.registry.values() if str(spec.entry_point).startswith("alenv.")]
+    ids = [spec.id for spec in specs if not spec.additional_wrappers]  # policies read the parts of an observation
+    if table.env not in ids:
+        raise unknown("env", table.env, ids)
+    _check_names(table)
+    suite = Suite(
+        name=name,
+        env=table.env,
+        kwargs=table.kwargs,
+        policies=table.policies,
+        seeds=_seeds(table),
+        splits=table.splits,
+        baseline=table.baseline,
+        budgets=tuple(sorted(table.budgets or ())),
+    )
+    make_task(suite).check()
+    return suite
+
+
+def check_arguments(suite: Suite) -> None:
+    """Make the environment of a suite, which checks the values of its arguments.
+
+    Raises:
+        ValueError: What the environment says, if it refuses one.
+    """
+    arguments = inspect.signature(load_env_creator(gymnasium.spec(suite.env).entry_point)).parameters
+    for key in suite.kwargs:
+        if key not in arguments:
+            raise unknown(f"argument of {suite.env} in [kwargs]:", key, arguments)
+    budget = {"budget": max(suite.budgets)} if suite.budgets else {}
+    try:
+        gymnasium.make(suite.env, **suite.kwargs, **budget).close()
+    except (OSError, TypeError, RuntimeError, gymnasium.error.Error) as error:
+        raise ValueError(f"{suite.env} with {shown(suite.kwargs)}: {error}") from None
+
+
+def _check_names(table: SuiteTable) -> None:
+    for key in ("policies", "splits", "budgets"):
+        _check_distinct(key, getattr(table, key) or ())
+    for spec in table.policies:
+        _check_policy(spec, table.env)
+    if table.baseline not in table.policies:
+        raise unknown("baseline, not one of the policies:", table.baseline, table.policies)
+
+
+def _check_policy(spec: str, env: str) -> None:
+    try:
+        make_policy(spec, env)
+    except ValueError as error:
+        raise ValueError(printable(str(error))) from error
+    except (Exception, SystemExit) as error:  # whatever somebody's module does
+        cause = printable(f"{type(error).__name__}: {error}")
+        raise ValueError(f"policy {shown(spec)} cannot be made ({cause}); mend its class or module") from error
+
+
+def _seeds(table: SuiteTable) -> tuple[int, ...]:
+    if isinstance(table.seeds, int):
+        check_memory("seeds", table.seeds, EPISODE_BYTES * len(table.policies))
+        return tuple(range(table.seeds))
+    _check_distinct("seeds", table.seeds)
+    return table.seeds
+
+
+def _check_distinct(key: str, values: Sequence[Hashable]) -> None:
+    if len(set(values)) < len(values):
+        twice = next(value for i, value in enumerate(values) if value in values[:i])
+        raise ValueError(f"{key} names {shown(twice)} twice; remove one")

@@ -1,0 +1,128 @@
+"""What a kind of environment contributes to the leaderboard: parts, metrics, columns. All else is the same for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.curves import Curves
+from agents.episode import Episode
+
+Array = NDArray[np.float64]
+Episodes = dict[str, list[Episode]]
+"""Finished episodes by policy."""
+Scores = dict[str, dict[Any, float]]
+"""By policy and unit: what is compared in pairs. NaN where a unit has no score."""
+Summary = dict[str, Any]
+Rows = list[list[str]]
+"""A header and the rows of a table."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Episodes of one policy that are one record.
+
+    Attributes:
+        name: For people.
+        file: Begins the name of the record.
+        kwargs: Arguments of the environment.
+        options: Those of ``reset``.
+        seeds: One episode for each.
+        curves: Makes what measures an episode.
+    """
+
+    name: str
+    file: str
+    kwargs: dict[str, Any]
+    options: dict[str, Any]
+    seeds: tuple[int, ...]
+    curves: Callable[[], Curves]
+
+
+@dataclass
+class View:
+    """A comparison of all policies.
+
+    Attributes:
+        measures: By name; larger is better. The first is what policies are ranked by.
+        figures: By policy, what else is told of it.
+    """
+
+    measures: dict[str, Scores]
+    figures: dict[str, Summary] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Line:
+    """Curves of all policies.
+
+    Attributes:
+        metric: What it is a curve of, with its unit.
+        cost: The unit of the grid.
+        grid: Costs (points,).
+        curves: By policy and unit of comparison, values (points,).
+    """
+
+    metric: str
+    cost: str
+    grid: list[float]
+    curves: dict[str, dict[Any, Array]]
+
+
+class Task(Protocol):
+    """A kind of environment, bound to a suite.
+
+    Attributes:
+        unit: What differences are paired by: seeds, or classes.
+        score: Name of the measure by which policies are ranked.
+        headline: The measures by which trained agents are compared.
+        notes: How to read the columns, in Markdown.
+    """
+
+    unit: str
+    score: str
+    headline: tuple[str, ...]
+    notes: str
+
+    def check(self) -> None:
+        """Check what a suite of this kind must have, or must not.
+
+        Raises:
+            ValueError: If it is not so.
+        """
+
+    def parts(self) -> list[Part]:
+        """Return what each policy has to play.
+
+        Raises:
+            ValueError: If there is nothing to play.
+        """
+
+    def standing(self) -> str:
+        """Return what a policy with all episodes is: ``ranked``, ``provisional``, or why it has no rank."""
+
+    def needs(self) -> tuple[str, ...]:
+        """Return the metrics that an episode must have."""
+
+    def prepare(self) -> float | None:
+        """Use the environment once: it builds what workers share, and shows wrong values before anything runs.
+
+        Returns:
+            Seconds that an episode takes, about, or None.
+        """
+
+    def views(self, episodes: Episodes) -> dict[str, View]:
+        """Return the comparisons, the most important first."""
+
+    def lines(self, episodes: Episodes) -> dict[str, Line]:
+        """Return the curves."""
+
+    def columns(self, summary: Summary, view: str) -> tuple[list[str], dict[str, list[str]]]:
+        """Return what a ranking says besides the score: header, and cells by policy."""
+
+    def tables(self, summary: Summary, view: str) -> dict[str, Rows]:
+        """Return more tables of a view, by title."""
