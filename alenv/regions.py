@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from alenv.errors import shown
+from alenv.outside import check_array
+
 Ids = NDArray[np.int64]
 
 
@@ -101,3 +104,21 @@ def make_grid(size: tuple[int, int], region: tuple[int, int], cell: int) -> Regi
                 f"in cells of {cell} pixels; possible: {', '.join(map(str, fits))}"
             )
     return RegionGrid(size, region)
+
+
+def check_regions(regions: Ids, grid: RegionGrid, images: int) -> None:
+    """Check the ids of labelled regions.
+
+    Args:
+        regions: What should be ids (n,).
+        grid: The regions.
+        images: Number of images.
+
+    Raises:
+        ValueError: If they are none, or one of them comes twice.
+    """
+    check_array("labelled", regions, np.empty(len(regions) if regions.ndim else 0, np.int64))
+    if len(regions) and not 0 <= regions.min() <= regions.max() < images * grid.per_image:
+        raise ValueError(f"labelled: there are regions 0..{images * grid.per_image - 1}, not {regions.max()}")
+    if len(np.unique(regions)) < len(regions):
+        raise ValueError(f"labelled: a region is named twice in {shown(regions.tolist())}")

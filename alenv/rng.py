@@ -15,7 +15,6 @@ class Stream(IntEnum):
 
     INITIAL = 0
     CANDIDATES = 1
-    POOL = 2
     IMAGES = 3
     PASSES = 4
 

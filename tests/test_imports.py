@@ -37,3 +37,8 @@ def test_no_imports_run_in_a_circle():
         graph.prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_what_begins_with_an_underscore_stays_in_its_module():
+    named = {f"{module} imports {of}.{name}": name for module, found in IMPORTS.items() for of, name in found}
+    assert not [text for text, name in named.items() if name.startswith("_") and not name.endswith("__")]

@@ -157,7 +157,7 @@ def test_a_huge_pool_costs_what_is_drawn_of_it():
 def test_the_last_regions_cost_no_more_than_the_first():
     """All of 10,000 take some 300 draws of a few: seconds, if each sorted all that were found before."""
     pool, start = LabelPool(np.arange(10), 1000, 0), time.thread_time()
-    assert len(np.unique(pool.sample(keyed_rng(0, Stream.POOL), 10_000))) == 10_000
+    assert len(np.unique(pool.sample(keyed_rng(0, Stream.CANDIDATES), 10_000))) == 10_000
     assert time.thread_time() - start < 0.3
 
 

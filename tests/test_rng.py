@@ -44,7 +44,6 @@ def test_streams_keep_their_numbers():
     assert {stream.name: stream.value for stream in Stream} == {
         "INITIAL": 0,
         "CANDIDATES": 1,
-        "POOL": 2,
         "IMAGES": 3,
         "PASSES": 4,
     }

@@ -27,7 +27,7 @@ from alenv.data.store import cache_folder, key, open_store
 from alenv.files import write_whole
 from alenv.imports import is_path
 from alenv.mining.pool import MiningPool
-from alenv.segmenters.features import Extractor, _batch, _parallel, make_extractor
+from alenv.segmenters.features import Extractor, as_batch, make_extractor, map_parallel
 
 BACKBONE = "squeezenet1_0"
 DIMENSIONS = 64
@@ -63,7 +63,7 @@ class _Embedder:
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed an image (h, w, 3): float32 (channels * BANDS,)."""
-        maps = self.extractor(_batch(image))
+        maps = self.extractor(as_batch(image))
         channels, columns = maps.shape[1], maps.shape[3]
         margin = round((1 - self.width) / 2 * columns)
         maps = maps[:, int(self.shallow * channels) :, :, margin : columns - margin]
@@ -123,7 +123,7 @@ def _chunks(folder: Path, embed: Callable[[NDArray], NDArray], images: NDArray[n
         path = folder / f"{start:07d}.npy"
         if not path.exists():
             buffer = BytesIO()
-            np.save(buffer, np.stack(list(_parallel(embed, images[start : start + CHUNK]))))
+            np.save(buffer, np.stack(list(map_parallel(embed, images[start : start + CHUNK]))))
             write_whole(path, buffer.getvalue())
             log.info("embedded %d of %d images", min(start + CHUNK, len(images)), len(images))
         yield np.load(path)

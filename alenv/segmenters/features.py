@@ -74,13 +74,13 @@ class FeatureMap:
 
     def blocks(self, images: NDArray[np.uint8]) -> Iterator[NDArray[np.float32]]:
         """Compute vectors image by image: float32 (1, rows, columns, D)."""
-        for done, one in enumerate(_parallel(self._one, images), start=1):
+        for done, one in enumerate(map_parallel(self._one, images), start=1):
             yield one
             if done % 100 == 0:
                 log.info("features of %d of %d images", done, len(images))
 
     def _one(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        vectors = self.projection(self.extractor(_batch(image)))
+        vectors = self.projection(self.extractor(as_batch(image)))
         return torch.cat([vectors, _position(*vectors.shape[1:3])], -1).numpy()
 
 
@@ -125,7 +125,7 @@ def cell_features(
     def build(folder: Path) -> dict[str, Any]:
         log.info("computing %s features of %d images (once)", name, len(data.images))
         states = data.images[data.splits["state"]]
-        projection = _fit([_flat(maps) for maps in _parallel(lambda x: extractor(_batch(x)), states)], dimensions)
+        projection = _fit([_flat(maps) for maps in map_parallel(lambda x: extractor(as_batch(x)), states)], dimensions)
         count, vectors = len(data.images), FeatureMap(extractor, projection, cell).blocks(data.images)
         counts = (count_labels(data.masks[i : i + 1], cell, len(data.classes)) for i in range(count))
         save_blocks(folder / "vectors.npy", count, vectors)  # which may not fit into memory
@@ -163,7 +163,7 @@ def count_labels(masks: NDArray[np.uint8], cell: int, classes: int) -> NDArray[n
     return counts
 
 
-def _parallel(function: Callable[[NDArray], Any], images: NDArray) -> Iterator[Any]:
+def map_parallel(function: Callable[[NDArray], Any], images: NDArray) -> Iterator[Any]:
     """Apply a function image by image, on all cores but with one torch thread each: same bits on any machine."""
     # The outer setting is for later threads: torch gives them the count that was set last, in whichever thread.
     with (
@@ -173,7 +173,8 @@ def _parallel(function: Callable[[NDArray], Any], images: NDArray) -> Iterator[A
         yield from workers.map(function, images)
 
 
-def _batch(image: NDArray[np.uint8]) -> Tensor:
+def as_batch(image: NDArray[np.uint8]) -> Tensor:
+    """Return an image (height, width, 3) as a batch of one, (1, 3, height, width)."""
     return torch.from_numpy(np.array(image)).movedim(-1, 0)[None]
 
 

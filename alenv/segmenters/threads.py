@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 import torch
 
+THREADS = 1
+"""Of models: sums are split by thread, so a fixed number is part of what makes results repeat bit for bit."""
+
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Run a block with ``count`` intra-op threads and give the caller's setting back.
-
-    Sums are split by thread, so the number of threads is part of what makes a result repeat bit for bit.
-    """
+    """Run a block with ``count`` intra-op threads and give the caller's setting back."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

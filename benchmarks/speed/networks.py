@@ -31,8 +31,8 @@ import alenv  # noqa: F401  registers the ids
 from alenv.data import IGNORE
 from alenv.regions import Ids
 from alenv.segmenters.networks.training import TRAININGS, Optimizer, Training, crops
-from alenv.segmenters.probes.learner import THREADS
 from alenv.segmenters.segmenter import SEGMENTERS
+from alenv.segmenters.threads import THREADS
 from benchmarks.speed.stopwatch import PARTS, Stopwatch, elapsed, matrix_product_rate
 
 ROUND = {"observation": "ralis", "pooling": "image_clustered", "initial": "state:2"}

@@ -34,14 +34,13 @@ from alenv.data.store import open_store
 from alenv.errors import unknown
 from alenv.metrics import Confusion, Reward
 from alenv.outside import Count, check_array, decode
-from alenv.regions import Ids, RegionGrid
+from alenv.regions import Ids, RegionGrid, check_regions
 from alenv.segmenters.networks.architectures import dropout
 from alenv.segmenters.networks.difficulty import predict_difficulty
 from alenv.segmenters.networks.frames import BoughtLabels
 from alenv.segmenters.networks.layers import resize
 from alenv.segmenters.networks.model import NetworkModel
 from alenv.segmenters.networks.training import TRAININGS, Crops, Optimizer, endless, epoch, loss
-from alenv.segmenters.probes.learner import check_regions
 from alenv.segmenters.segmenter import Prediction, no_gains
 from alenv.segmenters.similarity import compare
 from alenv.state import fingerprint

@@ -26,8 +26,7 @@ from alenv.segmenters.networks.layers import resize
 from alenv.segmenters.networks.training import get_weights, set_weights
 from alenv.segmenters.networks.windows import Windows
 from alenv.segmenters.probes.heads import DROPOUT
-from alenv.segmenters.probes.learner import THREADS
-from alenv.segmenters.threads import torch_threads
+from alenv.segmenters.threads import THREADS, torch_threads
 
 BATCH = {"cpu": 1, "cuda": 16}
 """Images that go through the network at once."""

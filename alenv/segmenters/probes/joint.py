@@ -10,8 +10,8 @@ from torch import Tensor
 
 from alenv.metrics import Confusion
 from alenv.segmenters.probes.heads import LdaHead, LinearHead
-from alenv.segmenters.probes.learner import THREADS, Learner, winners
-from alenv.segmenters.threads import torch_threads
+from alenv.segmenters.probes.learner import Learner, winners
+from alenv.segmenters.threads import THREADS, torch_threads
 
 WIDTH = 32
 """Learners in one product: with more, the logits leave the processor's cache, and it is no faster."""

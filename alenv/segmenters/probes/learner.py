@@ -17,21 +17,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from alenv.data import SegmentationData
-from alenv.errors import shown, unknown
+from alenv.errors import unknown
 from alenv.labels import region_counts
 from alenv.metrics import Confusion, Reward
-from alenv.outside import check_array, decode
-from alenv.regions import Ids, RegionGrid
+from alenv.outside import decode
+from alenv.regions import Ids, RegionGrid, check_regions
 from alenv.segmenters.difficulty import DifficultyBranch, attend
 from alenv.segmenters.features import cell_features, count_labels
 from alenv.segmenters.probes import gains
 from alenv.segmenters.probes.heads import Head, LdaHead, LinearHead
 from alenv.segmenters.segmenter import Prediction, find_segmenter, no_gains
 from alenv.segmenters.similarity import compare
-from alenv.segmenters.threads import torch_threads
+from alenv.segmenters.threads import THREADS, torch_threads
 
-THREADS = 1
-"""Sums are split by thread, so a fixed number of threads is part of what makes results repeat bit for bit."""
 CHUNK = 16384
 """Cells that are evaluated at once: the logits stay in the processor's cache."""
 
@@ -304,24 +302,6 @@ class Learner:
         unit = 1 if self._grid.pixels else self._cell**2
         head: Head = find_segmenter(self._segmenter).load()(self._vectors.shape[-1], self._classes, unit)
         return head
-
-
-def check_regions(regions: Ids, grid: RegionGrid, images: int) -> None:
-    """Check the ids of labelled regions.
-
-    Args:
-        regions: What should be ids (n,).
-        grid: The regions.
-        images: Number of images.
-
-    Raises:
-        ValueError: If they are none, or one of them comes twice.
-    """
-    check_array("labelled", regions, np.empty(len(regions) if regions.ndim else 0, np.int64))
-    if len(regions) and not 0 <= regions.min() <= regions.max() < images * grid.per_image:
-        raise ValueError(f"labelled: there are regions 0..{images * grid.per_image - 1}, not {regions.max()}")
-    if len(np.unique(regions)) < len(regions):
-        raise ValueError(f"labelled: a region is named twice in {shown(regions.tolist())}")
 
 
 def _chunks(x: Tensor, counts: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
