@@ -6,6 +6,7 @@ A run can be killed at any moment; the same command goes on where it stopped.
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,13 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
+from alenv.files import write_whole
 from benchmarks.command import check_jobs, command, default_jobs, make_folder, refusing, writing
-from benchmarks.jobs import run_all
+from benchmarks.jobs import find_finished, run_all
+from benchmarks.leaderboard.board import make_board
 from benchmarks.leaderboard.episodes import finished, missing
+from benchmarks.leaderboard.film import film_job
+from benchmarks.leaderboard.page import to_html
 from benchmarks.leaderboard.report import print_ranking, write_report
 from benchmarks.leaderboard.suite import Suite
 from benchmarks.leaderboard.suite_file import read_suite, with_policies
@@ -54,20 +59,30 @@ def main(args: Args) -> int:
         waiting = missing(suite, out, console)  # nothing runs before everything has been checked
     complete = run_all(waiting, args.jobs, console)
     with writing(out):
-        _report(suite, out, console)
+        complete &= _report(suite, out, args.jobs, console)
     return 0 if complete else 1
 
 
-def _report(suite: Suite, out: Path, console: Console) -> None:
-    """Write the report on all finished episodes."""
+def _report(suite: Suite, out: Path, processes: int, console: Console) -> bool:
+    """Write the report on all finished episodes; return whether it has all pictures."""
     episodes, _ = finished(suite, out)
     if not any(episodes.values()):
         say(console, "no episode finished, so there is no report")
-        return
+        return True
+    jobs = {policy: film_job(policy, found[0], out) for policy, found in episodes.items() if found}
+    complete = run_all(find_finished(jobs.values()).missing, processes, console)
+    records = find_finished(jobs.values()).records
+    films = {policy: records.get(job.path, []) for policy, job in jobs.items()}
     summary = summarize(suite, episodes)
     write_report(suite, summary, out)
+    write_whole(out / "index.html", to_html("Leaderboard", _command(), [make_board(suite, summary, films)]))
     print_ranking(suite, summary, console)
-    say(console, f"report: {out / 'leaderboard.md'}")
+    say(console, f"report: {out / 'index.html'}")
+    return complete
+
+
+def _command() -> str:
+    return shlex.join(["python", "-m", "benchmarks.leaderboard", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

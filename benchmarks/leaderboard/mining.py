@@ -210,6 +210,10 @@ class MiningTask:
             }
         return View(measures, shown)
 
+    def by_class(self, episodes: Episodes) -> dict[str, Scores]:
+        """Return the scores, which are those of classes, of every view."""
+        return {f"score, {name}": view.measures["score"] for name, view in self.views(episodes).items()}
+
     def columns(self, summary: Summary, view: str) -> tuple[list[str], dict[str, list[str]]]:
         """Return wins, pixels and positives, and the scores of trained heads if heads were trained."""
         found = summary["views"][view]
@@ -237,7 +241,7 @@ class MiningTask:
         for policy in (policy for policy in in_order(summary) if policy in figures):
             found = [figures[policy]["score_by_positives"].get(name) for name in bins]
             rows.append([Name(policy), *(f"{number(f['score'], 2)} ({f['classes']})" if f else "-" for f in found)])
-        return {"Score by the number of positives in the pool (classes):": rows}
+        return {"Score by the number of positives in the pool (classes)": rows}
 
 
 def _trained(figures: Summary) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import gymnasium
@@ -113,6 +113,15 @@ class RegionTask:
             for split in self._suite.splits
         }
 
+    def by_class(self, episodes: Episodes) -> dict[str, Scores]:
+        """Return the final IoU of each class on every split, averaged over episodes."""
+        env = gymnasium.make(self._suite.env, **self._suite.kwargs)
+        names = env.unwrapped.class_names  # type: ignore[attr-defined]
+        return {
+            f"final IoU, {split}": {policy: _class_iou(found, split, names) for policy, found in episodes.items()}
+            for split in self._suite.splits
+        }
+
     def columns(self, summary: Summary, view: str) -> tuple[list[str], dict[str, list[str]]]:
         """Return the final mIoU, the differences along the curve, and the worst third."""
         measures, line = summary["views"][view]["measures"], summary["curves"][view]
@@ -142,6 +151,12 @@ class RegionTask:
 def curve(episode: Episode, split: str, grid: list[float]) -> Array:
     """Return the mIoU of an episode at some numbers of regions; past its end it keeps its last value."""
     return np.interp(grid, episode.costs["regions"], episode.metrics[f"miou/{split}"])
+
+
+def _class_iou(episodes: list[Episode], split: str, names: Sequence[str]) -> dict[str, float]:
+    """Average the final IoU of each class that the split has."""
+    final = np.array([episode.class_metrics[f"class_iou/{split}"][-1] for episode in episodes], float)
+    return {name: float(iou.mean()) for name, iou in zip(names, final.T, strict=False) if not np.isnan(iou).any()}
 
 
 def _grid(episodes: Episodes) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -83,13 +84,26 @@ def cost_table(summary: Summary) -> Rows:
 def to_markdown(suite: Suite, summary: Summary) -> str:
     """The report as one Markdown page."""
     parts = [_header(summary)]
+    for title, rows in sections(suite, summary):
+        parts += [f"## {title}", markdown_table(rows)]
+    return "\n\n".join([*parts, f"## How to read this\n\n{notes(suite, summary)}"]) + "\n"
+
+
+def sections(suite: Suite, summary: Summary) -> Iterator[tuple[str, Rows]]:
+    """Yield all tables with their titles, the ranking of the first view first."""
     for view in summary["views"]:
-        parts += [f"## {view[0].upper()}{view[1:]}", markdown_table(ranking_table(suite, summary, view))]
+        yield f"Ranking: {view}", ranking_table(suite, summary, view)
         for title, rows in make_task(suite).tables(summary, view).items():
-            parts += [title, markdown_table(rows)]
-        parts += ["Robust statistics:", markdown_table(statistics_table(suite, summary, view))]
-    parts += ["## What the labels cost", markdown_table(cost_table(summary)), _notes(suite, summary)]
-    return "\n\n".join(parts) + "\n"
+            yield f"{title}: {view}", rows
+        yield f"Robust statistics: {view}", statistics_table(suite, summary, view)
+    yield "What the labels cost", cost_table(summary)
+
+
+def warnings(summary: Summary) -> list[str]:
+    """Return what forbids to compare policies, or some of them."""
+    setups, entries = len(summary["setups"]), summary["policies"].items()
+    mixed = [f"Not comparable: the episodes come from {setups} set-ups"] if setups > 1 else []
+    return mixed + [f"{policy}: {entry['status']}" for policy, entry in entries if "incomplete" in entry["status"]]
 
 
 def _header(summary: Summary) -> str:
@@ -103,18 +117,15 @@ def _header(summary: Summary) -> str:
     for unit, given in summary["given"].items():
         labels = " to ".join(f"{n:,}" for n in dict.fromkeys(given))
         lines.append(f"- Labels given outside the budget: {labels} {unit} per episode")
-    if len(summary["setups"]) > 1:
-        lines.append(f"- **Not comparable: the episodes come from {len(summary['setups'])} set-ups**")
+    lines += [f"- **{markdown(warning)}**" for warning in warnings(summary)]
     lines += [f"- Set-up: {shorten(setup)}" for setup in summary["setups"]]
-    entries = summary["policies"].items()
-    lines += [f"- **{markdown(p)}: {entry['status']}**" for p, entry in entries if "incomplete" in entry["status"]]
     return "\n".join([*lines, "", "![budget curves](curves.png)"])
 
 
-def _notes(suite: Suite, summary: Summary) -> str:
+def notes(suite: Suite, summary: Summary) -> str:
+    """Return how to read the tables, as a list in Markdown."""
     task = make_task(suite)
-    return f"""## How to read this
-
+    return f"""\
 {task.notes}
 - Differences are to {code(suite.baseline)}, paired by {task.unit}: mean ± half the width of the 95 % t-interval.
   p: paired t-test, Holm-adjusted over the policies of the table without oracles; none below

@@ -26,7 +26,7 @@ def summarize(suite: Suite, episodes: Episodes) -> Summary:
         ``policies``: status, rank, time and cost of each, the best first; ``views``: by name, ``measures`` (by name and
         policy: ``mean``, ``low``, ``high``, ``by_unit``, ``difference`` to the baseline), ``figures`` (what else the
         kind of environment tells of each policy) and ``ranks``; ``curves``: by name, ``metric``, ``cost``, ``grid`` and
-        ``policies``, with ``curve`` and ``difference`` of each.
+        ``policies``, with ``curve`` and ``difference`` of each; ``by_class``: by title, policy and class.
     """
     task = make_task(suite)
     shown = {policy: episodes[policy] for policy in suite.policies if episodes.get(policy)}
@@ -42,6 +42,7 @@ def summarize(suite: Suite, episodes: Episodes) -> Summary:
         "policies": _ordered(policies, next(iter(views.values())), task.score),
         "views": views,
         "curves": {name: _curves(line, suite.baseline) for name, line in task.lines(shown).items()},
+        "by_class": task.by_class(shown),
     }
 
 

@@ -121,6 +121,9 @@ class Task(Protocol):
     def lines(self, episodes: Episodes) -> dict[str, Line]:
         """Return the curves."""
 
+    def by_class(self, episodes: Episodes) -> dict[str, Scores]:
+        """Return by title what every policy reaches for each class."""
+
     def columns(self, summary: Summary, view: str) -> tuple[list[str], dict[str, list[str]]]:
         """Return what a ranking says besides the score: header, and cells by policy."""
 

@@ -268,6 +268,11 @@ class RegionSelectEnv(ResumableEnv):
         return {**self._current.observe_all(self.picks, self._shown), "state": self._observe()["state"]}
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of their indices."""
+        return tuple(self._dataset.classes)
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """Names of the columns of ``candidates``."""
         return self._observer.feature_names
@@ -461,8 +466,7 @@ class RegionSelectEnv(ResumableEnv):
             self._observer.look(campaign)
             if len(candidates.ids):
                 rng = keyed_rng(self._episode, Stream.PASSES, self._round)
-                known = campaign.learner, campaign.grid, candidates.ids, campaign.class_pixels
-                evidence = Evidence(*known, rng, passes, len(candidates.shown))
+                evidence = Evidence(campaign.learner, campaign.grid, candidates.ids, campaign.class_pixels, rng, passes)
             features = self._observer.describe(evidence, campaign)
             self._current = Round(candidates, evidence, features, self._observer.picked_column, self._scores)
         self._gains, self._live_gains = {}, LiveGains(campaign.learner)
