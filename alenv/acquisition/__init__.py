@@ -1,10 +1,13 @@
 """Acquisition functions: predictions in, scores out. NumPy or torch, any leading batch shape, natural logarithms."""
 
 from alenv.acquisition.bayesian import MonteCarloMoments, bald, balent, power_bald
+from alenv.acquisition.clustering import k_means_start, pure_radius, weighted_k_means
 from alenv.acquisition.difficulty import difficulty_entropy, difficulty_levels, difficulty_score, level_entropy
 from alenv.acquisition.diversity import k_center, suppressed_top_k
 from alenv.acquisition.impurity import box_mean, cbda, cbda_weights, region_impurity, region_uncertainty, ripu
-from alenv.acquisition.scores import SCORES, WHOLE, Score, find_score
+from alenv.acquisition.joint import epig
+from alenv.acquisition.score import CHANGING, GRADIENTS, POSTERIOR, WHOLE, Score
+from alenv.acquisition.scores import SCORES, find_score
 from alenv.acquisition.uncertainty import (
     class_balanced_entropy,
     class_weights,
@@ -15,6 +18,9 @@ from alenv.acquisition.uncertainty import (
 )
 
 __all__ = [
+    "CHANGING",
+    "GRADIENTS",
+    "POSTERIOR",
     "SCORES",
     "WHOLE",
     "MonteCarloMoments",
@@ -30,15 +36,19 @@ __all__ = [
     "difficulty_levels",
     "difficulty_score",
     "entropy",
+    "epig",
     "find_score",
     "k_center",
+    "k_means_start",
     "least_confidence",
     "level_entropy",
     "margin",
     "power_bald",
     "predicted_weight",
+    "pure_radius",
     "region_impurity",
     "region_uncertainty",
     "ripu",
     "suppressed_top_k",
+    "weighted_k_means",
 ]

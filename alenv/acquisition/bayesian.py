@@ -1,4 +1,4 @@
-"""Disagreement of several stochastic passes (Monte-Carlo dropout, an ensemble): BALD, PowerBALD, balanced entropy."""
+"""Disagreement of several stochastic passes (Monte-Carlo dropout, an ensemble): BALD, votes, balanced entropy."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class MonteCarloMoments(Generic[Array]):
     _mean: Array
     _squares: Array  # sum of squared deviations from the mean (Welford), which one sum of squares would round away
     _entropy: Array
+    _votes: Array
 
     def __init__(self) -> None:
         self._count = 0
@@ -45,11 +46,12 @@ class MonteCarloMoments(Generic[Array]):
         probs = xp.asarray(as_probabilities(probs), dtype=xp.float64)
         passed = unchecked_entropy(probs)
         if not self._count:
-            self._mean, self._squares, self._entropy = 0 * probs, 0 * probs, 0 * passed
+            self._mean, self._squares, self._votes, self._entropy = 0 * probs, 0 * probs, 0 * probs, 0 * passed
         elif type(probs) is not type(self._mean) or probs.shape != self._mean.shape:
             raise ValueError(f"this pass is {_describe(probs)}, but the first was {_describe(self._mean)}")
         self._count += 1
         self._entropy += (passed - self._entropy) / self._count
+        self._vote(probs)
         for at in _blocks(probs.shape):
             change = probs[at] - self._mean[at]
             self._mean[at] += change / self._count
@@ -72,6 +74,32 @@ class MonteCarloMoments(Generic[Array]):
         """
         self._require(2)
         return self._squares / (self._count - 1)
+
+    def mean_deviation(self) -> Array:
+        """Mean STD, (..., H, W), in [0, 1/2]: standard deviation over the passes, the mean of it over the classes.
+
+        Kampffmeyer et al., "Semantic Segmentation of Small Objects and Modeling of Uncertainty in Urban Remote Sensing
+        Images Using Deep Convolutional Neural Networks", CVPR workshops 2016; the deviation is that of the population.
+        """
+        self._require(2)
+        return module_of(self._squares).sqrt(self._squares / self._count).mean(-3)
+
+    def variation_ratio(self) -> Array:
+        """Share of the passes that do not vote for the commonest class, (..., H, W), in [0, 1 - 1/C].
+
+        Freeman, "Elementary Applied Statistics", 1965; Gal, "Uncertainty in Deep Learning", 2016, section 3.3.1.
+        """
+        self._require(2)
+        return 1 - module_of(self._votes).amax(self._votes, -3) / self._count
+
+    def vote_entropy(self) -> Array:
+        """Entropy of the passes' votes in nats, (..., H, W), in [0, ln C].
+
+        Dagan and Engelson, "Committee-Based Sampling for Training Probabilistic Classifiers", ICML 1995, without its
+        division by the logarithm of the number of passes.
+        """
+        self._require(2)
+        return unchecked_entropy(self._votes / self._count)
 
     def total_entropy(self) -> Array:
         """Entropy of the mean in nats, (..., H, W): doubt of the model and in the data together.
@@ -140,6 +168,16 @@ class MonteCarloMoments(Generic[Array]):
         """Key in (-1, 1] of the same order as ``balent`` but without its pole, (..., H, W)."""
         score = self.balanced_entropy()
         return module_of(score).where(score >= 0, 1 - score, score / (1 - score.clip(max=0)))
+
+    def _vote(self, probs: Array) -> None:
+        """Count the most probable class, the first of equal ones."""
+        xp = module_of(probs)
+        top = xp.amax(probs, -3)
+        free = top == top
+        for c in range(probs.shape[-3]):
+            won = (probs[..., c, :, :] == top) & free
+            self._votes[..., c, :, :] += won
+            free &= ~won
 
     def _require(self, least: int) -> None:
         if self._count < least:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +10,12 @@ from numpy.typing import NDArray
 from alenv.acquisition.bayesian import MonteCarloMoments
 from alenv.acquisition.difficulty import difficulty_levels, level_entropy
 from alenv.acquisition.impurity import cbda, ripu
-from alenv.acquisition.uncertainty import class_balanced_entropy, entropy, least_confidence, margin
-from alenv.arrays import Array, module_of, rounding, to_floats, to_numpy
+from alenv.acquisition.joint import epig
+from alenv.acquisition.score import Score
+from alenv.acquisition.uncertainty import class_balanced_entropy, entropy, least_confidence, margin, predicted_weight
+from alenv.arrays import Array, to_floats
 from alenv.errors import shown, unknown
-from alenv.imports import cause, find, is_path
+from alenv.imports import find, is_path
 
 EXPONENTS = (0.25, 0.75, 1.0)
 """Of the class weights, besides the usual 1/2."""
@@ -24,110 +23,22 @@ LEVELS = 8
 """Levels of the difficulty entropy: those of DEAL on CamVid."""
 
 
-def _mean(maps: Array) -> Array:
-    """Mean over each region: (n, rows, columns) -> (n,)."""
-    return maps.mean((1, 2), dtype=module_of(maps).float64)
-
-
-WHOLE = frozenset({"image_probs", "difficulty"})
-"""What is known of whole images rather than of regions."""
-NEEDS = frozenset({"probs", "moments", "nearest", "image", "class_counts"}) | WHOLE
-
-
-@dataclass(frozen=True)
-class Score:
-    """One channel.
-
-    Attributes:
-        function: Takes what is needed, in that order, and returns maps (n, ..., rows, columns), or values (n,).
-        needs: Some of the following. Of the candidate regions: ``probs`` (n, C, rows, columns), ``moments`` of the
-            Monte-Carlo passes, ``nearest`` (n,) cosine to the nearest labelled or picked region, ``image`` (n,) index.
-            Of the whole images that hold them: ``image_probs`` (m, C, rows, columns), ``difficulty`` (m, rows,
-            columns); what the function makes of these is cut to the regions. And ``class_counts`` (C,).
-        high: Upper bound for C classes.
-        low: Lower bound.
-        reduce: From the maps of the regions to one value for each.
-        live: Whether a pick changes the values of the other candidates of its round.
-        policy: Name of the policy that picks the largest value; empty if there is none.
-        about: One line: the method, its source, and what is exact about it.
-
-    Raises:
-        ValueError: If there is no such need, needs that cannot be had together, or bounds that are none.
-    """
-
-    function: Callable[..., NDArray]
-    needs: tuple[str, ...]
-    high: Callable[[int], float]
-    low: float = 0.0
-    reduce: Callable[[NDArray], NDArray] = _mean
-    live: bool = False
-    policy: str = ""
-    about: str = ""
-
-    def __post_init__(self) -> None:
-        """Check the needs."""
-        for need in self.needs:
-            if need not in NEEDS:
-                raise unknown("need of a score", need, NEEDS)
-        if not WHOLE.isdisjoint(self.needs) and len({*self.needs} - {"class_counts"}) > 1:
-            raise ValueError(f"needs={self.needs}: what is known of whole images goes with 'class_counts' alone")
-        if not self.low <= self.high(2):
-            raise ValueError(f"a score is bounded by low={self.low} and, for 2 classes, high={self.high(2)}; swap them")
-
-    def apply(self, *known: Any) -> Any:
-        """Return what the function makes of what it needs, an array or tensor of real numbers.
-
-        Raises:
-            ValueError: If it fails, or makes anything else.
-        """
-        try:
-            made = self.function(*known)
-            if isinstance(made, np.ndarray) or hasattr(made, "is_complex"):  # of tensors
-                rounding(made)  # refuses what are no real numbers
-                return made
-        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            raise ValueError(f"the score {self._name} fails: {cause(error)}") from error
-        raise ValueError(f"the score {self._name} returns a {type(made).__name__}; expected an array or tensor")
-
-    def check_whole(self, maps: NDArray, expected: tuple[int, ...]) -> None:
-        """Check maps of whole images against their number, rows and columns.
-
-        Raises:
-            ValueError: If they cannot be cut to regions.
-        """
-        if maps.ndim < 3 or (len(maps), *maps.shape[-2:]) != expected:
-            raise ValueError(f"the score {self._name} returns {maps.shape} of whole images; expected {expected}")
-
-    def regions(self, values: NDArray, regions: int, classes: int) -> NDArray[np.float32]:
-        """Return one value for each region (n,), within the bounds whatever was rounded.
-
-        Args:
-            values: What the function made, cut to the regions: (n, ..., rows, columns) or (n,).
-            regions: Their number n.
-            classes: Number of classes C.
-
-        Raises:
-            ValueError: If these are not values, or NaN.
-        """
-        reduced = to_numpy(self.reduce(values) if values.ndim > 1 else values)
-        if reduced.dtype.kind not in "fiub":
-            raise ValueError(f"the score {self._name} returns values of type {reduced.dtype}; expected numbers")
-        if reduced.shape != (regions,) or np.isnan(reduced).any():
-            what = "NaN" if reduced.shape == (regions,) else f"values that reduce to {reduced.shape}"
-            raise ValueError(
-                f"the score {self._name} returns {what} of {regions} regions; "
-                "expected (n, rows, columns) or (n,), no NaN"
-            )
-        return reduced.astype(np.float32).clip(np.float32(self.low), np.float32(self.high(classes)))
-
-    @property
-    def _name(self) -> str:
-        name = getattr(self.function, "__qualname__", None)
-        return f"{self.function.__module__}:{name}" if name else repr(self.function)
-
-
 def _log(classes: int) -> float:
     return float(np.log(classes))
+
+
+def _known(values: NDArray) -> NDArray:
+    """Channels that are computed where the model is."""
+    return values
+
+
+def _unbounded(classes: int) -> float:
+    return float(np.inf)
+
+
+def _foreground(probs: Array, class_counts: NDArray) -> Array:
+    """One where another class than the one with most labels is predicted."""
+    return predicted_weight(probs, np.arange(len(class_counts)) != np.argmax(class_counts))
 
 
 def _commonest(probs: Array) -> Array:
@@ -172,6 +83,34 @@ SCORES: dict[str, Score] = {
         policy="balent",
         about="BalEntAcq, Woo 2023, as a finite ranking key: exact for pixels; its mean over a region is our choice",
     ),
+    "mean_std": Score(
+        MonteCarloMoments.mean_deviation,
+        ("moments",),
+        lambda c: 0.5,
+        policy="mean_std",
+        about="deviation of the passes' probabilities, mean over the classes, Kampffmeyer 2016",
+    ),
+    "variation_ratio": Score(
+        MonteCarloMoments.variation_ratio,
+        ("moments",),
+        lambda c: 1 - 1 / c,
+        policy="variation_ratio",
+        about="share of the passes that do not vote for the commonest class, Freeman 1965, Gal 2016",
+    ),
+    "vote_entropy": Score(
+        MonteCarloMoments.vote_entropy,
+        ("moments",),
+        _log,
+        policy="vote_entropy",
+        about="entropy of the passes' votes, Dagan and Engelson 1995",
+    ),
+    "epig": Score(
+        epig,
+        ("samples", "targets"),
+        _log,
+        policy="epig",
+        about="what a label tells of others, Bickford Smith 2023: exact for the passes; towards 64 places of the pool",
+    ),
     "ripu": Score(ripu, ("image_probs",), lambda c: 1, about="impurity times uncertainty in windows of 3 x 3 cells"),
     "cbda": Score(
         cbda, ("image_probs", "class_counts"), lambda c: c, about="the same, times the rarity of the predicted classes"
@@ -195,9 +134,71 @@ SCORES: dict[str, Score] = {
         lambda nearest: 1 - nearest,
         ("nearest",),
         lambda c: 2,
-        live=True,
         policy="core_set",
         about="greedy k-center, Sener and Savarese 2018: 1 - cosine to what is labelled or picked, our distance",
+    ),
+    "cluster": Score(
+        _known, ("cluster",), _unbounded, about="CLUE's cluster, Prabhu 2021: k-means weighted by entropy, k the picks"
+    ),
+    "cluster_distance": Score(_known, ("cluster_distance",), lambda c: 2, about="distance to its weighted mean"),
+    "uncovered": Score(
+        _known,
+        ("uncovered",),
+        lambda c: 1,
+        policy="prob_cover",
+        about="ProbCover, Yehuda 2022: share of the candidates within a pure radius, by predicted class, newly covered",
+    ),
+    "spread": Score(
+        _known,
+        ("spread",),
+        _unbounded,
+        about="BADGE, Ash 2020: squared distance of the gradient to those of the round's picks, at first to 0",
+    ),
+    "agreement": Score(
+        _known,
+        ("agreement",),
+        lambda c: 1,
+        low=-1,
+        about="largest cosine of that gradient to those of the round's picks; -1 while there is none",
+    ),
+    "leverage": Score(
+        _known,
+        ("leverage",),
+        _unbounded,
+        policy="leverage",
+        about="x' H^-1 x: how little labels and picks explain a cell; twice its BALD to first order. Ours",
+    ),
+    "information": Score(
+        _known,
+        ("information",),
+        _unbounded,
+        policy="batch_bald",
+        about="BatchBALD, Kirsch 2019, in closed form: ln det of what a region adds to labels and the round's picks",
+    ),
+    "reduction": Score(
+        _known,
+        ("reduction",),
+        _unbounded,
+        policy="variance_reduction",
+        about="how much less the pool's predictions would vary, with the picks; first order of BAIT, Ash 2021",
+    ),
+    "pseudo_gain": Score(
+        _known,
+        ("pseudo_gain",),
+        _unbounded,
+        low=-np.inf,
+        policy="pseudo_gain",
+        about="influence on the pool's IoU, the most probable classes in the place of labels. Ours",
+    ),
+    "possible_gain": Score(
+        _known,
+        ("possible_gain",),
+        _unbounded,
+        policy="possible_gain",
+        about="the same for all classes: its positive part at every cell, as expected under the prediction. Ours",
+    ),
+    "foreground": Score(
+        _foreground, ("probs", "class_counts"), lambda c: 1, about="share predicted other than the commonest label"
     ),
     "image": Score(lambda image: image, ("image",), lambda c: np.inf, about="index; for policies that share out picks"),
 }

@@ -103,11 +103,15 @@ class Kind:
         path: Where its head (``probes.Head``) or network (``networks.Design``) is.
         network: Whether it is trained end to end.
         gains: Whether single gains are known.
+        gradients: Whether those of the last layer are, see ``alenv.acquisition.GRADIENTS``.
+        posterior: Whether that of the weights is, see ``alenv.acquisition.POSTERIOR``.
     """
 
     path: str
     network: bool = False
     gains: bool = False
+    gradients: bool = False
+    posterior: bool = False
 
     def load(self) -> Any:
         """Import it."""
@@ -117,9 +121,9 @@ class Kind:
 
 _NETWORKS = "alenv.segmenters.networks.architectures"
 SEGMENTERS = {
-    "linear": Kind("alenv.segmenters.probes.heads:LinearHead", gains=True),
-    "lda": Kind("alenv.segmenters.probes.heads:LdaHead", gains=True),
-    "mlp": Kind("alenv.segmenters.probes.mlp:MlpHead"),
+    "linear": Kind("alenv.segmenters.probes.heads:LinearHead", gains=True, gradients=True, posterior=True),
+    "lda": Kind("alenv.segmenters.probes.heads:LdaHead", gains=True, gradients=True),
+    "mlp": Kind("alenv.segmenters.probes.mlp:MlpHead", gradients=True),
     "tiny": Kind(f"{_NETWORKS}:TINY", network=True),
     "squeezenet_fpn": Kind(f"{_NETWORKS}:SQUEEZENET_FPN", network=True),
     "lite0_fpn": Kind(f"{_NETWORKS}:LITE0_FPN", network=True),
@@ -152,7 +156,7 @@ def find_segmenter(name: str) -> Kind:
 def named(**facts: bool) -> str:
     """Return the names of the kinds with some attributes, as a sentence lists them."""
     names = [repr(n) for n, kind in SEGMENTERS.items() if all(getattr(kind, f) == v for f, v in facts.items())]
-    return f"{', '.join(names[:-1])} or {names[-1]}"
+    return " or ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
 
 
 def no_gains(name: str) -> ValueError:

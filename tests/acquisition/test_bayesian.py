@@ -19,7 +19,8 @@ FOLDER = Path(__file__).parents[1] / "golden"
 GOLDEN = np.load(FOLDER / "acquisition.npz")
 VECTORS = json.loads((FOLDER / "balent_vectors.json").read_text())
 KINDS = [np.float64, torch.float64]
-SCORES = ["bald", "balanced_entropy", "balent", "balent_rank"]
+VOTES = ["mean_deviation", "variation_ratio", "vote_entropy"]
+SCORES = ["bald", "balanced_entropy", "balent", "balent_rank", *VOTES]
 DEGENERATE = {  # with arithmetic of 50 digits; double precision of the textbook form misses the first by 1e-7
     "identical": ([[0.5, 0.3, 0.2]] * 4, -5.03655055176947),
     "one-hot flips": ([[1, 0], [0, 1]] * 2, -1435.99139356489),
@@ -70,6 +71,22 @@ def test_golden_maps(kind):
         np.testing.assert_allclose(np.asarray(score), expected, rtol=0, atol=1e-9)
     np.testing.assert_allclose(np.asarray(moments.balent()), GOLDEN["balent_acq"], rtol=1e-7, atol=0)
     assert (GOLDEN["balent"] >= 0).mean() > 0.3  # both branches are met
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_votes_and_deviations_by_hand(kind):
+    """Four passes: two vote for class 0, one for 1, one is a draw, which counts for the first of the two."""
+    moments = gather(of_one_pixel([[0.6, 0.4, 0], [0.5, 0.2, 0.3], [0, 1, 0], [0.1, 0.45, 0.45]]), kind)
+    deviation = [np.std([0.6, 0.5, 0, 0.1]), np.std([0.4, 0.2, 1, 0.45]), np.std([0, 0.3, 0, 0.45])]
+    assert moments.mean_deviation().item() == pytest.approx(np.mean(deviation))
+    assert moments.variation_ratio().item() == pytest.approx(0.5)
+    assert moments.vote_entropy().item() == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("name", VOTES)
+def test_passes_that_agree_have_nothing_to_vote_on(name):
+    moments = gather(of_one_pixel([[0.6, 0.4]] * 3))
+    assert getattr(moments, name)().item() == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)

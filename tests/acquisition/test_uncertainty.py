@@ -175,10 +175,17 @@ def inputs(probs):
         "difficulty": probs[:, 0],
         "nearest": np.linspace(-1, 1, len(probs)).astype(np.float32),
         "image": np.arange(len(probs)),
+        "samples": np.stack([probs, probs[:, ::-1]]),
+        "targets": np.stack([probs, probs[:, ::-1]])[..., 0, 0],
     }
 
 
-@pytest.mark.parametrize("name", SCORES)
+MAPS = [name for name in SCORES if not {"probs", "moments", "samples", "image_probs"}.isdisjoint(SCORES[name].needs)]
+ELSEWHERE = [name for name in SCORES if SCORES[name].needs == (name,) and name not in ("image", "distance")]
+"""What is computed where the model is."""
+
+
+@pytest.mark.parametrize("name", sorted({*SCORES} - {*ELSEWHERE}))
 @pytest.mark.parametrize("classes", [2, 12, 31, 150, 190])
 def test_channels_stay_within_their_bounds_at_both_ends(name, classes):
     """An untrained model's softmax is as uniform as float32 allows; its entropy is rounded above ln C."""
@@ -194,7 +201,7 @@ def test_channels_stay_within_their_bounds_at_both_ends(name, classes):
         assert (values <= np.float32(score.high(classes))).all()
 
 
-@pytest.mark.parametrize("name", sorted(set(SCORES) - {"predicted_class", "difficulty_entropy", "distance", "image"}))
+@pytest.mark.parametrize("name", sorted({*MAPS, "difficulty_score"} - {"predicted_class"}))
 @given(probabilities(dims=4))
 def test_a_channel_is_the_mean_over_the_region(name, probs):
     score, known = SCORES[name], inputs(probs)
@@ -203,14 +210,26 @@ def test_a_channel_is_the_mean_over_the_region(name, probs):
 
 
 def test_bounds_of_channels():
-    """The largest value there is, for twelve classes; the lowest is zero except for one."""
+    """The largest value there is, for twelve classes; the lowest is zero except for three."""
     ln12, ln8 = 2.4849066497880004, 2.0794415416798357
     high = {"margin": 1, "least_confidence": 11 / 12, "predicted_class": 11, "bald": ln12, "balent": 1, "ripu": 1}
     high |= {"cbda": 12, "difficulty_score": 1, "difficulty_entropy": ln8, "distance": 2, "image": np.inf}
+    high |= {"mean_std": 0.5, "variation_ratio": 11 / 12, "foreground": 1, "uncovered": 1, "agreement": 1}
+    high |= {"cluster_distance": 2}
+    high = dict.fromkeys(ELSEWHERE, np.inf) | high
+    low = {"balent": -1, "agreement": -1, "pseudo_gain": -np.inf}
+    live = {"distance", "uncovered", "spread", "agreement", "leverage", "information", "reduction"}
     for name, score in SCORES.items():
         assert score.high(12) == pytest.approx(high.get(name, ln12)), name
-        assert score.low == (-1 if name == "balent" else 0), name
-        assert score.live == (name == "distance"), name
+        assert score.low == low.get(name, 0), name
+        assert score.live == (name in live), name
+
+
+def test_foreground_is_what_is_not_the_commonest_label():
+    probs = np.array([0.2, 0.5, 0.3, 0.7, 0.2, 0.1], np.float32).reshape(2, 3, 1, 1).repeat(4, 3)
+    probs[1, :, 0, 0] = 0.1, 0.2, 0.7
+    score = SCORES["foreground"]
+    np.testing.assert_allclose(score.regions(score.function(probs, np.array([9, 2, 3])), 2, 3), [1, 0.25])
 
 
 @pytest.mark.parametrize("module", [np.asarray, torch.tensor], ids=["numpy", "torch"])

@@ -5,7 +5,21 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from agents.heuristics import POLICIES, Cbda, CbdaBalance, CbdaDynamic, PowerBald, Ripu, StratifiedRandom
+from agents.heuristics import (
+    POLICIES,
+    Badge,
+    Cbda,
+    CbdaBalance,
+    CbdaDynamic,
+    ClaspPe,
+    Clue,
+    ForegroundRandom,
+    PixelPick,
+    PowerBald,
+    Ripu,
+    SoftmaxBald,
+    StratifiedRandom,
+)
 from alenv.acquisition import SCORES
 
 
@@ -20,8 +34,13 @@ def started(policy, seed=0):
     return policy
 
 
-def picks(policy, obs, number):
-    return Counter(policy.act(obs, {}) for _ in range(number))
+def picks(policy, obs, number, **info):
+    return Counter(policy.act(obs, info) for _ in range(number))
+
+
+def shares(policy, obs, number=4000, **info):
+    counts = picks(started(policy), obs, number, **info)
+    return [counts[action] / number for action in range(len(obs["action_mask"]))]
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -44,6 +63,57 @@ def test_power_bald_draws_in_proportion_to_bald():
     counts = picks(started(PowerBald()), obs, 4000)
     for action, share in enumerate([0.1, 0.3, 0, 0.6]):
         assert counts[action] / 4000 == pytest.approx(share, abs=0.04)
+
+
+def test_exponents_and_temperatures_sharpen_the_draw():
+    obs = observation([[0.1], [0.2], [0.3], [0.9]], mask=[1, 1, 1, 0])
+    assert shares(PowerBald(2), obs) == pytest.approx([1 / 14, 4 / 14, 9 / 14, 0], abs=0.03)
+    odds = np.exp([1, 2, 3])
+    assert shares(SoftmaxBald(0.1), obs) == pytest.approx([*odds / odds.sum(), 0], abs=0.03)
+
+
+def test_pixelpick_draws_among_the_best_twentieth():
+    scores = np.linspace(0, 1, 61)[:, None]
+    found = shares(PixelPick(), observation(scores, mask=[1] * 60 + [0]))
+    assert found == pytest.approx([0] * 57 + [1 / 3] * 3 + [0], abs=0.03)
+    assert PixelPick.share * 20 == 1  # of twenty, the best one
+    assert shares(PixelPick(), observation(scores[:20]), 20)[19] == 1
+
+
+def test_foreground_random_looks_for_foreground_in_two_picks_of_three():
+    obs = observation([[0.0], [0.25], [0.75], [0.9]], mask=[1, 1, 1, 0])
+    third = 1 / 9
+    expected = [third, third + 2 / 3 * 0.25, third + 2 / 3 * 0.75, 0]
+    assert shares(ForegroundRandom(), obs) == pytest.approx(expected, abs=0.03)
+    assert shares(ForegroundRandom(), observation([[0.0]] * 2)) == pytest.approx([0.5, 0.5], abs=0.03)
+
+
+@pytest.mark.parametrize(("round_", "power"), [(0, 1), (1, 2)])
+def test_clasp_pe_is_stratified_and_sharpens_with_the_rounds(round_, power):
+    """Columns: entropy, predicted class. Two thirds of the draws choose a class first."""
+    obs = observation([[0.1, 3], [0.2, 3], [0.3, 5], [0.9, 5]], mask=[1, 1, 1, 0])
+    inside, among = (np.array(part) ** power for part in ([0.1, 0.2], [0.1, 0.2, 0.3]))
+    stratified = np.append(inside / inside.sum(), 1) / 2
+    expected = 2 / 3 * stratified + 1 / 3 * among / among.sum()
+    assert shares(ClaspPe(), obs, round=round_) == pytest.approx([*expected, 0], abs=0.03)
+
+
+def test_badge_starts_with_the_longest_gradient_and_draws_by_distance():
+    obs = observation([[1.0], [2.0], [3.0], [9.0]], mask=[1, 1, 1, 0])
+    assert shares(Badge(), obs, 5, pick=0) == [0, 0, 1, 0]
+    assert shares(Badge(), obs, pick=1) == pytest.approx([1 / 6, 2 / 6, 3 / 6, 0], abs=0.03)
+    assert shares(Badge(), observation([[0.0], [0.0]]), 5, pick=1) == [1, 0]
+
+
+def test_clue_takes_the_nearest_of_every_cluster():
+    """Columns: distance, cluster. Each cluster once, and again in a new round."""
+    obs, policy = observation([[0.1, 7], [0.2, 7], [0.5, 8], [0.4, 9]]), started(Clue())
+    order = []
+    for pick in range(4):
+        order.append(policy.act(obs, {"pick": pick}))
+        obs["action_mask"][order[-1]] = 0
+    assert order == [0, 3, 2, 1]
+    assert policy.act(observation([[0.1, 7], [0.9, 8]]), {"pick": 0}) == 0
 
 
 def test_random_policies_repeat_by_seed():

@@ -3,9 +3,10 @@
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 
 from alenv import acquisition, arrays
-from alenv.acquisition import SCORES, MonteCarloMoments
+from alenv.acquisition import POSTERIOR, SCORES, MonteCarloMoments, epig, weighted_k_means
 from alenv.observation import column
 from alenv.rng import Stream, keyed_rng
 
@@ -18,34 +19,39 @@ def started(request):
     """An environment with all channels in the second round, and its observation there."""
     import alenv  # noqa: F401  registers the ids
 
-    env = gym.make("RegionSelect-v0", **SMALL, segmenter=request.param, scores=list(SCORES)).unwrapped
+    env = gym.make("RegionSelect-v0", **SMALL, segmenter=request.param, scores=known(request.param)).unwrapped
     env.reset(seed=0)
-    for _ in range(4):
+    for _ in range(5):
         obs, *_ = env.step(3)
     return env, obs
+
+
+def known(segmenter):
+    """Channels that there are for a segmenter."""
+    return [name for name in SCORES if segmenter == "linear" or POSTERIOR.isdisjoint(SCORES[name].needs)]
 
 
 def shown(env):
     return env._current.candidates[env._current.current]
 
 
-def channel(obs, name):
-    return obs["scores"][:, list(SCORES).index(name)]
+def channel(env, obs, name):
+    return obs["scores"][:, env._arguments.scores.index(name)]
 
 
 def test_bounds_are_declared_and_kept(started):
     env, obs = started
     assert env.observation_space.contains(obs)
     assert np.isfinite(obs["scores"]).all()
-    for name in SCORES:
-        assert np.ptp(channel(obs, name)) > 0, name
+    for name in env._arguments.scores:
+        assert np.ptp(channel(env, obs, name)) > 0, name
 
 
 @pytest.mark.parametrize("name", ["entropy", "margin", "least_confidence"])
 def test_plain_channels_are_the_mean_of_the_map(started, name):
     env, obs = started
     maps = getattr(acquisition, name)(env._campaign.learner.predict(shown(env)).probs)
-    np.testing.assert_allclose(channel(obs, name), maps.mean((1, 2)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(channel(env, obs, name), maps.mean((1, 2)), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "exponent"), [("", 0.5), ("_0.25", 0.25), ("_0.75", 0.75), ("_1.0", 1.0)])
@@ -53,7 +59,7 @@ def test_balanced_channels_have_the_labels_so_far(started, name, exponent):
     env, obs = started
     probs = env._campaign.learner.predict(shown(env)).probs
     expected = acquisition.class_balanced_entropy(probs, env._campaign.class_pixels, exponent).mean((1, 2))
-    np.testing.assert_allclose(channel(obs, f"class_balanced_entropy{name}"), expected, rtol=1e-4)
+    np.testing.assert_allclose(channel(env, obs, f"class_balanced_entropy{name}"), expected, rtol=1e-4)
 
 
 def test_monte_carlo_channels_come_from_one_set_of_keyed_passes(started):
@@ -61,8 +67,88 @@ def test_monte_carlo_channels_come_from_one_set_of_keyed_passes(started):
     moments = MonteCarloMoments()
     for probs in env._campaign.learner.passes(shown(env), keyed_rng(env._episode, Stream.PASSES, 1), 20):
         moments.add(probs)
-    np.testing.assert_allclose(channel(obs, "bald"), moments.bald().mean((1, 2)), rtol=1e-3, atol=1e-6)
-    np.testing.assert_allclose(channel(obs, "balent"), moments.balent_rank().mean((1, 2)), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(channel(env, obs, "bald"), moments.bald().mean((1, 2)), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(channel(env, obs, "balent"), moments.balent_rank().mean((1, 2)), rtol=1e-3, atol=1e-5)
+
+
+def test_joint_predictions_are_of_the_same_passes_towards_the_pool(started):
+    env, obs = started
+    round_ = env._current
+    samples = np.stack(
+        list(env._campaign.learner.passes(round_.candidates, keyed_rng(env._episode, Stream.PASSES, 1), 20))
+    )
+    places = np.moveaxis(samples, 2, -1).reshape(20, -1, samples.shape[2])
+    targets = places[:, np.linspace(0, places.shape[1] - 1, 64).round().astype(int)]
+    expected = epig(samples[:, round_.current], targets).mean((1, 2))
+    np.testing.assert_allclose(channel(env, obs, "epig"), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_clusters_are_of_all_candidates_of_the_round_as_many_as_picks(started):
+    env, obs = started
+    prediction = env._campaign.learner.predict(env._current.candidates)
+    label, distance = weighted_k_means(
+        prediction.embedding, acquisition.entropy(prediction.probs).mean((1, 2)), env.picks
+    )
+    np.testing.assert_array_equal(channel(env, obs, "cluster"), label[env._current.current])
+    np.testing.assert_allclose(channel(env, obs, "cluster_distance"), distance[env._current.current], rtol=1e-4)
+
+
+def test_gradients_keep_away_from_the_round_s_picks(started):
+    """At the start of a round, from zero."""
+    env, obs = started
+    gradients = env._campaign.learner.gradients(np.append(env._current.picked, shown(env))).reshape(21, -1)
+    pick, others = gradients[0], gradients[1:]
+    np.testing.assert_allclose(channel(env, obs, "spread"), ((others - pick) ** 2).sum(1), rtol=1e-3)
+    cosine = others @ pick / np.linalg.norm(others, axis=1) / np.linalg.norm(pick)
+    np.testing.assert_allclose(channel(env, obs, "agreement"), cosine, atol=1e-5)
+    fresh = gym.make("RegionSelect-v0", **SMALL, segmenter=env._arguments.segmenter, scores=["spread"]).unwrapped
+    obs, _ = fresh.reset(seed=0)
+    norms = (fresh._campaign.learner.gradients(shown(fresh)) ** 2).sum((1, 2))
+    np.testing.assert_allclose(obs["scores"][:, 0], norms, rtol=1e-4)
+
+
+def test_gradients_are_those_of_the_loss_of_the_predicted_classes():
+    """By differentiation."""
+    env = gym.make("RegionSelect-v0", **SMALL).unwrapped
+    env.reset(seed=0)
+    learner, region = env._campaign.learner, shown(env)[:1]
+    cells = learner._cut(region)[0]
+    labels = learner._head.logits(cells).argmax(0)
+    loss = lambda logits: torch.nn.functional.cross_entropy(logits.T, labels)  # noqa: E731
+    expected = learner._head.gradient(loss, cells)[:, :-1]
+    np.testing.assert_allclose(learner.gradients(region)[0], expected, rtol=1e-3, atol=1e-6)
+
+
+def test_covered_is_what_is_near_to_a_label_or_pick(started):
+    env, obs = started
+    prediction = env._campaign.learner.predict(env._current.candidates)
+    distance, nearest = 1 - prediction.embedding @ prediction.embedding.T, prediction.nearest
+    predicted = prediction.probs.mean((2, 3)).argmax(1)
+    radius = acquisition.pure_radius(distance, predicted)
+    picked = np.flatnonzero(np.isin(env._current.candidates, env._current.picked))
+    left = (1 - nearest >= radius) & (distance[picked] >= radius).all(0)
+    expected = ((distance < radius) & left).mean(1)[env._current.current]
+    np.testing.assert_allclose(channel(env, obs, "uncovered"), expected, atol=1.5 / len(predicted))
+    assert expected.any()
+
+
+@pytest.mark.parametrize("name", ["leverage", "information", "reduction", "spread", "uncovered"])
+def test_what_was_picked_is_known_after_a_restart(name):
+    """The same values from a snapshot in the middle of a round, and lower ones than before the picks."""
+    env, other = (gym.make("RegionSelect-v0", **SMALL, pooling="global", scores=[name]).unwrapped for _ in range(2))
+    before = env.reset(seed=0)[0]["scores"]
+    for _ in range(3):
+        after = env.step(int(before[:, 0].argmax()))[0]["scores"]
+        assert (after <= before * (1 + 1e-4) + 1e-6).all() or name == "spread"
+        before = after
+    other.set_state(env.get_state())
+    np.testing.assert_allclose(other._observe()["scores"], after, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "segmenter"), [("leverage", "lda"), ("pseudo_gain", "mlp"), ("spread", "tiny")])
+def test_what_a_segmenter_does_not_know_is_refused(name, segmenter):
+    with pytest.raises(ValueError, match=f"score '{name}' is not known for segmenter='{segmenter}'; use .*'linear'"):
+        gym.make("RegionSelect-v0", segmenter=segmenter, scores=[name])
 
 
 @pytest.mark.parametrize("name", ["ripu", "cbda", "difficulty_score"])
@@ -79,7 +165,7 @@ def test_channels_of_whole_images_are_cut_from_their_maps(started, name):
             "difficulty_score": lambda p, i=image: learner.difficulty(np.array([i])),
         }[name](probs)[0]
         a, b, h, w = (v // learner._cell for v in (y, x, *grid.region))
-        assert channel(obs, name)[row] == pytest.approx(maps[a : a + h, b : b + w].mean(), rel=1e-3, abs=1e-5)
+        assert channel(env, obs, name)[row] == pytest.approx(maps[a : a + h, b : b + w].mean(), rel=1e-3, abs=1e-5)
 
 
 def test_difficulty_entropy_takes_its_levels_from_the_image(started):
@@ -89,18 +175,18 @@ def test_difficulty_entropy_takes_its_levels_from_the_image(started):
     levels = acquisition.difficulty_levels(learner.difficulty(np.array([image])))[0]
     a, b, h, w = (v // learner._cell for v in (y, x, *grid.region))
     expected = acquisition.level_entropy(levels[a : a + h, b : b + w], 8)
-    assert channel(obs, "difficulty_entropy")[0] == pytest.approx(float(expected), abs=1e-3)
+    assert channel(env, obs, "difficulty_entropy")[0] == pytest.approx(float(expected), abs=1e-3)
 
 
 def test_predicted_class_is_that_of_the_mean(started):
     env, obs = started
     probs = env._campaign.learner.predict(shown(env)).probs
-    np.testing.assert_array_equal(channel(obs, "predicted_class"), probs.mean((2, 3)).argmax(1))
+    np.testing.assert_array_equal(channel(env, obs, "predicted_class"), probs.mean((2, 3)).argmax(1))
 
 
 def test_image_is_the_index_of_the_image(started):
     env, obs = started
-    np.testing.assert_array_equal(channel(obs, "image"), env._campaign.grid.locate(shown(env))[0])
+    np.testing.assert_array_equal(channel(env, obs, "image"), env._campaign.grid.locate(shown(env))[0])
 
 
 @pytest.mark.parametrize("kwargs", [SMALL, SMALL | PIXEL], ids=["regions", "pixels"])

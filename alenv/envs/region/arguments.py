@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from alenv import data as datasets
 from alenv import observation
-from alenv.acquisition import Score, find_score
+from alenv.acquisition import GRADIENTS, POSTERIOR, Score, find_score
 from alenv.data import Dataset
 from alenv.errors import shown, unknown
 from alenv.imports import FEATURES, find_function, is_path
@@ -155,10 +155,16 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def _check_scores(self) -> None:
         for name in self.scores:
-            if "moments" in find_score(name).needs and self.passes < 2:
+            needs = find_score(name).needs
+            if not {"moments", "samples"}.isdisjoint(needs) and self.passes < 2:
                 raise ValueError(
                     f"score {name!r} compares Monte-Carlo passes, but passes={self.passes}; use passes >= 2"
                 )
+            for what, fact in (GRADIENTS, "gradients"), (POSTERIOR, "posterior"):
+                if not (what.isdisjoint(needs) or getattr(self.kind, fact)):
+                    raise ValueError(
+                        f"score {name!r} is not known for segmenter={self.segmenter!r}; use {named(**{fact: True})}"
+                    )
             if self.scores.count(name) > 1:
                 raise ValueError(f"scores={shown(list(self.scores))}: {name!r} is named twice; name it once")
         if self.pixel and "difficulty_entropy" in self.scores:

@@ -466,7 +466,8 @@ class RegionSelectEnv(ResumableEnv):
             self._observer.look(campaign)
             if len(candidates.ids):
                 rng = keyed_rng(self._episode, Stream.PASSES, self._round)
-                evidence = Evidence(campaign.learner, campaign.grid, candidates.ids, campaign.class_pixels, rng, passes)
+                known = campaign.learner, campaign.grid, candidates.ids, campaign.class_pixels
+                evidence = Evidence(*known, rng, passes, len(candidates.shown))
             features = self._observer.describe(evidence, campaign)
             self._current = Round(candidates, evidence, features, self._observer.picked_column, self._scores)
         self._gains, self._live_gains = {}, LiveGains(campaign.learner)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alenv.acquisition import Score
+from alenv.arrays import ALL
 from alenv.envs.region.evidence import Evidence
 from alenv.observation import similarity
 from alenv.pool import Candidates
@@ -48,8 +49,7 @@ class Round:
         """Which of them were legal."""
         self._scores = np.empty((len(self._free), len(scores)), np.float32)
         if evidence is not None:
-            for column, score in enumerate(scores):
-                self._scores[:, column] = evidence.values(score)
+            self._update(ALL, live=False)
 
     @property
     def candidates(self) -> Ids:
@@ -101,16 +101,14 @@ class Round:
 
     def scores(self, rows: int) -> NDArray[np.float32]:
         """Return the acquisition channels of the candidates shown, float32 (rows, channels), padded with zeros."""
-        shown = self._padded(self._scores, rows)
-        for column, score in enumerate(self._score_table):
-            if score.live and self._evidence:
-                shown[:, column] = self._padded(self._evidence.values(score), rows)
-        return shown
+        self._update(self.current, live=True)
+        return self._padded(self._scores, rows)
 
     def observe_all(self, picks: int, rows: int) -> dict[str, NDArray]:
         """Return features, mask and channels of every pick as they stand now, with a first axis of length ``picks``."""
         values: dict[str, NDArray] = {"candidates": self._features, "action_mask": self._free.astype(np.int8)}
         if self._score_table:
+            self._update(ALL, live=True)
             values["scores"] = self._scores
         out = {name: np.zeros((picks, rows, *value.shape[1:]), value.dtype) for name, value in values.items()}
         for pick, part in enumerate(self._candidates.shown):
@@ -138,6 +136,12 @@ class Round:
         self._taken.append(index)
         self._free[index] = False
         self._evidence.pick(index, self.current.start)
+
+    def _update(self, rows: slice, live: bool) -> None:
+        """Compute the channels that picks change, or the others."""
+        for column, score in enumerate(self._score_table):
+            if self._evidence and score.live == live:
+                self._scores[rows, column] = self._evidence.values(score, rows)
 
     def _padded(self, values: NDArray, rows: int) -> NDArray:
         padded = np.zeros((rows, *values.shape[1:]), values.dtype)

@@ -35,6 +35,7 @@ class Curvature:
 
     Attributes:
         blocks: float32 (C, D, D).
+        inverse: Their inverses, as of the last ``factorise``.
     """
 
     def __init__(self, classes: int, dimensions: int, l2: float) -> None:
@@ -51,11 +52,11 @@ class Curvature:
     def factorise(self) -> None:
         """Take in what was added: ``precondition`` and ``colour`` are of the blocks at this moment."""
         self._factors = torch.linalg.cholesky(self.blocks)
-        self._inverse = torch.cholesky_inverse(self._factors)
+        self.inverse = torch.cholesky_inverse(self._factors)
 
     def precondition(self, gradient: Tensor) -> Tensor:
         """Return nearly ``H^-1 g`` for gradients (C, D) that add up to zero over the classes."""
-        return centred(torch.bmm(self._inverse, centred(gradient)[..., None])[..., 0])
+        return centred(torch.bmm(self.inverse, centred(gradient)[..., None])[..., 0])
 
     def colour(self, noise: Tensor) -> Tensor:
         """Return draws from nearly ``N(0, H^-1)``, made of standard normal noise (C, D, draws)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -58,6 +59,32 @@ def influence(
     """
     gradient = head.gradient(lambda logits: -_soft_iou(logits, counts_score, weights), x_score)
     return 100 * head.influence(x, counts, gradient).double().numpy()
+
+
+def pseudo(head: LinearHead, x: Tensor, possible: bool) -> NDArray[np.float64]:
+    """Estimate the change of the soft IoU when each group of cells is added, without a label.
+
+    The most probable classes of all cells are taken for the truth, and the mean is over the classes among them: it is
+    the influence on what the model believes of the pool.
+
+    Args:
+        head: The fitted head.
+        x: Features (groups, cells, D).
+        possible: False: the groups' own labels are the most probable classes, too. True: any class can be the label of
+            a cell; of its influence counts the positive part, as expected under the prediction. Expected as it is, the
+            influence would be that of the class weights alone: a gradient vanishes on average over its labels.
+
+    Returns:
+        IoU points (groups,).
+    """
+    flat = x.flatten(0, 1)
+    logits = head.logits(flat)
+    probs, labels = logits.softmax(0), torch.zeros_like(logits).scatter_(0, logits.argmax(0, keepdim=True), 1.0)
+    present = labels.any(1).float()
+    gradient = head.gradient(lambda made: -_soft_iou(made, labels, present / present.sum()), flat)
+    by_label = head.influences(flat, gradient)
+    each = (probs * by_label.clamp_min(0)).sum(0) if possible else (labels * by_label).sum(0)
+    return 100 * each.view(x.shape[:2]).sum(1).double().numpy()
 
 
 def _soft_iou(logits: Tensor, counts: Tensor, weights: Tensor) -> Tensor:

@@ -184,6 +184,31 @@ class LinearHead:
         slope = torch.addmm(direction[:, -1:], direction[:, :-1], flat.T)
         return (residual * slope).sum(0).view(x.shape[:2]).sum(1)
 
+    def influences(self, x: Tensor, gradient: Tensor) -> Tensor:
+        """Estimate how much adding single cells would lower a function of the weights, for each label they can have.
+
+        Args:
+            x: Features (n, D).
+            gradient: As for ``influence``.
+
+        Returns:
+            The decrease (C, n).
+        """
+        direction, probs = self._solve(gradient), self.logits(x).softmax(0)
+        slope = torch.addmm(direction[:, -1:], direction[:, :-1], x.T)
+        weight = self._unit * class_weights(self._counts, self._unit)
+        return weight[:, None] * ((probs * slope).sum(0) - slope)
+
+    def information(self) -> Curvature:
+        """Return the Hessian's blocks at the current weights, of all cells; those that the fit carries along lag."""
+        curvature = Curvature(len(self._weights), self._weights.shape[1], self.l2)
+        curvature.add(self._x, (self._weights @ self._x).softmax(0), self._targets().sum(0))
+        return curvature
+
+    def expected_mass(self, probs: Tensor) -> Tensor:
+        """Return the weight (n,) that the loss will give to cells of predictions (C, n), on average over labels."""
+        return self._unit * class_weights(self._counts, self._unit) @ probs
+
     def _solve(self, gradient: Tensor) -> Tensor:
         """Return ``H^-1 g`` (C, D + 1), by conjugate gradients that the curvature by class preconditions."""
         mass = self._targets().sum(0)
@@ -331,5 +356,5 @@ def class_weights(counts: Tensor, unit: int) -> Tensor:
 
 
 def with_bias(x: Tensor) -> Tensor:
-    """Append a column of ones."""
-    return torch.cat([x, torch.ones(len(x), 1)], 1)
+    """Append a one to every vector, the last axis."""
+    return torch.cat([x, torch.ones(*x.shape[:-1], 1)], -1)

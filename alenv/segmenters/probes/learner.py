@@ -25,6 +25,7 @@ from alenv.regions import Ids, RegionGrid, check_regions
 from alenv.segmenters.difficulty import DifficultyBranch, attend
 from alenv.segmenters.features import cell_features, count_labels
 from alenv.segmenters.probes import gains
+from alenv.segmenters.probes.design import Design
 from alenv.segmenters.probes.heads import Head, LdaHead, LinearHead
 from alenv.segmenters.segmenter import Prediction, find_segmenter, no_gains
 from alenv.segmenters.similarity import compare
@@ -191,7 +192,7 @@ class Learner:
             ValueError: For other segmenters, or if the data have no such split.
         """
         with self.settings():
-            x = torch.from_numpy(self._grid.cut(self._vectors, regions, self._cell)).flatten(1, 2)
+            x = self._cut(regions)
             counts = torch.from_numpy(self._region_counts(regions))
             scored = self._tensors(*splits)
             if isinstance(self._head, LdaHead):
@@ -200,6 +201,33 @@ class Learner:
                 raise no_gains(self._segmenter)
             weights = torch.from_numpy(reward.weights(self._confusion(_chunks(*scored)))).float()
             return gains.influence(self._head, x, counts, *scored, weights)
+
+    def pseudo_gains(self, regions: Ids, possible: bool) -> NDArray[np.float64]:
+        """Estimate what single regions are worth without any label, (n,); for ``linear`` alone, see ``gains.pseudo``.
+
+        The regions themselves stand for the pool.
+        """
+        assert isinstance(self._head, LinearHead)
+        with self.settings():
+            return gains.pseudo(self._head, self._cut(regions), possible)
+
+    def gradients(self, regions: Ids) -> NDArray[np.float32]:
+        """Return gradients of the last layer's log-loss if the most probable classes were right, (n, C, D').
+
+        The mean of ``(p - y) h'`` over the cells of a region: BADGE's embedding (Ash et al., "Deep Batch Active
+        Learning by Diverse, Uncertain Gradient Lower Bounds", ICLR 2020, arXiv 1906.03671).
+        """
+        with self.settings():
+            x = self._cut(regions)
+            logits = self._head.logits(x.flatten(0, 1))
+            residual = (logits.softmax(0) - winners(logits)).view(-1, *x.shape[:2]).movedim(0, 1)
+            hidden = self._head.body(x.flatten(0, 1)).view(*x.shape[:2], -1)
+            return (residual @ hidden / x.shape[1]).numpy()
+
+    def design(self, regions: Ids) -> Design:
+        """Return what labels of some regions would tell of the weights; for ``linear`` alone."""
+        assert isinstance(self._head, LinearHead)
+        return Design(self._head, lambda rows: self._cut(regions[rows]), len(regions))
 
     def replace(self, data: SegmentationData, images: Ids) -> None:
         """Go over to data in which some images are others, for pools that are made anew."""
@@ -247,10 +275,14 @@ class Learner:
             self._make_head().set_state(head)
 
     def _add(self, regions: Ids) -> None:
-        x = torch.from_numpy(self._grid.cut(self._vectors, regions, self._cell)).flatten(1, 2)
+        x = self._cut(regions)
         self._head.add(x.flatten(0, 1), torch.from_numpy(self._region_counts(regions)).flatten(0, 1))
         self.labelled = np.concatenate([self.labelled, regions])
         self._embedding = torch.cat([self._embedding, _unit(x.mean(1))])
+
+    def _cut(self, regions: Ids) -> Tensor:
+        """Features of the cells of regions, (n, cells, D)."""
+        return torch.from_numpy(self._grid.cut(self._vectors, regions, self._cell)).flatten(1, 2)
 
     def _probs(self, x: Tensor) -> NDArray[np.float32]:
         """Class probabilities of cells: features (n, rows, columns, D) -> (n, C, rows, columns)."""
