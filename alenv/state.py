@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from alenv.imports import digest_of_folder, sources
 
 PACKAGES = ("gymnasium", "numpy", "scipy", "torch", "torchvision")
@@ -32,10 +34,23 @@ def fingerprint(**facts: Any) -> dict[str, Any]:
         "code": code_digest(),
         "python": platform.python_version(),
         "machine": platform.machine(),
+        "simd": _simd(),
         "packages": software,
     }
-    canonical = json.dumps(clear, sort_keys=True, separators=(",", ":"))
-    return {**clear, "sha256": hashlib.sha256(canonical.encode()).hexdigest()}
+    return seal(clear)
+
+
+def seal(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return JSON facts with their hash under ``sha256``."""
+    canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+    return {**facts, "sha256": hashlib.sha256(canonical.encode()).hexdigest()}
+
+
+@cache
+def _simd() -> list[str]:
+    """What NumPy found in the processor: it decides the last bits of logarithms."""
+    found: list[str] = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
+    return found
 
 
 @cache

@@ -103,7 +103,7 @@ def test_fingerprint(monkeypatch):
     assert state.fingerprint(**facts)["sha256"] == keys["as it is"]
     for path, other in changes(facts):
         keys[path] = state.fingerprint(**other)["sha256"]
-    for package in (*state.PACKAGES, "code", "alenv", "python", "machine"):
+    for package in (*state.PACKAGES, "code", "alenv", "python", "machine", "simd"):
         with monkeypatch.context() as patch:
             if package in state.PACKAGES:
                 patch.setattr(state, "_version", lambda name, other=package: "other" if name == other else "same")
@@ -113,6 +113,7 @@ def test_fingerprint(monkeypatch):
                     "alenv": "alenv.__version__",
                     "python": "platform.python_version",
                     "machine": "platform.machine",
+                    "simd": "alenv.state._simd",
                 }[package]
                 patch.setattr(name, "other" if package == "alenv" else lambda: "other")
             keys[package] = state.fingerprint(**facts)["sha256"]

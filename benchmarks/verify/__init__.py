@@ -1,0 +1,1 @@
+"""Replays what others say they have played: it proves arithmetic, not honesty."""

@@ -1,0 +1,149 @@
+"""Replay runs or submissions: which episodes are exact, within tolerance on another fingerprint, or failed, and why.
+
+Environments are made of the suite's arguments, and the actions taken one by one; costs, curves and rewards must be what
+they are said to be. That proves the arithmetic. It does not prove that the policy chose these actions from what it was
+shown, nor that nothing else was tried: only its code does, played on seeds that nobody knew.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from agents.environments import mines
+from alenv.files import write_whole
+from benchmarks.command import check_jobs, command, default_jobs, make_folder, refusing, writing
+from benchmarks.files import write_json
+from benchmarks.jobs import find_finished, run_all
+from benchmarks.leaderboard.suite import check_arguments
+from benchmarks.leaderboard.task import Part
+from benchmarks.submission import Claim
+from benchmarks.terminal import print_table, say
+from benchmarks.verify.claims import DamagedError, Group, Verdict, read_folder
+from benchmarks.verify.expected import check_group, expected
+from benchmarks.verify.replays import Replayed, fault_of_choice, judge, replayed, replays
+from benchmarks.verify.tables import Replays, rung_curves, rung_table, verdict_table
+
+
+@dataclass(frozen=True)
+class Args:
+    """Verify runs and submissions."""
+
+    folders: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """folders of runs, such as results/quick, or of submissions, such as benchmarks/submissions/*"""
+    suite: Path | None = None
+    """suite file (default: the one that the submission names, or that is called as the folder of the run)"""
+    segmenter: str | None = None
+    """replay the choices on another rung, such as lda, and compare the curves (RegionSelect)"""
+    sample: int | None = None
+    """episodes of every policy that are replayed, chosen at random; all are read (default: all)"""
+    seed: int = 0
+    """of that choice"""
+    jobs: int = field(default_factory=default_jobs)
+    """replays at the same time, one thread each (default: the cores, as memory allows)"""
+    out: Path = Path("results/verify")
+    """folder of the replays, which the same code does not make again, and of verdicts.jsonl"""
+
+
+Sample = Sequence[tuple[Claim, Part]]
+
+
+@command
+def main(args: Args) -> int:
+    """Verify and return the exit status.
+
+    0: every episode is exact, or within tolerance; 1: some failed; 2: an argument is refused; 130: interrupted.
+    """
+    console = Console()
+    with refusing():
+        groups, damaged = _read(args)
+        make_folder(args.out)
+    found = _replay(groups, args, console)
+    verdicts = [*damaged, *(verdict for one in found for verdict in one.verdicts)]
+    with writing(args.out):
+        _report(verdicts, found, args, console)
+    return 1 if any(verdict.state == "failed" for verdict in verdicts) else 0
+
+
+def _read(args: Args) -> tuple[list[Group], list[Verdict]]:
+    """Read the folders; return submissions that cannot be read as failed.
+
+    Raises:
+        ValueError: If an argument is wrong.
+    """
+    check_jobs(args.jobs)
+    if not args.folders:
+        raise ValueError("no folder is named; name that of a run or of a submission")
+    if args.sample is not None and args.sample < 0:
+        raise ValueError(f"--sample {args.sample} is no number of episodes; use 0 or more")
+    groups: list[Group] = []
+    damaged: list[Verdict] = []
+    for folder in args.folders:
+        try:
+            groups += read_folder(folder, args.suite)
+        except DamagedError as error:
+            damaged.append(Verdict(folder.name, "failed", str(error)))
+    for group in groups if args.segmenter else ():
+        _check_rung(group, args.segmenter)
+    return groups, damaged
+
+
+def _check_rung(group: Group, segmenter: str | None) -> None:
+    if mines(group.suite.env):
+        raise ValueError(f"--segmenter {segmenter}: {group.name} mines, which trains no model; leave it out")
+    check_arguments(replace(group.suite, kwargs={**group.suite.kwargs, "segmenter": segmenter}))
+
+
+def _replay(groups: Sequence[Group], args: Args, console: Console) -> list[Replays]:
+    """Replay what fits the suites; a replay that has ended is not made again."""
+    changes = {"segmenter": args.segmenter} if args.segmenter else {}
+    checked = [check_group(group, expected(group.suite)) for group in groups]
+    samples = [_sample(accepted, args) for accepted, _ in checked]
+    jobs = [replays(g.suite, s, changes, args.out / "replays") for g, s in zip(groups, samples, strict=True)]
+    run_all(find_finished(job for of_group in jobs for job in of_group).missing, args.jobs, console)
+    found = []
+    for group, sample, of_group, (_, wrong) in zip(groups, samples, jobs, checked, strict=True):
+        again = replayed(of_group, len(sample))
+        found.append(Replays(group, sample, again, [*wrong, *_verdicts(sample, again, args.segmenter)]))
+    return found
+
+
+def _sample(accepted: Sample, args: Args) -> Sample:
+    if args.sample is None or args.sample >= len(accepted):
+        return accepted
+    return random.Random(args.seed).sample(accepted, args.sample)
+
+
+def _verdicts(sample: Sample, again: Sequence[Replayed], segmenter: str | None) -> list[Verdict]:
+    pairs = [(claim, episode) for (claim, _), episode in zip(sample, again, strict=True)]
+    if segmenter is None:
+        return [judge(claim, episode) for claim, episode in pairs]
+    faults = [(claim.where, fault_of_choice(claim, episode)) for claim, episode in pairs]
+    return [Verdict(where, "failed" if fault else "exact", fault or "") for where, fault in faults]
+
+
+def _report(verdicts: Sequence[Verdict], found: Sequence[Replays], args: Args, console: Console) -> None:
+    """Say what is not exact, and the scores; write all verdicts."""
+    write_whole(args.out / "verdicts.jsonl", "".join(f"{json.dumps(asdict(verdict))}\n" for verdict in verdicts))
+    for verdict in verdicts:
+        if verdict.state != "exact":
+            style = "red" if verdict.state == "failed" else None
+            say(console, f"{verdict.where}: {verdict.state}: {verdict.reason}", style=style)
+    if args.segmenter is None:
+        print_table(console, "replayed", verdict_table(found), left=("policy",))
+    else:
+        write_json(args.out / "curves.json", rung_curves(found, args.segmenter))
+        for metric in dict.fromkeys(name for one in found for name in one.group.suite.task.needs()):
+            print_table(console, metric, rung_table(found, args.segmenter, metric), left=("policy",))
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Args, description=__doc__)))
