@@ -25,7 +25,8 @@ from msgspec import Meta
 from agents.episode import Episode, check
 from alenv.errors import unknown
 from alenv.outside import decode, decode_json, decode_toml
-from benchmarks.leaderboard.suite import Suite, read, read_suite
+from benchmarks.leaderboard.suite import Suite
+from benchmarks.leaderboard.suite_file import read, read_suite
 
 SUBMISSIONS = Path(__file__).parent / "submissions"
 SUITES = Path(__file__).parents[1] / "configs" / "suites"

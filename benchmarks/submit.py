@@ -21,7 +21,8 @@ from alenv.errors import shown
 from alenv.outside import decode
 from benchmarks.command import command, refusing, writing
 from benchmarks.leaderboard.episodes import finished
-from benchmarks.leaderboard.suite import Suite, read_suite, with_policies
+from benchmarks.leaderboard.suite import Suite
+from benchmarks.leaderboard.suite_file import read_suite, with_policies
 from benchmarks.names import folder
 from benchmarks.submission import SUBMISSIONS, Named, Submission, Track, find_suite, write_submission
 from benchmarks.terminal import say
@@ -33,14 +34,14 @@ class Args:
 
     run: Annotated[Path, tyro.conf.Positional]
     """folder of a run, such as results/quick"""
+    authors: tuple[str, ...]
+    """who made it"""
     policy: tuple[str, ...] = ()
     """policies, as the leaderboard was given them (default: those of the suite)"""
     name: str | None = None
     """of the submission, where there is one policy (default: made of suite and policy)"""
     track: Track | None = None
     """heuristic, learned, search or oracle (default: as the policy was made)"""
-    authors: tuple[str, ...] = ("alenv",)
-    """who made it"""
     code: str = ""
     """where it can be read, and at which commit"""
     trained_on: str = ""

@@ -23,8 +23,9 @@ from alenv.files import write_whole
 from benchmarks.command import check_jobs, command, default_jobs, make_folder, refusing, writing
 from benchmarks.files import write_json
 from benchmarks.jobs import find_finished, run_all
-from benchmarks.leaderboard.suite import check_arguments
+from benchmarks.leaderboard.suite_file import check_arguments
 from benchmarks.leaderboard.task import Part
+from benchmarks.leaderboard.tasks import make_task
 from benchmarks.submission import Claim
 from benchmarks.terminal import print_table, say
 from benchmarks.verify.claims import DamagedError, Group, Verdict, read_folder
@@ -137,11 +138,13 @@ def _report(verdicts: Sequence[Verdict], found: Sequence[Replays], args: Args, c
         if verdict.state != "exact":
             style = "red" if verdict.state == "failed" else None
             say(console, f"{verdict.where}: {verdict.state}: {verdict.reason}", style=style)
+    if not found:
+        return
     if args.segmenter is None:
         print_table(console, "replayed", verdict_table(found), left=("policy",))
     else:
         write_json(args.out / "curves.json", rung_curves(found, args.segmenter))
-        for metric in dict.fromkeys(name for one in found for name in one.group.suite.task.needs()):
+        for metric in dict.fromkeys(name for one in found for name in make_task(one.group.suite).needs()):
             print_table(console, metric, rung_table(found, args.segmenter, metric), left=("policy",))
 
 

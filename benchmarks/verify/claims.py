@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from agents.episode import Episode
-from benchmarks.leaderboard.suite import Suite, read_suite
+from benchmarks.leaderboard.suite import Suite
+from benchmarks.leaderboard.suite_file import read_suite
+from benchmarks.leaderboard.tasks import make_task
 from benchmarks.submission import FACTS, TRACES, Claim, Submission, find_suite, read_lines, read_submission, unpack
 
 State = Literal["exact", "tolerance", "failed"]
@@ -78,14 +80,14 @@ def _read_submission(folder: Path, suite: Path | None) -> Group:
         chosen = read_suite(suite) if suite else find_suite(said.suite)
     except ValueError as error:
         raise DamagedError(str(error)) from None
-    most = sum(len(part.seeds) for part in chosen.task.parts())
+    most = sum(len(part.seeds) for part in make_task(chosen).parts())
     claims, faults = _split(_read(folder / TRACES, f"{name}/{TRACES}", most))
     return Group(name, chosen, said, claims, faults)
 
 
 def _read_policy(folder: Path, suite: Suite) -> Group:
     files = sorted(folder.glob("*.jsonl"))
-    most = max((len(part.seeds) for part in suite.task.parts()), default=0)
+    most = max((len(part.seeds) for part in make_task(suite).parts()), default=0)
     claims, faults = _split(c for file in files for c in _read(file, f"{folder.name}/{file.name}", most))
     return Group(folder.name, suite, None, claims, faults)
 

@@ -16,6 +16,7 @@ from alenv.errors import shown
 from alenv.state import seal
 from benchmarks.leaderboard.suite import Suite
 from benchmarks.leaderboard.task import Part
+from benchmarks.leaderboard.tasks import make_task
 from benchmarks.submission import Claim
 from benchmarks.verify.claims import Group, Verdict
 
@@ -25,7 +26,7 @@ Played = dict[tuple[str, int], Part]
 
 def expected(suite: Suite) -> Played:
     """Return every episode that a policy has to play."""
-    return {(_canonical(part.options), seed): part for part in suite.task.parts() for seed in part.seeds}
+    return {(_canonical(part.options), seed): part for part in make_task(suite).parts() for seed in part.seeds}
 
 
 def check_group(group: Group, played: Played) -> tuple[list[tuple[Claim, Part]], list[Verdict]]:

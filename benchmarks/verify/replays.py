@@ -60,7 +60,7 @@ class Play:
         try:
             [again] = play(Replay(self.episode), self.env, self.kwargs, [self.episode.seed], curves, options)
         except ValueError as error:
-            return str(error)
+            return f"it cannot be replayed ({error}); send what was played"
         return again
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agents.episode import Episode
 from benchmarks.leaderboard.tables import number
 from benchmarks.leaderboard.task import Part, Rows
+from benchmarks.leaderboard.tasks import make_task
 from benchmarks.names import Name
 from benchmarks.stats import area_under_curve
 from benchmarks.submission import Claim
@@ -39,7 +40,7 @@ class Replays:
 
 def verdict_table(found: Sequence[Replays]) -> Rows:
     """Lay out the number of episodes by state, and the areas under the curves of the replays."""
-    metrics = list(dict.fromkeys(name for one in found for name in one.group.suite.task.needs()))
+    metrics = list(dict.fromkeys(name for one in found for name in make_task(one.group.suite).needs()))
     rows: Rows = [["policy", *STATES, *(f"area of {name}" for name in metrics)]]
     for one in found:
         counts = [str(sum(verdict.state == state for verdict in one.verdicts)) for state in STATES]
@@ -63,7 +64,7 @@ def rung_curves(found: Sequence[Replays], segmenter: str) -> dict[str, Any]:
     return {
         one.group.name: {
             metric: {"costs": grid.tolist(), "said": _mean(said, metric, grid), segmenter: _mean(again, metric, grid)}
-            for metric in one.group.suite.task.needs()
+            for metric in make_task(one.group.suite).needs()
         }
         for one in found
         if one.played

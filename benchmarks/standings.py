@@ -1,0 +1,133 @@
+"""Write the tables of all submissions into the README, between its markers.
+
+Scores are read off the curves of the submissions, which ``benchmarks.verify`` replays; rewards are not looked at. The
+trainings of an agent are one row.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from agents.episode import Episode
+from alenv.files import write_whole
+from benchmarks.agents import agent, grouped, table
+from benchmarks.command import command, refusing, writing
+from benchmarks.leaderboard.suite import Suite
+from benchmarks.leaderboard.tables import markdown_table, number
+from benchmarks.leaderboard.task import Line, Rows, Scores
+from benchmarks.leaderboard.tasks import make_task
+from benchmarks.names import Name
+from benchmarks.stats import area_under_curve
+from benchmarks.submission import SUBMISSIONS, Submission, find_suite
+from benchmarks.verify.claims import Group, read_folder
+
+README = Path(__file__).parents[1] / "README.md"
+START, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
+ROWS = 10
+"""Of a table, besides the baseline."""
+
+
+@dataclass(frozen=True)
+class Args:
+    """Write the tables of submissions."""
+
+    readme: Path = README
+    """file with the markers"""
+    submissions: Path = SUBMISSIONS
+    """folder of submissions"""
+
+
+@command
+def main(args: Args) -> int:
+    """Write the tables and return the exit status.
+
+    0: they are written; 2: a submission or the file is refused, or takes no text.
+    """
+    with refusing():
+        text = args.readme.read_text(encoding="utf-8")
+        new = insert(text, standings(args.submissions))
+    with writing(args.readme):
+        write_whole(args.readme, new)
+    return 0
+
+
+def insert(text: str, tables: str) -> str:
+    """Return a text with tables between its markers.
+
+    Raises:
+        ValueError: If it does not have each of them once, in order.
+    """
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not (start and end) or START in rest or END in before + after:
+        raise ValueError(f"the markers {START} and {END} must stand in the file once each, in this order; add them")
+    return f"{before}{START}\n{tables}{END}{after}"
+
+
+def standings(folder: Path) -> str:
+    """Return the tables of all submissions, a suite after the other.
+
+    Raises:
+        ValueError: If a line of one cannot be read; the values are checked by ``benchmarks.verify``.
+    """
+    groups: dict[str, list[Group]] = defaultdict(list)
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.name.startswith((".", "_")):
+            [group] = read_folder(path, None)
+            if group.faults:
+                raise ValueError(f"{group.faults[0].where}: {group.faults[0].reason}")
+            groups[group.suite.name].append(group)
+    return "".join(_of_suite(find_suite(name), groups[name]) for name in sorted(groups, reverse=True))
+
+
+def _of_suite(suite: Suite, groups: list[Group]) -> str:
+    names = [group.name.removeprefix(f"{suite.name}-") for group in groups]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two submissions would be called {sorted(names)} without the name of their suite; rename one")
+    episodes = {name: [claim.episode for claim in group.claims] for name, group in zip(names, groups, strict=True)}
+    said = {agent(name): group.said for name, group in zip(names, groups, strict=True) if group.said}
+    head = f"\n`{suite.name}` ({suite.env}, {len(suite.seeds)} seeds):\n\n"
+    return head + markdown_table(_rows(suite, episodes, said)) + "\n\n"
+
+
+def _rows(suite: Suite, episodes: dict[str, list[Episode]], said: dict[str, Submission]) -> Rows:
+    """Lay out the best agents by their first score, with the differences to the baseline in all of them."""
+    lines = make_task(suite).lines(episodes)
+    tables = {name: table(grouped(_scores(line)), (suite.baseline,)) for name, line in lines.items()}
+    first, *_ = tables.values()
+    cells = {
+        name: [row[1:3] for rows in tables.values() for row in rows[1:] if row[0] == name] for name, *_ in first[1:]
+    }
+    score = make_task(suite).score
+    head = ["policy", "track", *(f"{score}, {name} (- {suite.baseline})" for name in lines), "ms per pick"]
+    rows: Rows = [head]
+    for place, (policy, *_) in enumerate(first[1:]):
+        if place < ROWS or policy == suite.baseline:
+            scores = [" ".join([score, f"({gain})" if gain else ""]).strip() for score, gain in cells[policy]]
+            rows.append([Name(policy), said[policy].track, *scores, _time(episodes, policy)])
+    return rows
+
+
+def _scores(line: Line) -> Scores:
+    """Return the area under a curve of mIoU, and the end of a curve of scores."""
+    area = line.cost == "regions"
+    return {
+        policy: {
+            unit: float(area_under_curve(line.grid, values) if area else values[-1]) for unit, values in by_unit.items()
+        }
+        for policy, by_unit in line.curves.items()
+    }
+
+
+def _time(episodes: dict[str, list[Episode]], name: str) -> str:
+    own = [episode for policy, found in episodes.items() if agent(policy) == name for episode in found]
+    return number(1000 * sum(e.seconds["policy"] for e in own) / sum(len(e.actions) for e in own), 2)
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Args, description=__doc__)))
