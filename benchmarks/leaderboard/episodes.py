@@ -106,6 +106,8 @@ def missing(suite: Suite, out: Path, console: Console) -> list[Job[list[Episode]
     _, found = finished(suite, out)
     found.say_damaged(console)
     if found.missing:
+        if suite.takes:
+            say(console, f"{suite.name} takes {suite.takes}")
         say(console, f"preparing {suite.env} ...")
         seconds = make_task(suite).prepare()
         if seconds is not None:

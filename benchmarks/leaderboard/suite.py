@@ -24,6 +24,8 @@ class Suite:
     baseline: str = "random"
     budgets: tuple[int, ...] = ()
     """Images at which mining is scored; regions are scored after every round."""
+    takes: str = ""
+    """How long it takes, where that was measured."""
 
     @cached_property
     def sources(self) -> dict[str, str]:

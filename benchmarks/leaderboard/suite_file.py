@@ -40,6 +40,8 @@ class SuiteTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_onl
     splits: Annotated[tuple[Literal["reward", "holdout", "test"], ...], Meta(min_length=1)] = ("holdout", "test")
     baseline: str = "random"
     budgets: Annotated[tuple[Positive, ...], Meta(min_length=1)] | None = None
+    takes: str = ""
+    """How long it takes, where that was measured: told before the data are looked for."""
     kwargs: dict[str, Any] = {}
 
 
@@ -124,6 +126,7 @@ def make_suite(name: str, table: SuiteTable) -> Suite:
         seeds=_seeds(table),
         splits=table.splits,
         baseline=table.baseline,
+        takes=table.takes,
         budgets=tuple(sorted(table.budgets or ())),
     )
     make_task(suite).check()

@@ -52,7 +52,7 @@ PROTOCOLS = {  # where the data come from, and what a round labels
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_protocol_suites_say_what_is_missing(name, tmp_path, capsys, monkeypatch):
-    """They are read and their environments made; then the first file that is not there is named, and its source."""
+    """They are read and their environments made; they say how long they take, and name the first file that is missing."""
     monkeypatch.setenv("ALENV_DATA", str(tmp_path))
     monkeypatch.setenv("ALENV_CACHE", str(tmp_path / "cache"))
     path = Path("configs/suites") / f"{name}.toml"
@@ -61,7 +61,8 @@ def test_protocol_suites_say_what_is_missing(name, tmp_path, capsys, monkeypatch
     assert suite.kwargs["picks"] == picks
     assert suite.kwargs["budget"] % suite.kwargs["picks"] == 0
     assert main(Args(suite=path, out=tmp_path / "out", jobs=1)) == 2
-    said = capsys.readouterr().err
+    told, said = capsys.readouterr()
+    assert f"{name} takes about " in told
     assert said.startswith("error: dataset ")
     assert said.count("\n") == 1
     assert page in said
