@@ -52,7 +52,7 @@ PROTOCOLS = {  # where the data come from, and what a round labels
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_protocol_suites_say_what_is_missing(name, tmp_path, capsys, monkeypatch):
-    """They are read and their environments made; they say how long they take, and name the first file that is missing."""
+    """They are read, their environments made; they say how long they take, and name the first file that is missing."""
     monkeypatch.setenv("ALENV_DATA", str(tmp_path))
     monkeypatch.setenv("ALENV_CACHE", str(tmp_path / "cache"))
     path = Path("configs/suites") / f"{name}.toml"
