@@ -7,7 +7,7 @@ from alenv.acquisition.diversity import k_center, suppressed_top_k
 from alenv.acquisition.impurity import box_mean, cbda, cbda_weights, region_impurity, region_uncertainty, ripu
 from alenv.acquisition.joint import epig
 from alenv.acquisition.score import CHANGING, GRADIENTS, POSTERIOR, WHOLE, Score
-from alenv.acquisition.scores import SCORES, find_score
+from alenv.acquisition.scores import SCORES, class_number, find_score
 from alenv.acquisition.uncertainty import (
     class_balanced_entropy,
     class_weights,
@@ -31,6 +31,7 @@ __all__ = [
     "cbda",
     "cbda_weights",
     "class_balanced_entropy",
+    "class_number",
     "class_weights",
     "difficulty_entropy",
     "difficulty_levels",

@@ -23,7 +23,7 @@ WHOLE = frozenset({"image_probs", "difficulty"})
 """What is known of whole images rather than of regions."""
 GRADIENTS = frozenset({"spread", "agreement"})
 """What is known of heads on frozen features alone."""
-POSTERIOR = frozenset({"leverage", "information", "reduction", "pseudo_gain", "possible_gain"})
+POSTERIOR = frozenset({"leverage", "information", "reduction", "pseudo_gain", "possible_gain", "class_gain"})
 """What is known of the linear head alone, whose loss is convex."""
 CHANGING = frozenset({"nearest", "uncovered", "spread", "agreement", "leverage", "information", "reduction"})
 """What a pick changes of the other candidates."""
@@ -45,7 +45,7 @@ class Score:
             entropy, ``uncovered`` (n,) share of the candidates near to one and to none that is labelled or picked.
             Of heads on frozen features: ``spread`` (n,) squared distance of a gradient to those of the round's picks,
             ``agreement`` (n,) cosine to the nearest of these. Of ``linear``: ``leverage``, ``information``,
-            ``reduction``, ``pseudo_gain``, ``possible_gain`` (n,), see ``segmenters.probes``.
+            ``reduction``, ``pseudo_gain``, ``possible_gain`` (n,) and ``class_gain`` (n, C), see ``segmenters.probes``.
             Of the pool: ``targets`` (T, m, C), the passes at m places spread over the candidates.
             Of the whole images that hold them: ``image_probs`` (m, C, rows, columns), ``difficulty`` (m, rows,
             columns); what the function makes of these is cut to the regions. And ``class_counts`` (C,).

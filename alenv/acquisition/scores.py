@@ -208,6 +208,8 @@ Pixel maps become region values by their mean, except where ``reduce`` says othe
 pole of a reciprocal. ``difficulty_entropy`` takes its levels from the whole image.
 """
 
+CLASS_GAIN = "class_gain_"
+"""Before the number of a class: ``pseudo_gain`` for the IoU of this class alone, a channel for each class there is."""
 FORM = "write 'package.module:name' of an alenv.acquisition.Score"
 
 
@@ -215,16 +217,24 @@ def find_score(name: str) -> Score:
     """Return a channel.
 
     Args:
-        name: A name in ``SCORES``, or ``package.module:name`` of a ``Score``.
+        name: A name in ``SCORES``, ``class_gain_<number>``, or ``package.module:name`` of a ``Score``.
 
     Raises:
         ValueError: If it is unknown, or no ``Score``.
     """
     if is_path(name):
         return as_score(name, find("score", name, FORM))
+    if (number := class_number(name)) is not None:
+        return Score(lambda gains: gains[:, number], ("class_gain",), _unbounded, low=-np.inf)
     if name not in SCORES:
         raise unknown("score", name, SCORES)
     return SCORES[name]
+
+
+def class_number(name: str) -> int | None:
+    """Return the class of a channel ``class_gain_<number>``; None for other names."""
+    number = name.removeprefix(CLASS_GAIN)
+    return int(number) if name.startswith(CLASS_GAIN) and number.isdecimal() and len(number) < 4 else None
 
 
 def as_score(name: str, found: object) -> Score:

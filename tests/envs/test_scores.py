@@ -145,6 +145,17 @@ def test_what_was_picked_is_known_after_a_restart(name):
     np.testing.assert_allclose(other._observe()["scores"], after, rtol=1e-6)
 
 
+def test_gains_of_classes_are_channels_by_number():
+    names = [f"class_gain_{k}" for k in range(12)]
+    env = gym.make("RegionSelect-v0", **SMALL, scores=[*names, "pseudo_gain"]).unwrapped
+    scores = env.reset(seed=0)[0]["scores"]
+    predicted = env._campaign.learner.predict(env._current.candidates).probs.argmax(1)
+    expected = scores[:, :12].sum(1) / len(np.unique(predicted))
+    np.testing.assert_allclose(scores[:, 12], expected, rtol=2e-2, atol=2e-3)
+    with pytest.raises(ValueError, match=r"'class_gain_12': the classes of 'scenes' have numbers from 0 to 11"):
+        gym.make("RegionSelect-v0", scores=["class_gain_12"])
+
+
 @pytest.mark.parametrize(("name", "segmenter"), [("leverage", "lda"), ("pseudo_gain", "mlp"), ("spread", "tiny")])
 def test_what_a_segmenter_does_not_know_is_refused(name, segmenter):
     with pytest.raises(ValueError, match=f"score '{name}' is not known for segmenter='{segmenter}'; use .*'linear'"):

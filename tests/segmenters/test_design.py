@@ -117,3 +117,11 @@ def test_possible_gains_are_what_is_hoped_for(fitted):
     hoped, pseudo = (gains.pseudo(head, groups, possible=p) for p in (True, False))
     assert (hoped > 0).all()
     assert np.corrcoef(hoped, pseudo)[0, 1] < 0.999
+
+
+def test_classes_share_the_pseudo_gain(fitted):
+    """The mean over classes is made of them, and every one of them is predicted here."""
+    head, _, _, groups = fitted
+    by_class = gains.pseudo_by_class(head, groups)
+    assert by_class.shape == (10, C)
+    np.testing.assert_allclose(by_class.mean(1), gains.pseudo(head, groups, possible=False), rtol=1e-2, atol=1e-4)

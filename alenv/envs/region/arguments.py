@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from alenv import data as datasets
 from alenv import observation
-from alenv.acquisition import GRADIENTS, POSTERIOR, Score, find_score
+from alenv.acquisition import GRADIENTS, POSTERIOR, Score, class_number, find_score
 from alenv.data import Dataset
 from alenv.errors import shown, unknown
 from alenv.imports import FEATURES, find_function, is_path
@@ -165,6 +165,9 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                     raise ValueError(
                         f"score {name!r} is not known for segmenter={self.segmenter!r}; use {named(**{fact: True})}"
                     )
+            if (class_number(name) or 0) >= len(self.opened.classes):
+                last = len(self.opened.classes) - 1
+                raise ValueError(f"score {name!r}: the classes of {self.dataset!r} have numbers from 0 to {last}")
             if self.scores.count(name) > 1:
                 raise ValueError(f"scores={shown(list(self.scores))}: {name!r} is named twice; name it once")
         if self.pixel and "difficulty_entropy" in self.scores:

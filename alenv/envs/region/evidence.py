@@ -118,6 +118,11 @@ class Evidence:
         """Of all cells of these images, (m, rows, columns)."""
         return self._learner.difficulty(self._images)
 
+    @cached_property
+    def class_gain(self) -> Values:
+        """Gain of each class with predictions in the place of labels, (n, C)."""
+        return self._probe.class_gains(self._candidates)
+
     def nearest(self, rows: Rows) -> Values:
         """Cosine to the nearest labelled or picked region; of a single pixel, in its own image."""
         return np.maximum(self.prediction.nearest[rows], self.picked[rows])

@@ -77,14 +77,29 @@ def pseudo(head: LinearHead, x: Tensor, possible: bool) -> NDArray[np.float64]:
     Returns:
         IoU points (groups,).
     """
+    present = _predicted(head.logits(x.flatten(0, 1))).any(1).float()
+    return _without_labels(head, x, present / present.sum(), possible)
+
+
+def pseudo_by_class(head: LinearHead, x: Tensor) -> NDArray[np.float64]:
+    """Return what ``pseudo`` estimates for the IoU of each class alone, (groups, C)."""
+    every = torch.eye(len(head.affine[0]))
+    return np.stack([_without_labels(head, x, one, possible=False) for one in every], 1)
+
+
+def _without_labels(head: LinearHead, x: Tensor, weights: Tensor, possible: bool) -> NDArray[np.float64]:
     flat = x.flatten(0, 1)
     logits = head.logits(flat)
-    probs, labels = logits.softmax(0), torch.zeros_like(logits).scatter_(0, logits.argmax(0, keepdim=True), 1.0)
-    present = labels.any(1).float()
-    gradient = head.gradient(lambda made: -_soft_iou(made, labels, present / present.sum()), flat)
+    labels = _predicted(logits)
+    gradient = head.gradient(lambda made: -_soft_iou(made, labels, weights), flat)
     by_label = head.influences(flat, gradient)
-    each = (probs * by_label.clamp_min(0)).sum(0) if possible else (labels * by_label).sum(0)
+    each = (logits.softmax(0) * by_label.clamp_min(0)).sum(0) if possible else (labels * by_label).sum(0)
     return 100 * each.view(x.shape[:2]).sum(1).double().numpy()
+
+
+def _predicted(logits: Tensor) -> Tensor:
+    """One-hot arg-max over classes, (C, n)."""
+    return torch.zeros_like(logits).scatter_(0, logits.argmax(0, keepdim=True), 1.0)
 
 
 def _soft_iou(logits: Tensor, counts: Tensor, weights: Tensor) -> Tensor:

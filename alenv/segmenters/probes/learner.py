@@ -211,6 +211,12 @@ class Learner:
         with self.settings():
             return gains.pseudo(self._head, self._cut(regions), possible)
 
+    def class_gains(self, regions: Ids) -> NDArray[np.float64]:
+        """Estimate the same for the IoU of each class alone, (n, C)."""
+        assert isinstance(self._head, LinearHead)
+        with self.settings():
+            return gains.pseudo_by_class(self._head, self._cut(regions))
+
     def gradients(self, regions: Ids) -> NDArray[np.float32]:
         """Return gradients of the last layer's log-loss if the most probable classes were right, (n, C, D').
 
