@@ -5,21 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from agents.heuristics import (
-    POLICIES,
-    Badge,
-    Cbda,
-    CbdaBalance,
-    CbdaDynamic,
-    ClaspPe,
-    Clue,
-    ForegroundRandom,
-    PixelPick,
-    PowerBald,
-    Ripu,
-    SoftmaxBald,
-    StratifiedRandom,
-)
+from agents.draws import Badge, ClaspPe, ForegroundRandom, PixelPick, PowerBald, SoftmaxBald, StratifiedRandom
+from agents.heuristics import POLICIES, Cbda, CbdaBalance, CbdaDynamic, Clue, Ripu
 from alenv.acquisition import SCORES
 
 
