@@ -1,4 +1,4 @@
-"""A dataset, a score, a network and a backbone of one's own, by import path: as the README shows them, and wrong."""
+"""A dataset, a score, a network and a backbone of one's own, by import path: as CONTRIBUTING.md shows them, and wrong."""
 
 import importlib
 import pickle
@@ -17,12 +17,12 @@ from alenv import imports
 from benchmarks.leaderboard import episodes
 from benchmarks.leaderboard.suite import Suite
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+PAGE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
 
 
 def shown(name):
-    """The module of that name as the README shows it."""
-    (text,) = re.findall(rf"```python\n# {name}\.py: .*?\n(.*?)```", README, re.DOTALL)
+    """The module of that name as CONTRIBUTING.md shows it."""
+    (text,) = re.findall(rf"```python\n# {name}\.py: .*?\n(.*?)```", PAGE, re.DOTALL)
     return text
 
 
