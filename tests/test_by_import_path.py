@@ -1,4 +1,4 @@
-"""A dataset, a score, a network and a backbone of one's own, by import path: as CONTRIBUTING.md shows them, and wrong."""
+"""A dataset, a score, a network and a backbone of one's own, by import path: as CONTRIBUTING.md has them, and wrong."""
 
 import importlib
 import pickle
