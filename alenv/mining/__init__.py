@@ -43,13 +43,14 @@ def check_name(name: str, root: str | None = None, embeddings: str | None = None
     return kind, images
 
 
-def load(name: str, root: str | None = None, embeddings: str | None = None) -> MiningPool:
+def load(name: str, root: str | None = None, embeddings: str | None = None, vectors: str = "image") -> MiningPool:
     """Return a pool of embedded images.
 
     Args:
         name: ``mixture``, ``mixture:<images>``, or a name in ``alenv.data.DATASETS``, embedded at the first call.
         root: Where that dataset lies, if not in the usual places.
         embeddings: The frozen network that embeds it.
+        vectors: ``cells`` for the cells of the images besides, which a generated pool does not have.
 
     Raises:
         ValueError: If a name is unknown.
@@ -58,6 +59,7 @@ def load(name: str, root: str | None = None, embeddings: str | None = None) -> M
     kind, images = check_name(name, root, embeddings)
     if kind in GENERATED:
         return GENERATED[kind](images)
-    from alenv.mining.embeddings import embed_dataset  # imports torch, which `import alenv` must not
+    from alenv.mining.embeddings import embed_cells, embed_dataset  # imports torch: `import alenv` must not
 
-    return embed_dataset(name, root, embeddings)
+    pool = embed_dataset(name, root, embeddings)
+    return embed_cells(pool, name, root, embeddings) if vectors == "cells" else pool

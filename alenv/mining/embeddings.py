@@ -12,7 +12,7 @@ import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,9 @@ from alenv.data import SegmentationData
 from alenv.data.store import cache_folder, key, open_store
 from alenv.files import write_whole
 from alenv.imports import is_path
+from alenv.mining.cells import ZOOM, Cells
 from alenv.mining.pool import MiningPool
-from alenv.segmenters.features import Extractor, as_batch, make_extractor, map_parallel
+from alenv.segmenters.features import Extractor, as_batch, cell_features, make_extractor, map_parallel
 
 BACKBONE = "squeezenet1_0"
 DIMENSIONS = 64
@@ -110,6 +111,28 @@ def embed_dataset(name: str, root: str | None, backbone: str | None) -> MiningPo
 
     store = open_store(place, source, build)
     return _pool(data, dataset.background, splits, store.arrays, store.digest)
+
+
+def embed_cells(pool: MiningPool, name: str, root: str | None, backbone: str | None) -> MiningPool:
+    """Return a pool of ``embed_dataset`` with the cells of its images; the first call computes them.
+
+    Args:
+        pool: Of the other arguments.
+        name: As for ``embed_dataset``, like the others.
+        root: Of the dataset.
+        backbone: Of the cells too.
+    """
+    dataset = datasets.open_dataset(name, root)
+    data = datasets.read(name, dataset)
+    features = cell_features(data, dataset.cell, backbone or BACKBONE, None, zoom=ZOOM)
+    # views without the class memmap, whose indexing is slow
+    vectors, counts = np.asarray(features.vectors), np.asarray(features.counts)
+    cells = Cells(
+        vectors.reshape(len(vectors), -1, vectors.shape[-1]),
+        counts.reshape(len(counts), -1, counts.shape[-1]),
+        np.array([data.classes.index(target) for target in pool.classes]),
+    )
+    return replace(pool, cells=cells, manifest=key(pool.manifest, features.digest))
 
 
 def count_pixels(masks: NDArray[np.uint8], classes: int) -> NDArray[np.int32]:

@@ -93,6 +93,11 @@ class Relation:
         rows[first] = vector
         self._count = count + 1
 
+    @property
+    def sought(self) -> Floats:
+        """The prototype of all positives, (D,): of length 1, or 0 if there is none yet."""
+        return self._rows[self._middle + 1]
+
     def freeze(self) -> None:
         """Take the present positives as the fixed prototype."""
         self._rows[self._middle] = self._rows[self._middle + 1]
@@ -173,6 +178,10 @@ class Relations:
             self._penalty[count, part] = -4
         self._put_first(episode[positive], vectors[positive])
         self._count[which] += 1
+
+    def sought(self, which: Rows) -> Floats:
+        """Return the prototypes of all positives of some episodes, (e, D), see ``Relation.sought``."""
+        return self._rows[which, self._middle + 1]
 
     def freeze(self, which: Rows) -> None:
         """Take the present positives of some episodes as their fixed prototype."""

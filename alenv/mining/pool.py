@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from alenv.mining.cells import Cells
+
 
 @dataclass(frozen=True)
 class MiningPool:
@@ -26,6 +28,7 @@ class MiningPool:
         heldout: Names of the classes that agents never train on.
         splits: int64 image indices by split name: ``train`` (policy images) and ``eval`` (new images) at least.
         manifest: Hash of all of it.
+        cells: The same images as bags of cells, where that was asked for.
     """
 
     name: str
@@ -37,3 +40,4 @@ class MiningPool:
     heldout: tuple[str, ...]
     splits: Mapping[str, NDArray[np.int64]]
     manifest: str
+    cells: Cells | None = None

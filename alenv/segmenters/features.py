@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -103,7 +104,7 @@ class CellFeatures:
 
 
 def cell_features(
-    data: SegmentationData, cell: int, name: str, weights: str | None, dimensions: int = 64
+    data: SegmentationData, cell: int, name: str, weights: str | None, dimensions: int = 64, zoom: int = 1
 ) -> CellFeatures:
     """Return the features of a dataset, computed on the first call and cached.
 
@@ -114,12 +115,15 @@ def cell_features(
             ``outside``).
         weights: Weights of the backbone, see ``weights.load_weights``.
         dimensions: Length D of a cell's vector, position included; less where there are fewer components.
+        zoom: The extractor sees images enlarged by this factor.
 
     Raises:
         ValueError: If the name is unknown, or weights do not fit it.
         FileNotFoundError: If weights are missing.
     """
-    extractor, identity = make_extractor(name, weights, cell)
+    extractor, identity = make_extractor(name, weights, cell * zoom)
+    if zoom > 1:
+        extractor, identity = _zoomed(extractor, zoom), f"{identity}-x{zoom}"
     source = key(VERSION, data.manifest, cell, identity, dimensions)
 
     def build(folder: Path) -> dict[str, Any]:
@@ -149,6 +153,11 @@ def make_extractor(name: str, weights: str | None, cell: int) -> tuple[Extractor
     if is_path(name):
         return outside.make_extractor(name, cell)
     return lambda images: filterbank(images, cell), name
+
+
+def _zoomed(extractor: Extractor, zoom: int) -> Extractor:
+    """Enlarge the images that an extractor sees."""
+    return lambda images: extractor(F.interpolate(images.float(), None, zoom, "bilinear").round().byte())
 
 
 def count_labels(masks: NDArray[np.uint8], cell: int, classes: int) -> NDArray[np.uint16]:

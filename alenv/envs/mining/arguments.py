@@ -34,6 +34,7 @@ class MiningArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     dataset: DatasetName
     root: Place | None
     embeddings: Name | None
+    vectors: Literal["image", "cells"]
     pool: Literal["train", "eval"]
     classes: Classes
     candidates: Shown
@@ -56,6 +57,11 @@ class MiningArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         check_gain(self.gain)
         _, size = mining.check_name(self.dataset, self.root, self.embeddings)
         check_memory("candidates", self.candidates, 16 * (len(self.feature_names) + 1))
+        if size and self.vectors == "cells":
+            raise ValueError(
+                f"vectors='cells': the images of dataset={shown(self.dataset)} are generated and have no cells; "
+                "use vectors='image', or data with photos"
+            )
         if size:
             self.check_pool(size // 2)
 

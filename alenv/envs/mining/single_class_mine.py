@@ -67,6 +67,10 @@ class SingleClassMineEnv(ResumableEnv):
     | `ridge_deviation` | posterior deviation of the regression |
     | `vector:0` to `vector:63` | the vector itself, as (1 + z) / 2, filled up with 0.5 |
 
+    With `vectors="cells"` an image is a bag of cells instead, and its vector depends on the episode: the mean of its
+    cells, those first that resemble the positives so far; of a labelled image with the class, the mean of the cells
+    that the class covers. See `alenv.mining.cells`. `vector:*` is the vector of the whole image all the same.
+
     All but the last two are centred over the candidates: 1/2 + (x - mean) / 4, `ridge_mean` clipped.
 
     | name | entry of `state` |
@@ -110,6 +114,7 @@ class SingleClassMineEnv(ResumableEnv):
     |---|---|---|
     | `dataset` | `"mixture"` | `mixture` (10,000 generated images), `mixture:<n>`, or data with masks (`folder`) |
     | `root`, `embeddings` | `None` | where a dataset lies, and the frozen network that embeds it once |
+    | `vectors` | `"image"` | how images are compared: `image` (one vector each) or `cells` (photos only, see below) |
     | `pool` | `"train"` | `train` (agents learn here) or `eval` (policies are judged here) |
     | `classes` | `"train"` | target classes: `train`, `heldout`, `all`, or a list of names |
     | `candidates` | 20 | K candidates shown, at least 2 |
@@ -142,6 +147,7 @@ class SingleClassMineEnv(ResumableEnv):
         dataset: str = "mixture",
         root: str | None = None,
         embeddings: str | None = None,
+        vectors: str = "image",
         pool: str = "train",
         classes: str | tuple[str, ...] | list[str] = "train",
         candidates: int = 20,
@@ -339,7 +345,11 @@ class SingleClassMineEnv(ResumableEnv):
         if found:
             self._held += 1
             self._worth = float(task.gain(self._collected, self._targets)[0])
-        self._relation.learn(task.vectors[image], found)
+        if task.cells is None:
+            vector = task.vectors[image]
+        else:
+            vector = task.cells.learn(image, self._target if found else None, self._relation.sought)
+        self._relation.learn(vector, found)
         self._labelled.append(image)
         self._taken.add(image)
         return found
@@ -393,10 +403,11 @@ class SingleClassMineEnv(ResumableEnv):
     def _observe(self) -> Observation:
         task = self._task or self._build()
         self._show(task)
-        vectors = task.vectors.take(self._images, 0)
+        own = task.vectors.take(self._images, 0)
+        vectors = own if task.cells is None else task.cells.look(self._images, self._relation.sought)
         features = self._relation.look(vectors)
         if self._raw:
-            features = np.concatenate([features, raw(vectors)], axis=1)
+            features = np.concatenate([features, raw(own)], axis=1)
         return {"candidates": features, "state": self._state(), "action_mask": self._mask()}
 
     def _state(self) -> NDArray[np.float32]:

@@ -32,8 +32,8 @@ class SingleClassMineVectorEnv(Batch):
     Args:
         num_envs: E.
         autoreset_mode: `"NextStep"`, `"SameStep"` or `"Disabled"`, or `gymnasium.vector.AutoresetMode`.
-        dataset, root, embeddings, pool, classes, candidates, budget, positives, negatives, skip, look_cost, gain,
-            observation: As for a single environment.
+        dataset, root, embeddings, vectors, pool, classes, candidates, budget, positives, negatives, skip, look_cost,
+            gain, observation: As for a single environment.
         render_mode: As for a single environment; `render` returns a tuple of E pictures or lines.
     """
 
@@ -48,6 +48,7 @@ class SingleClassMineVectorEnv(Batch):
         dataset: str = "mixture",
         root: str | None = None,
         embeddings: str | None = None,
+        vectors: str = "image",
         pool: str = "train",
         classes: str | tuple[str, ...] | list[str] = "train",
         candidates: int = 20,
@@ -215,7 +216,7 @@ class SingleClassMineVectorEnv(Batch):
         gained = episodes[found]
         self._collected[gained] += quantities[found]
         self._worth[gained] = task.gain(self._collected[gained], self._target[gained])
-        self._relations.learn(which, task.vectors.take(images, 0), found)
+        self._relations.learn(which, self._learned(which, images, found), found)
         self._labelled[episodes, self._count[which]] = images
         self._count[which] += 1
         return found
@@ -252,11 +253,29 @@ class SingleClassMineVectorEnv(Batch):
 
     def _observe(self, which: Rows) -> Observation:
         self._show(which)
-        vectors, images = self._build().vectors, self._images[which]
-        features = self._relations.look(which, vectors, images)
+        task, images = self._build(), self._images[which]
+        features = self._relations.look(which, *self._looked(which, images))
         if self._raw:
-            features = np.concatenate([features, raw(vectors.take(images, 0))], axis=2)
+            features = np.concatenate([features, raw(task.vectors.take(images, 0))], axis=2)
         return {"candidates": features, "state": self._state(which), "action_mask": self._mask(which)}
+
+    def _learned(self, which: Rows, images: NDArray[np.int64], found: Mask) -> NDArray[np.float32]:
+        """Return the vectors of images that are labelled, one in each of some episodes, (e, D)."""
+        task = self._build()
+        if task.cells is None:
+            return task.vectors.take(images, 0)
+        targets = [target if held else None for target, held in zip(self._target[which].tolist(), found, strict=True)]
+        labels = zip(images.tolist(), targets, self._relations.sought(which), strict=True)
+        return np.stack([task.cells.learn(*label) for label in labels])
+
+    def _looked(self, which: Rows, images: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return a table of vectors, and the rows of it that are the candidates of some episodes, (e, K)."""
+        task = self._build()
+        if task.cells is None:
+            return task.vectors, images
+        looks = zip(images, self._relations.sought(which), strict=True)
+        table = np.concatenate([task.cells.look(*look) for look in looks])
+        return table, np.arange(images.size).reshape(images.shape)
 
     def _state(self, which: Rows) -> NDArray[np.float32]:
         task, gain = self._build(), self._gain[which]

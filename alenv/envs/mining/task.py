@@ -12,6 +12,7 @@ from alenv import mining
 from alenv.envs.mining.arguments import MiningArguments
 from alenv.envs.mining.draws import Draw, Images, draw
 from alenv.errors import unknown
+from alenv.mining.features import Floats
 from alenv.mining.gains import make_gain
 
 
@@ -20,7 +21,7 @@ class MiningTask:
 
     Attributes:
         arguments: Of the environment.
-        vectors: float32 (n, D) of all images.
+        vectors: float32 (n, D) of all images, and ``cells``, their cells if they are compared by these, else None.
         images: Those of the chosen pool, int64; ``policy_images`` are those of ``train``.
         modes: int16 (n, S), and ``pixels`` int32 (n, S): what images hold.
         classes: Names of the C classes.
@@ -32,12 +33,13 @@ class MiningTask:
     """
 
     def __init__(self, arguments: MiningArguments) -> None:
-        data = mining.load(arguments.dataset, arguments.root, arguments.embeddings)
+        data = mining.load(arguments.dataset, arguments.root, arguments.embeddings, arguments.vectors)
         self.arguments = arguments
         self.images, self.policy_images = data.splits[arguments.pool], data.splits["train"]
         arguments.check_pool(len(self.images))
         # views without the class memmap, whose indexing is slow
-        self.vectors: NDArray[np.float32] = np.asarray(data.embeddings)
+        self.vectors: Floats = np.asarray(data.embeddings)
+        self.cells = data.cells
         self.modes: NDArray[np.int16] = np.asarray(data.modes)
         self.pixels: NDArray[np.int32] = np.asarray(data.pixels)
         self.classes, self.manifest = data.classes, data.manifest
@@ -51,7 +53,8 @@ class MiningTask:
         self._members, self._starts = self._index()
         self.gain = make_gain(arguments.gain, data)
         self.labels = arguments.labels
-        self.memory = (self.labels, self.vectors.shape[1], arguments.observation != "cosine")
+        width = (self.vectors if self.cells is None else self.cells.vectors).shape[-1]
+        self.memory = (self.labels, width, arguments.observation != "cosine")
         self.counts = np.log1p(np.arange(self.labels + 1)) / np.log1p(self.labels)
         self.eligible = self._choose()
 
