@@ -137,11 +137,12 @@ def test_code_digest_covers_names_and_contents_of_all_files(tmp_path, monkeypatc
 def test_features(scenes, asked, monkeypatch):
     data, _ = scenes
 
-    def key(data=data, cell=8, identity="made"):
+    def key(data=data, cell=8, identity="made", **more):
         monkeypatch.setattr(features, "make_extractor", lambda name, weights, cell: (None, identity))
-        return asked(features.cell_features, data, cell, "made", None)
+        return asked(features.cell_features, data, cell, "made", None, **more)
 
     keys = [key(), key(data=replace(data, manifest="other")), key(cell=4), key(identity="other")]
+    keys += [key(dimensions=32), key(zoom=2)]
     assert key() == keys[0]
     monkeypatch.setattr(features, "VERSION", -1)
     keys.append(key())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from alenv.data import IGNORE, SegmentationData
-from alenv.segmenters import backbones, weights
+from alenv.segmenters import backbones, features, weights
 from alenv.segmenters.features import POSITION, cell_features, count_labels, make_extractor
 from alenv.segmenters.filterbank import filterbank
 
@@ -116,6 +116,24 @@ def test_label_counts_equal_a_naive_loop(n, rows, columns, cell, data):
 
 
 # --- projection and cache -------------------------------------------------------------------------------------------
+
+
+def test_zoomed_images_are_twice_as_large_and_have_as_many_cells(cache, monkeypatch):
+    seen = []
+
+    def make(name, weights, cell):
+        def extract(images):
+            seen.append((images.shape, images.dtype))
+            return torch.nn.functional.avg_pool2d(images.float(), cell)
+
+        return extract, name
+
+    monkeypatch.setattr(features, "make_extractor", make)
+    plain, zoomed = (cell_features(dataset(photos(4)), CELL, "mean colour", None, zoom=zoom) for zoom in (1, 2))
+    assert set(seen) == {((1, 3, 24, 32), torch.uint8), ((1, 3, 48, 64), torch.uint8)}
+    assert plain.vectors.shape == zoomed.vectors.shape
+    np.testing.assert_allclose(zoomed.vectors, plain.vectors, atol=0.2)  # colours of cells are hardly changed
+    np.testing.assert_array_equal(zoomed.counts, plain.counts)
 
 
 def test_vectors_are_components_with_position(cache):
