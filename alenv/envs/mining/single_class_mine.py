@@ -67,11 +67,11 @@ class SingleClassMineEnv(ResumableEnv):
     | `ridge_deviation` | posterior deviation of the regression |
     | `vector:0` to `vector:63` | the vector itself, as (1 + z) / 2, filled up with 0.5 |
 
-    With `vectors="cells"` an image is a bag of cells instead, and its vector depends on the episode: the mean of its
-    cells, those first that resemble the positives so far; of a labelled image with the class, the mean of the cells
-    that the class covers. See `alenv.mining.cells`. `vector:*` is the vector of the whole image all the same.
-
     All but the last two are centred over the candidates: 1/2 + (x - mean) / 4, `ridge_mean` clipped.
+
+    With `vectors="cells"` cosines and regression are those of vectors that depend on the episode: an image is the mean
+    of its cells, of which those count most that resemble the positives so far; a labelled image with the class is the
+    mean of the cells that the class covers. See `alenv.mining.cells`. `vector:*` is that of the whole image all the same.
 
     | name | entry of `state` |
     |---|---|
@@ -114,7 +114,7 @@ class SingleClassMineEnv(ResumableEnv):
     |---|---|---|
     | `dataset` | `"mixture"` | `mixture` (10,000 generated images), `mixture:<n>`, or data with masks (`folder`) |
     | `root`, `embeddings` | `None` | where a dataset lies, and the frozen network that embeds it once |
-    | `vectors` | `"image"` | how images are compared: `image` (one vector each) or `cells` (photos only, see below) |
+    | `vectors` | `"image"` | how images are compared: `image` (one vector each) or `cells` (see above; needs photos) |
     | `pool` | `"train"` | `train` (agents learn here) or `eval` (policies are judged here) |
     | `classes` | `"train"` | target classes: `train`, `heldout`, `all`, or a list of names |
     | `candidates` | 20 | K candidates shown, at least 2 |
