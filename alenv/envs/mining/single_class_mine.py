@@ -71,7 +71,7 @@ class SingleClassMineEnv(ResumableEnv):
 
     With `vectors="cells"` cosines and regression are those of vectors that depend on the episode: an image is the mean
     of its cells, of which those count most that resemble the positives so far; a labelled image with the class is the
-    mean of the cells that the class covers. See `alenv.mining.cells`. `vector:*` is that of the whole image all the same.
+    mean of the cells that the class covers. See `alenv.mining.cells`. `vector:*` is still that of the whole image.
 
     | name | entry of `state` |
     |---|---|
