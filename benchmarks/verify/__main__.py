@@ -30,7 +30,7 @@ from benchmarks.submission import Claim
 from benchmarks.terminal import print_table, say
 from benchmarks.verify.claims import DamagedError, Group, Verdict, read_folder
 from benchmarks.verify.expected import check_group, expected
-from benchmarks.verify.replays import Replayed, fault_of_choice, judge, replayed, replays
+from benchmarks.verify.replays import NEAR, Replayed, fault_of_choice, judge, replayed, replays
 from benchmarks.verify.tables import Replays, rung_curves, rung_table, verdict_table
 
 
@@ -48,10 +48,12 @@ class Args:
     """episodes of every policy that are replayed, chosen at random; all are read (default: all)"""
     seed: int = 0
     """of that choice"""
+    near: float = NEAR
+    """points of mIoU that a replay with another fingerprint may differ by; networks trained end to end need more"""
     jobs: int = field(default_factory=default_jobs)
     """replays at the same time, one thread each (default: the cores, as memory allows)"""
     out: Path = Path("results/verify")
-    """folder of the replays, which the same code does not make again, and of verdicts.jsonl"""
+    """folder of the replays, which the same code and versions do not make again, and of verdicts.jsonl"""
 
 
 Sample = Sequence[tuple[Claim, Part]]
@@ -85,6 +87,8 @@ def _read(args: Args) -> tuple[list[Group], list[Verdict]]:
         raise ValueError("no folder is named; name that of a run or of a submission")
     if args.sample is not None and args.sample < 0:
         raise ValueError(f"--sample {args.sample} is no number of episodes; use 0 or more")
+    if not 0 <= args.near <= 100:
+        raise ValueError(f"--near {args.near} is no difference of mIoU; use points, such as {NEAR}")
     groups: list[Group] = []
     damaged: list[Verdict] = []
     for folder in args.folders:
@@ -113,7 +117,7 @@ def _replay(groups: Sequence[Group], args: Args, console: Console) -> list[Repla
     found = []
     for group, sample, of_group, (_, wrong) in zip(groups, samples, jobs, checked, strict=True):
         again = replayed(of_group, len(sample))
-        found.append(Replays(group, sample, again, [*wrong, *_verdicts(sample, again, args.segmenter)]))
+        found.append(Replays(group, sample, again, [*wrong, *_verdicts(sample, again, args)]))
     return found
 
 
@@ -123,10 +127,10 @@ def _sample(accepted: Sample, args: Args) -> Sample:
     return random.Random(args.seed).sample(accepted, args.sample)
 
 
-def _verdicts(sample: Sample, again: Sequence[Replayed], segmenter: str | None) -> list[Verdict]:
+def _verdicts(sample: Sample, again: Sequence[Replayed], args: Args) -> list[Verdict]:
     pairs = [(claim, episode) for (claim, _), episode in zip(sample, again, strict=True)]
-    if segmenter is None:
-        return [judge(claim, episode) for claim, episode in pairs]
+    if args.segmenter is None:
+        return [judge(claim, episode, args.near) for claim, episode in pairs]
     faults = [(claim.where, fault_of_choice(claim, episode)) for claim, episode in pairs]
     return [Verdict(where, "failed" if fault else "exact", fault or "") for where, fault in faults]
 

@@ -120,6 +120,14 @@ def test_a_replay_is_not_made_again(made, verify, monkeypatch):
     assert "played again" in said
 
 
+@pytest.mark.slow
+def test_replays_in_processes(made, tmp_path, capsys):
+    folders = tuple(made / "submissions" / f"mining-{name}" for name in ("random", "ridge"))
+    assert main(Args(folders, suite=made / "mining.toml", jobs=2, out=tmp_path / "verified")) == 0
+    verdicts = (tmp_path / "verified" / "verdicts.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["state"] for line in verdicts] == ["exact"] * 24
+
+
 def both(change):
     """Edit the first episode."""
     return lambda tables: (change(tables[0]), tables)[1]
@@ -272,6 +280,7 @@ def test_the_suite_is_found_by_name(made, tmp_path, capsys):
         ({"folders": ()}, "no folder is named"),
         ({"sample": -1}, "--sample -1 is no number of episodes"),
         ({"jobs": 0}, "--jobs 0 runs nothing"),
+        ({"near": float("nan")}, "--near nan is no difference of mIoU"),
         ({"suite": "missing.toml"}, "missing.toml: there is no such file"),
         ({"folders": ("missing",)}, "missing is no submission (submission.toml) and no run (episodes/)"),
         ({"suite": None}, "unknown suite 'mining'"),
