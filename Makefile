@@ -12,10 +12,11 @@ endif
 
 AGENTS := train-lookahead train-ralis train-misical
 
-.PHONY: help .venv leaderboard $(AGENTS) test test-all fuzz lint rllib clean
+.PHONY: help .venv leaderboard submissions $(AGENTS) test test-all fuzz lint rllib clean
 
 help:
 	@echo "make leaderboard  train agents, run the quick suites and rank all policies (results/quick, results/mine_quick)"
+	@echo "make submissions  play our own entries of benchmarks/submissions anew, and write their tables (half an hour)"
 	@echo "make test         lint, types and the fast tests"
 	@echo "make test-all     the same with the slow tests"
 	@echo "make fuzz         10,000 hostile inputs: arguments, options, snapshots, suites, agents' files, data (a few minutes)"
@@ -47,6 +48,23 @@ leaderboard: .venv
 
 $(AGENTS): train-%: .venv
 	$(BIN)/python -m agents.$* --config configs/agents/$*_quick.toml --out results/agents/$*
+
+# Our own entries of benchmarks/submissions: the policies of the quick suites, and what agents/pretrained holds for them.
+trainings = $(foreach seed,0 1 2,$(foreach agent,$(1),$(subst :,:agents/pretrained/,$(agent))_$(seed).pt))
+ON_SCENES := $(call trainings,lookahead:lookahead_scenes lookahead:lookahead_compact ralis:ralis_pick ralis:ralis_shared \
+  ralis:ralis_paper sb3:sb3_scenes_dqn sb3:sb3_scenes_maskable_ppo)
+ON_MIXTURE := $(call trainings,misical:misical_mixture misical:misical_mixture_myopic)
+SUBMIT := --replace --authors alenv
+LEARNED := $(SUBMIT) --trained-on 'see agents/pretrained/README.md'
+
+submissions: .venv
+	$(BIN)/python -m benchmarks.leaderboard --suite configs/suites/quick.toml --policy $(ON_SCENES)
+	$(BIN)/python -m benchmarks.leaderboard --suite configs/suites/mine_quick.toml --policy $(ON_MIXTURE)
+	$(BIN)/python -m benchmarks.submit results/quick $(SUBMIT)
+	$(BIN)/python -m benchmarks.submit results/quick $(LEARNED) --policy $(ON_SCENES)
+	$(BIN)/python -m benchmarks.submit results/mine_quick $(SUBMIT)
+	$(BIN)/python -m benchmarks.submit results/mine_quick $(LEARNED) --policy $(ON_MIXTURE)
+	$(BIN)/python -m benchmarks.standings
 
 lint: .venv
 	$(BIN)/ruff check .

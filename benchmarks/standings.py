@@ -1,4 +1,4 @@
-"""Write the tables of all submissions into the README, between its markers.
+"""Write the tables of all submissions: whole beside them, and the first rows into the README, between its markers.
 
 Scores are read off the curves of the submissions, which ``benchmarks.verify`` replays; rewards are not looked at. The
 trainings of an agent are one row.
@@ -28,8 +28,16 @@ from benchmarks.verify.claims import Group, read_folder
 
 README = Path(__file__).parents[1] / "README.md"
 START, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
-ROWS = 10
-"""Of a table, besides the baseline."""
+ROWS = 5
+"""Of a table in the README, besides the baseline."""
+PAGE = """\
+# Submissions
+
+Scores are read off the curves in `traces.jsonl.gz`, which `python -m benchmarks.verify benchmarks/submissions/*`
+replays. Mean (difference to the baseline ± half the 95 % interval over what is paired, in brackets over trainings);
+bold: p < .05 after Holm's correction, and neither interval holds 0. The trainings of an agent are one row; oracles, which
+are given labels that were not bought, come last. Written by `python -m benchmarks.standings`.
+"""
 
 
 @dataclass(frozen=True)
@@ -49,11 +57,22 @@ def main(args: Args) -> int:
     0: they are written; 2: a submission or the file is refused, or takes no text.
     """
     with refusing():
-        text = args.readme.read_text(encoding="utf-8")
-        new = insert(text, standings(args.submissions))
+        files = pages(args.readme, args.submissions)
     with writing(args.readme):
-        write_whole(args.readme, new)
+        for path, text in files.items():
+            write_whole(path, text)
     return 0
+
+
+def pages(readme: Path, submissions: Path) -> dict[Path, str]:
+    """Return the text of every file that has tables.
+
+    Raises:
+        ValueError: If a submission or the file with the markers is not as it should be.
+    """
+    text = readme.read_text(encoding="utf-8")
+    whole = submissions / "README.md"
+    return {readme: insert(text, standings(submissions, ROWS)), whole: PAGE + standings(submissions).rstrip() + "\n"}
 
 
 def insert(text: str, tables: str) -> str:
@@ -69,8 +88,12 @@ def insert(text: str, tables: str) -> str:
     return f"{before}{START}\n{tables}{END}{after}"
 
 
-def standings(folder: Path) -> str:
+def standings(folder: Path, most: int | None = None) -> str:
     """Return the tables of all submissions, a suite after the other.
+
+    Args:
+        folder: Of the submissions.
+        most: Rows of a table besides the baseline.
 
     Raises:
         ValueError: If a line of one cannot be read; the values are checked by ``benchmarks.verify``.
@@ -82,34 +105,32 @@ def standings(folder: Path) -> str:
             if group.faults:
                 raise ValueError(f"{group.faults[0].where}: {group.faults[0].reason}")
             groups[group.suite.name].append(group)
-    return "".join(_of_suite(find_suite(name), groups[name]) for name in sorted(groups, reverse=True))
+    return "".join(_of_suite(find_suite(name), groups[name], most) for name in sorted(groups, reverse=True))
 
 
-def _of_suite(suite: Suite, groups: list[Group]) -> str:
+def _of_suite(suite: Suite, groups: list[Group], most: int | None) -> str:
     names = [group.name.removeprefix(f"{suite.name}-") for group in groups]
     if len(set(names)) < len(names):
         raise ValueError(f"two submissions would be called {sorted(names)} without the name of their suite; rename one")
     episodes = {name: [claim.episode for claim in group.claims] for name, group in zip(names, groups, strict=True)}
     said = {agent(name): group.said for name, group in zip(names, groups, strict=True) if group.said}
     head = f"\n`{suite.name}` ({suite.env}, {len(suite.seeds)} seeds):\n\n"
-    return head + markdown_table(_rows(suite, episodes, said)) + "\n\n"
+    header, *rows = _rows(suite, episodes, said)
+    shown = [row for place, row in enumerate(rows) if most is None or place < most or row[0] == suite.baseline]
+    return head + markdown_table([header, *shown]) + "\n\n"
 
 
 def _rows(suite: Suite, episodes: dict[str, list[Episode]], said: dict[str, Submission]) -> Rows:
-    """Lay out the best agents by their first score, with the differences to the baseline in all of them."""
-    lines = make_task(suite).lines(episodes)
-    tables = {name: table(grouped(_scores(line)), (suite.baseline,)) for name, line in lines.items()}
-    first, *_ = tables.values()
-    cells = {
-        name: [row[1:3] for rows in tables.values() for row in rows[1:] if row[0] == name] for name, *_ in first[1:]
-    }
-    score = make_task(suite).score
-    head = ["policy", "track", *(f"{score}, {name} (- {suite.baseline})" for name in lines), "ms per pick"]
-    rows: Rows = [head]
-    for place, (policy, *_) in enumerate(first[1:]):
-        if place < ROWS or policy == suite.baseline:
-            scores = [" ".join([score, f"({gain})" if gain else ""]).strip() for score, gain in cells[policy]]
-            rows.append([Name(policy), said[policy].track, *scores, _time(episodes, policy)])
+    """Lay out scores and differences to the baseline: the best by the first score first, oracles last."""
+    lines, score = make_task(suite).lines(episodes), make_task(suite).score
+    tables = [table(grouped(_scores(line)), (suite.baseline,))[1:] for line in lines.values()]
+    rows: Rows = [
+        ["policy", "track", *(f"{score}, {name} (- {suite.baseline})" for name in lines), "ms per pick"],
+    ]
+    for policy in sorted((row[0] for row in tables[0]), key=lambda policy: said[policy].track == "oracle"):
+        found = [row[1:3] for rows in tables for row in rows if row[0] == policy]
+        scores = [f"{mean} ({gain})" if gain else mean for mean, gain in found]
+        rows.append([Name(policy), said[policy].track, *scores, _time(episodes, policy)])
     return rows
 
 

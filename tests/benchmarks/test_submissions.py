@@ -127,9 +127,11 @@ def test_tables_stand_between_the_markers(run, tmp_path, capsys):
     text = readme.read_text(encoding="utf-8")
     assert text.startswith("before\n<!-- leaderboard -->\n\n`small` (SingleClassMine-v0, 2 seeds):\n\n| policy | track")
     assert text.endswith(" |\n\n<!-- /leaderboard -->\nafter\n")
-    assert [line.split("|")[1].strip() for line in text.splitlines()[7:10]] == ["oracle", "ridge", "random"]
+    assert [line.split("|")[1].strip() for line in text.splitlines()[7:10]] == ["ridge", "random", "oracle"]
     assert standings.main(args) == 0
     assert readme.read_text(encoding="utf-8") == text
+    whole = (tmp_path / "submissions" / "README.md").read_text(encoding="utf-8")
+    assert text.partition("-->\n")[2].partition("<!--")[0].strip() in whole
     for broken in ("", "<!-- leaderboard -->", "<!-- /leaderboard --><!-- leaderboard -->", text + text):
         readme.write_text(broken, encoding="utf-8")
         assert standings.main(args) == 2
