@@ -35,8 +35,8 @@ PAGE = """\
 
 Scores are read off the curves in `traces.jsonl.gz`, which `python -m benchmarks.verify benchmarks/submissions/*`
 replays. Mean (difference to the baseline ± half the 95 % interval over what is paired, in brackets over trainings);
-bold: p < .05 after Holm's correction, and neither interval holds 0. The trainings of an agent are one row; oracles, which
-are given labels that were not bought, come last. Written by `python -m benchmarks.standings`.
+bold: p < .05 after Holm's correction, and neither interval holds 0. The trainings of an agent are one row; oracles,
+which are given labels that were not bought, come last. Written by `python -m benchmarks.standings`.
 """
 
 

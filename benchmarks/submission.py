@@ -87,14 +87,21 @@ class Claim:
     """An episode that somebody says was played.
 
     Attributes:
-        where: File and line.
+        file: Where it stands.
+        line: And in which line.
         episode: What is said; entries of which there is a digest are empty.
         digests: By entry.
     """
 
-    where: str
+    file: str
+    line: int
     episode: Episode
     digests: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def where(self) -> str:
+        """File and line."""
+        return f"{self.file}, line {self.line}"
 
 
 def digest(value: Any) -> str:
@@ -109,7 +116,7 @@ def pack(episode: Episode) -> str:
     return json.dumps({**table, "digests": digests}, allow_nan=False)
 
 
-def unpack(where: str, line: str | bytes) -> Claim:
+def unpack(file: str, number: int, line: str | bytes) -> Claim:
     """Read a line of a submission.
 
     Raises:
@@ -125,7 +132,8 @@ def unpack(where: str, line: str | bytes) -> Claim:
     actions = table.get("actions")
     picks = len(actions) if isinstance(actions, list) else 0
     empty = {"rewards": [0.0] * picks, "picked": [[]] * picks, "class_metrics": {}}
-    return Claim(where, check(decode(Episode, {**table, **empty}, "entry")), msgspec.structs.asdict(digests))
+    episode = check(decode(Episode, {**table, **empty}, "entry"))
+    return Claim(file, number, episode, msgspec.structs.asdict(digests))
 
 
 def read_lines(path: Path) -> Iterator[bytes]:

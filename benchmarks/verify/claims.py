@@ -110,13 +110,13 @@ def _read(path: Path, name: str, most: int) -> Iterator[Claim | Verdict]:
         for number, line in enumerate(read_lines(path), start=1):
             if number > most:
                 raise ValueError(f"the suite has {most} episodes here; leave out what is more")
-            yield _read_line(f"{name}, line {number}", line, packed=path.suffix == ".gz")
+            yield _read_line(name, number, line, packed=path.suffix == ".gz")
     except ValueError as error:
         yield Verdict(f"{name}, after line {number}" if number else name, "failed", str(error))
 
 
-def _read_line(where: str, line: bytes, packed: bool) -> Claim | Verdict:
+def _read_line(file: str, number: int, line: bytes, packed: bool) -> Claim | Verdict:
     try:
-        return unpack(where, line) if packed else Claim(where, Episode.from_json(line))
+        return unpack(file, number, line) if packed else Claim(file, number, Episode.from_json(line))
     except ValueError as error:
-        return Verdict(where, "failed", str(error))
+        return Verdict(f"{file}, line {number}", "failed", str(error))

@@ -33,21 +33,21 @@ def check_group(group: Group, played: Played) -> tuple[list[tuple[Claim, Part]],
     """Return the episodes that can be replayed, each with its part of the suite, and what is wrong with the others."""
     good: list[tuple[Claim, Part]] = []
     wrong = [*group.faults]
-    found: dict[tuple[str, int], str] = {}
+    found: dict[tuple[str, str, int], str] = {}
     for claim in group.claims:
-        key = _canonical(claim.episode.options), claim.episode.seed
+        options, seed = key = _canonical(claim.episode.options), claim.episode.seed
         fault = _fault(claim.episode, group, played)
-        if fault is None and key in found:
-            fault = f"seed {claim.episode.seed} stands twice, in {found[key]} too; leave one out"
-        found.setdefault(key, claim.where)
+        if fault is None and (claim.file, *key) in found:  # other files of a run are of other code
+            fault = f"seed {seed} stands twice, in {found[claim.file, options, seed]} too; leave one out"
+        found.setdefault((claim.file, *key), claim.where)
         if fault is None:
             good.append((claim, played[key]))
         else:
             wrong.append(Verdict(claim.where, "failed", fault))
-    return good, [*wrong, *_missing(group.name, played, found)]
+    return good, [*wrong, *_missing(group.name, played, {(options, seed) for _, options, seed in found})]
 
 
-def _missing(name: str, played: Played, found: dict[tuple[str, int], str]) -> Iterator[Verdict]:
+def _missing(name: str, played: Played, found: set[tuple[str, int]]) -> Iterator[Verdict]:
     for key, part in played.items():
         if key not in found:
             seed = part.name if part.name.startswith("seed") else f"{part.name}, seed {key[1]}"

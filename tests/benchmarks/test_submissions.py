@@ -55,7 +55,7 @@ def test_round_trip(run, tmp_path):
         deterministic=False,
     )
     played = [line for path in sorted((run / "episodes" / "ridge").iterdir()) for line in read_lines(path)]
-    claims = [unpack("", line) for line in read_lines(tmp_path / "mine" / "traces.jsonl.gz")]
+    claims = [unpack("", 1, line) for line in read_lines(tmp_path / "mine" / "traces.jsonl.gz")]
     for line, claim in zip(played, claims, strict=True):
         table = json.loads(line)
         for name, value in claim.digests.items():

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import shutil
 from copy import deepcopy
 from dataclasses import replace
 
@@ -96,6 +97,14 @@ def test_what_was_played_is_exact(made, verify):
     assert (status, said.count("failed:"), said.count(" 12 0 0 ")) == (0, 0, 3)
     submissions = [made / "submissions" / f"mining-{name}" for name in ("random", "ridge", "oracle")]
     assert verify(*submissions)[0] == 0
+
+
+def test_records_of_other_code_lie_beside_those_of_this_one(made, tmp_path, verify):
+    shutil.copytree(made / "runs" / "mining" / "episodes" / "ridge", tmp_path / "run" / "episodes" / "ridge")
+    path = next((tmp_path / "run" / "episodes" / "ridge").glob("*.jsonl"))
+    shutil.copy(path, path.with_name("class_00-0123456789ab.jsonl"))
+    status, said = verify(tmp_path / "run")
+    assert (status, " 14 0 0 " in said) == (0, True)
 
 
 def test_regions_are_exact_and_another_model_learns_from_the_same_labels(made, verify, tmp_path):
@@ -295,19 +304,20 @@ def test_an_argument_is_refused(made, tmp_path, capsys, options, message):
     assert not (tmp_path / "v").exists()
 
 
-def test_rewards_are_told_and_not_scored(made, tmp_path, verify):
-    """The table is of the replays: equal for a run whose rewards were raised."""
+@pytest.mark.parametrize("raised", ["rewards", "gain"])
+def test_what_is_raised_is_told_and_not_scored(made, tmp_path, verify, raised):
+    """The table is of the replays: equal for a run whose rewards or curves were raised."""
     source = made / "runs" / "mining" / "episodes" / "ridge"
     folder = tmp_path / "run" / "episodes" / "ridge"
     folder.mkdir(parents=True)
     for path in source.glob("*.jsonl"):
         tables = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         for table in tables:
-            table["rewards"][0] += 1.0
+            (table["rewards"] if raised == "rewards" else table["metrics"]["gain"])[1] += 1.0
         (folder / path.name).write_text("".join(f"{json.dumps(t)}\n" for t in tables), encoding="utf-8")
     status, said = verify(tmp_path / "run")
     assert status == 1
-    assert said.count("rewards[0] is") == 12
+    assert said.count(f"{raised}[1] is") == 12
     good = verify(made / "submissions" / "mining-ridge")[1]
     assert said.split(" 0 0 12 ")[1] == good.split(" 12 0 0 ")[1]
 
@@ -365,7 +375,7 @@ def test_thousand_mutations(made):
     for _ in range(1000):
         mutated = mutate(line, rng)
         try:
-            said = unpack("here", mutated)
+            said = unpack("here", 1, mutated)
         except ValueError:
             states.append("unread")
             continue
