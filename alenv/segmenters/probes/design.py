@@ -49,7 +49,7 @@ class Design:
     def leverage(self, rows: Rows) -> NDArray[np.float32]:
         """Return ``sum_c tr(B_c^-1 F_c)`` of a cell, the mean over the region: how little its labels are known.
 
-        Zero where labels so far explain everything. It is twice the first-order BALD of a cell.
+        Zero where labels so far explain everything. But for the weights m, it is twice BALD to first order.
         """
         return self._of_regions(rows, partial(_quadratic, self._curvature.inverse))
 
@@ -66,8 +66,8 @@ class Design:
         """Return ``sum_c tr(B_c^-1 M_c B_c^-1 F_c)`` of a cell, the mean over the region; M_c the mean F_c of the pool.
 
         How much less the pool's predictions would vary: the first-order decrease of ``sum_c tr(B_c^-1 M_c)``, twice
-        their expected excess loss, which BAIT lowers (Ash et al., "Gone Fishing", NeurIPS 2021, arXiv 2106.09675). It
-        is also twice EPIG towards the pool, to the second order in what is not known.
+        their expected excess loss, which BAIT lowers (Ash et al., "Gone Fishing", NeurIPS 2021, arXiv 2106.09675). But
+        for the weights m, it is also twice EPIG towards the pool, to the lowest order in what is not known.
         """
         if self._wanted is None:
             self._wanted = self._targets()
@@ -75,11 +75,10 @@ class Design:
         return self._of_regions(rows, partial(_quadratic, inverse @ self._wanted @ inverse))
 
     def _information(self, x: Tensor, share: Tensor) -> Tensor:
-        total = torch.zeros(len(x))
-        for inverse, weight in zip(self._curvature.inverse, share, strict=True):
-            root = x * weight.sqrt()[..., None]
-            inner = root @ inverse @ root.mT + torch.eye(x.shape[1])
-            total += torch.linalg.cholesky(inner).diagonal(dim1=1, dim2=2).log().sum(1)
+        total, one = torch.zeros(len(x)), torch.eye(x.shape[2])
+        for factor, weight in zip(torch.linalg.cholesky(self._curvature.inverse), share, strict=True):
+            root = (x * weight.sqrt()[..., None]) @ factor
+            total += torch.linalg.cholesky(root.mT @ root + one).diagonal(dim1=1, dim2=2).log().sum(1)
         return total
 
     def _targets(self) -> Tensor:
