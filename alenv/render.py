@@ -15,20 +15,29 @@ FRAME = 255
 
 
 def frame(data: SegmentationData, grid: RegionGrid, learner: Segmenter) -> NDArray[np.uint8]:
-    """Draw the images that were labelled last, as rows of image, bought labels and prediction.
+    """Draw the images that were labelled last, see ``draw``; black where fewer are labelled."""
+    h, w = grid.size
+    opened = learner.labelled[::-1] // grid.per_image
+    images = opened[np.sort(np.unique(opened, return_index=True)[1])][:SHOWN]
+    picture = np.zeros((SHOWN * h, 3 * w, 3), np.uint8)
+    picture[: len(images) * h] = draw(data, grid, learner, images)
+    return picture
+
+
+def draw(data: SegmentationData, grid: RegionGrid, learner: Segmenter, images: Ids) -> NDArray[np.uint8]:
+    """Draw images, as rows of image, bought labels and prediction.
 
     Args:
         data: The dataset.
         grid: Its regions.
         learner: The model.
+        images: (n,) of the dataset.
 
     Returns:
-        uint8 (SHOWN h, 3 w, 3); black where fewer images are labelled.
+        uint8 (n h, 3 w, 3).
     """
     h, w = grid.size
-    opened = learner.labelled[::-1] // grid.per_image
-    images = opened[np.sort(np.unique(opened, return_index=True)[1])][:SHOWN]
-    picture = np.zeros((SHOWN * h, 3 * w, 3), np.uint8)
+    picture = np.zeros((len(images) * h, 3 * w, 3), np.uint8)
     for row, image in enumerate(images):
         bought = np.intersect1d(learner.labelled, grid.of_images(images[row : row + 1]))
         panels = [

@@ -295,6 +295,11 @@ class RegionSelectEnv(ResumableEnv):
             f"{self._campaign.ledger.regions}/{self._budget} regions  mIoU {self._campaign.miou:.2f}"
         )
 
+    def draw(self, images: Sequence[int]) -> NDArray[np.uint8]:
+        """Return a picture of images, by their numbers as in ``info["picked"]``, see ``alenv.render.draw``."""
+        self._resume()
+        return render.draw(self._campaign.data, self._campaign.grid, self._campaign.learner, np.asarray(images))
+
     def evaluate(self, split: str) -> Confusion:
         """Return the model's confusion matrix (C, C) on a split. For evaluators: policies never see it.
 
