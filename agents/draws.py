@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from agents import rounds
 from agents.policy import Info, Observation, channels
 
 EXPONENTS = (1.0, 2.0, 5.0, 10.0)
@@ -27,6 +28,10 @@ class Random:
     def act(self, obs: Observation, info: Info) -> int:
         """Pick any candidate."""
         return int(self._rng.choice(np.flatnonzero(obs["action_mask"])))
+
+    def act_round(self, obs: Observation, info: Info) -> NDArray[np.int64]:
+        """Pick one after the other."""
+        return rounds.one_by_one(self, obs, info)
 
 
 class StratifiedRandom(Random):

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from agents import rounds
 from agents.draws import (
     EXPONENTS,
     TEMPERATURES,
@@ -51,6 +52,10 @@ class Greedy:
     def act(self, obs: Observation, info: Info) -> int:
         """Pick the arg-max."""
         return best(channels(obs, self)[:, 0], obs["action_mask"])
+
+    def act_round(self, obs: Observation, info: Info) -> NDArray[np.int64]:
+        """Pick the largest values."""
+        return rounds.best((channels(obs, self)[..., 0],), obs, info)
 
 
 class Clue:
@@ -108,6 +113,27 @@ class Ripu:
         best = int(np.lexsort((entropy, score, allowed))[-1])
         self._picks[float(image[best])] += 1
         return best
+
+    def act_round(self, obs: Observation, info: Info) -> NDArray[np.int64]:
+        """Pick the best of a pool that all picks share; of pools of their own one after the other."""
+        if not rounds.shared(obs, info):
+            return rounds.one_by_one(self, obs, info)
+        score, entropy, image = channels(obs, self)[0].T
+        index = np.arange(len(image))  # as in `act`, the last of equal ones wins
+        order = np.lexsort((-index, -entropy, -score, obs["action_mask"][0] == 0, image))
+        turn = np.zeros(len(image)) if self.dynamic else self._turns(image, order)
+        chosen = rounds.best(tuple(key[None] for key in (-turn, score, entropy, index)), obs, info)
+        self._picks.update(image[chosen].tolist())
+        return chosen
+
+    def _turns(self, image: NDArray[np.float32], order: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return how many picks its image will have had when it is a candidate's turn, if ``order`` is that of each."""
+        images, first = np.unique(image[order], return_index=True)
+        had = np.array([self._picks[i] for i in images.tolist()])
+        group = np.searchsorted(images, image[order])
+        turns = np.empty(len(image))
+        turns[order] = np.arange(len(image)) - first[group] + had[group]
+        return turns
 
 
 class CbdaBalance(Ripu):

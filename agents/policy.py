@@ -15,12 +15,17 @@ import alenv  # noqa: F401  registers the ids
 from agents.curves import Curves, Info, RegionCurves
 from agents.environments import mines
 from agents.episode import Episode
+from alenv.acquisition import find_score
 
 Observation = dict[str, NDArray]
 
 
 class Policy(Protocol):
     """Chooses actions from what the environment shows.
+
+    It can also have a method ``act_round(obs, info) -> (k,) actions`` for all ``k = info["picks_left"]`` picks of a
+    round, where a call for each would take long. ``obs`` is what ``RegionSelectEnv.observe_round`` returns, and it must
+    choose as ``act`` would. It is not asked where a pick changes one of the policy's channels.
 
     Attributes:
         name: Name in tables.
@@ -125,12 +130,21 @@ def _run(
     rewards: list[float] = []
     picked: list[list[int]] = []
     terminated = False
+    base: Any = env.unwrapped
+    by_round = hasattr(policy, "act_round") and hasattr(base, "step_round")
+    by_round = by_round and not any(find_score(name).live for name in policy.scores)
     while not terminated:
-        action = int(timed("policy", policy.act, obs, info))
-        obs, reward, terminated, _, info = timed("env", env.step, action)
-        actions.append(action)
-        rewards.append(float(reward))
-        picked.append(np.atleast_1d(info["picked"]).tolist())
+        if by_round:
+            obs = timed("env", base.observe_round)
+            chosen = timed("policy", policy.act_round, obs, info)  # type: ignore[attr-defined]
+            _, reward, terminated, _, info = timed("env", base.step_round, chosen)
+            picked += info["round_picked"].tolist()
+        else:
+            chosen = [int(timed("policy", policy.act, obs, info))]
+            obs, reward, terminated, _, info = timed("env", env.step, chosen[0])
+            picked.append(np.atleast_1d(info["picked"]).tolist())
+        actions += [int(action) for action in chosen]
+        rewards += [0.0] * (len(chosen) - 1) + [float(reward)]
         timed("evaluator", curves.step, env, info)
     timed("evaluator", curves.end, info)
     return Episode(
@@ -148,21 +162,21 @@ def _run(
         class_metrics=curves.class_metrics,
         given=curves.given,
         seconds=seconds,
-        fingerprint=env.unwrapped.fingerprint(),  # type: ignore[attr-defined]
+        fingerprint=base.fingerprint(),
     )
 
 
 def channels(obs: Observation, policy: Policy) -> NDArray[np.float32]:
-    """Return the channels that a policy asked for, (N, channels).
+    """Return the channels that a policy asked for, (N, channels); of a whole round (pools, N, channels).
 
     Raises:
         ValueError: If the environment does not compute them: a policy never falls back to another score.
     """
     wanted = len(policy.scores)
-    given: NDArray[np.float32] = obs.get("scores", np.empty((len(obs["action_mask"]), 0), np.float32))
-    if given.shape[1] < wanted:
+    given: NDArray[np.float32] = obs.get("scores", np.empty((*obs["action_mask"].shape, 0), np.float32))
+    if given.shape[-1] < wanted:
         names = list(policy.scores)
         raise ValueError(
             f"policy {policy.name!r} needs channels that the environment lacks; make it with scores={names}"
         )
-    return given[:, :wanted]
+    return given[..., :wanted]

@@ -62,6 +62,11 @@ class Round:
         return len(self._candidates.shown)
 
     @property
+    def left(self) -> int:
+        """Picks that are yet to be made."""
+        return self.picks - self.made
+
+    @property
     def over(self) -> bool:
         """Whether every pick of the round is made."""
         return self.made == self.picks
@@ -91,6 +96,30 @@ class Round:
         self.made += 1
         return int(self.candidates[index]) if legal else None
 
+    def pick_rest(self, actions: NDArray[np.int64]) -> Ids:
+        """Make all picks that are left, as that many calls of ``pick`` would.
+
+        Args:
+            actions: One for each of them.
+
+        Returns:
+            Their regions; -1 where there is no such candidate or it was picked before.
+        """
+        parts = self._candidates.shown[self.made :]
+        index = np.array([part.start for part in parts]) + actions
+        legal = index < [part.stop for part in parts]
+        legal[legal] = self._free[index[legal]]
+        rows = np.flatnonzero(legal)
+        rows = np.sort(rows[np.unique(index[rows], return_index=True)[1]])  # of equal ones the first
+        taken = index[rows]
+        self._free[taken] = False
+        self._taken += taken.tolist()
+        self.legal += (self.made + rows).tolist()
+        self.made = self.picks
+        regions = np.full(len(index), -1)
+        regions[rows] = self.candidates[taken]
+        return regions
+
     def features(self, rows: int) -> NDArray[np.float32]:
         """Return the features of the candidates shown, float32 (rows, F); rows past them are zero."""
         shown = self._padded(self._features, rows)
@@ -105,13 +134,13 @@ class Round:
         return self._padded(self._scores, rows)
 
     def observe_all(self, picks: int, rows: int) -> dict[str, NDArray]:
-        """Return features, mask and channels of every pick as they stand now, with a first axis of length ``picks``."""
+        """Return features, mask and channels of the first picks as they stand now, (picks, rows, ...)."""
         values: dict[str, NDArray] = {"candidates": self._features, "action_mask": self._free.astype(np.int8)}
         if self._score_table:
             self._update(ALL, live=True)
             values["scores"] = self._scores
         out = {name: np.zeros((picks, rows, *value.shape[1:]), value.dtype) for name, value in values.items()}
-        for pick, part in enumerate(self._candidates.shown):
+        for pick, part in enumerate(self._candidates.shown[:picks]):
             for name, value in values.items():
                 out[name][pick, : part.stop - part.start] = value[part]
         return out
