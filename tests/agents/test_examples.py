@@ -22,6 +22,12 @@ def test_gym_loop():
     assert run("gym_loop") > 5
 
 
+def test_tour(tmp_path):
+    means = run("tour", out=str(tmp_path), seeds=1, iterations=2)
+    assert list(means) == ["random", "entropy", "bald", "agents.examples.tour:things", f"lookahead:{tmp_path}/best.pt"]
+    assert (tmp_path / "episode.png").exists()
+
+
 @pytest.mark.parametrize("name", ["sb3_dqn", "maskable_ppo"])
 def test_learners(name):
     assert 0 < run(name, steps=1_000) < math.inf
