@@ -126,7 +126,8 @@ def _played(suite: Suite, policy: str, run: Path) -> list[Episode]:
     Raises:
         ValueError: If one is missing, or was played with other code.
     """
-    alone = replace(with_policies(suite, [policy]), policies=(policy,))
+    [fitting] = with_policies([suite], [policy])
+    alone = replace(fitting, policies=(policy,))
     episodes, found = finished(alone, run)
     if found.missing:
         raise ValueError(
