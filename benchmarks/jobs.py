@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,26 +50,18 @@ class Job(Generic[Record]):
     make: Callable[[], str]
     read: Callable[[str], Record]
 
-    def do(self, make: Callable[[], str] | None = None) -> str | None:
-        """Write the record; return what went wrong, whose traceback lies beside it, or None.
-
-        Args:
-            make: Returns its text where it has been made already.
-        """
+    def do(self) -> str | None:
+        """Write the record; return what went wrong, whose traceback lies beside it, or None."""
         log = self.path.with_suffix(".error")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self.path, (make or self.make)())
+            write_whole(self.path, self.make())
             log.unlink(missing_ok=True)
         except (Exception, SystemExit) as error:  # one bad part must not end the others
             with suppress(OSError):  # a full disk takes no log either
                 write_whole(log, traceback.format_exc())
             return f"{self.name} failed: {told(error)} ({log})"
         return None
-
-
-Start = Callable[[Sequence[Job[Any]]], Generator[str | None]]
-"""Does jobs, and yields what went wrong or None for each, as they end."""
 
 
 def record_path(folder: Path, name: str, inputs: Any) -> Path:
@@ -107,19 +99,18 @@ def find_finished(jobs: Iterable[Job[Record]]) -> Finished[Record]:
     return finished
 
 
-def run_all(jobs: Sequence[Job[Any]], processes: int, console: Console, start: Start | None = None) -> bool:
-    """Run jobs one thread each; return whether all went well.
+def run_all(jobs: Sequence[Job[Any]], processes: int, console: Console) -> bool:
+    """Run jobs in processes of one thread each; return whether all went well.
 
     Args:
         jobs: The parts.
-        processes: How many of them at a time.
+        processes: How many.
         console: Shows the progress, and what went wrong.
-        start: Does jobs elsewhere than in processes of this machine.
     """
     failures = 0
     if not jobs:
         return True
-    with closing(start(jobs) if start else in_processes(jobs, processes)) as results:
+    with closing(in_processes(jobs, processes)) as results:
         for failure in _show_progress(results, len(jobs), console):
             if failure:
                 failures += 1

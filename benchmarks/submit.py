@@ -126,8 +126,7 @@ def _played(suite: Suite, policy: str, run: Path) -> list[Episode]:
     Raises:
         ValueError: If one is missing, or was played with other code.
     """
-    [fitting] = with_policies([suite], [policy])
-    alone = replace(fitting, policies=(policy,))
+    alone = replace(with_policies(suite, [policy]), policies=(policy,))
     episodes, found = finished(alone, run)
     if found.missing:
         raise ValueError(

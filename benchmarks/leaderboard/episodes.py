@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache, partial
 from pathlib import Path
-from statistics import fmean
 
 from rich.console import Console
 
@@ -90,7 +88,7 @@ def read_record(suite: Suite, policy: str, part: Part, text: str) -> list[Episod
 def finished(suite: Suite, out: Path) -> tuple[Episodes, Finished[list[Episode]]]:
     """Return the finished episodes by policy, and what is missing."""
     by_policy = jobs(suite, out)
-    found = find_finished(job for of_policy in by_policy.values() for job in of_policy)
+    found = find_finished(job for of_policy in _oracles_first(by_policy, suite.env) for job in of_policy)
     episodes = {
         policy: [episode for job in of_policy for episode in found.records.get(job.path, [])]
         for policy, of_policy in by_policy.items()
@@ -98,32 +96,21 @@ def finished(suite: Suite, out: Path) -> tuple[Episodes, Finished[list[Episode]]
     return episodes, found
 
 
-def missing(suite: Suite, only: Sequence[str], out: Path, console: Console) -> list[Job[list[Episode]]]:
-    """Return what is to be run of some policies (of all where none are named), after a check that it can be.
+def _oracles_first(by_policy: dict[str, list[Job[list[Episode]]]], env: str) -> list[list[Job[list[Episode]]]]:
+    """Put the longest episodes first: oracles look at many labellings before each pick."""
+    return [by_policy[policy] for policy in sorted(by_policy, key=lambda policy: not signed(policy, env)["oracle"])]
 
-    The longest come first: oracles look at many labellings before each pick. What is missing is told, and how long it
-    takes: by finished episodes of the policy, else by a round.
-    """
-    done, found = finished(suite, out)
+
+def missing(suite: Suite, out: Path, console: Console) -> list[Job[list[Episode]]]:
+    """Return what is to be run, after a check that it can be."""
+    _, found = finished(suite, out)
     found.say_damaged(console)
-    absent = {job.path for job in found.missing}
-    chosen = {policy: of_policy for policy, of_policy in jobs(suite, out).items() if not only or policy in only}
-    waiting = {policy: [job for job in of_policy if job.path in absent] for policy, of_policy in chosen.items()}
-    if any(waiting.values()):
-        _tell(suite, {policy: len(of_policy) for policy, of_policy in waiting.items() if of_policy}, done, console)
-    order = sorted(waiting, key=lambda policy: not signed(policy, suite.env)["oracle"])
-    return [job for policy in order for job in waiting[policy]]
-
-
-def _tell(suite: Suite, absent: dict[str, int], done: Episodes, console: Console) -> None:
-    """Say how many records of each policy are missing, and how long they take, about."""
-    if suite.takes:
-        say(console, f"{suite.name} takes {suite.takes}")
-    say(console, f"preparing {suite.env} ...")
-    task = make_task(suite)
-    by_a_round, seeds = task.prepare() or math.nan, len(task.parts()[0].seeds)
-    times = {policy: [sum(episode.seconds.values()) for episode in done[policy]] for policy in absent}
-    seconds = sum(n * seeds * (fmean(times[policy]) if times[policy] else by_a_round) for policy, n in absent.items())
-    about = "" if math.isnan(seconds) else f", about {duration(seconds)} of one process"
-    say(console, f"{suite.name}: {seeds * sum(absent.values())} episodes are missing{about}")
-    say(console, ", ".join(f"{policy} {seeds * n}" for policy, n in absent.items()))
+    if found.missing:
+        if suite.takes:
+            say(console, f"{suite.name} takes {suite.takes}")
+        say(console, f"preparing {suite.env} ...")
+        seconds = make_task(suite).prepare()
+        if seconds is not None:
+            about = duration(seconds * len(found.missing))
+            say(console, f"{len(found.missing)} episodes: about {about} of one process, by a first round")
+    return found.missing

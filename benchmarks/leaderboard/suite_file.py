@@ -89,57 +89,11 @@ def _files_beside(path: Path) -> str:
     return f"found beside it: {', '.join(found)}" if found else f"no suite lies in {printable(str(path.parent))}"
 
 
-def with_policies(suites: Sequence[Suite], extra: Sequence[str]) -> list[Suite]:
-    """Return suites with more policies behind their own, each where it fits.
-
-    Raises:
-        ValueError: If a policy fits none of them.
-    """
-    fitting = {spec: _fitting(spec, suites) for spec in extra}
-    return [
-        replace(suite, policies=tuple(dict.fromkeys((*suite.policies, *(s for s in extra if suite.env in fitting[s])))))
-        for suite in suites
-    ]
-
-
-def _fitting(spec: str, suites: Sequence[Suite]) -> set[str]:
-    """Return the environments of the suites that a policy can play."""
-    refusals = {}
-    for env in dict.fromkeys(suite.env for suite in suites):
-        try:
-            _check_policy(spec, env)
-        except ValueError as error:
-            refusals[env] = error
-    envs = {suite.env for suite in suites} - refusals.keys()
-    if not envs:
-        raise next(iter(refusals.values()))
-    return envs
-
-
-def with_seeds(suite: Suite, seeds: tuple[int, ...]) -> Suite:
-    """Return the suite with other seeds: so many, or these; as they are where none are named.
-
-    Raises:
-        ValueError: If they are none, or one is named twice.
-    """
-    if not seeds:
-        return suite
-    _check_distinct("--seeds", seeds)
-    if min(seeds) < 0 or seeds == (0,):
-        raise ValueError(f"--seeds {' '.join(map(str, seeds))}: expected how many, or which ones, from 0")
-    return replace(suite, seeds=seeds if len(seeds) > 1 else tuple(range(seeds[0])))
-
-
-def check_only(suites: Sequence[Suite], only: Sequence[str]) -> None:
-    """Check that policies belong to some of the suites.
-
-    Raises:
-        ValueError: If one does not.
-    """
-    known = dict.fromkeys(policy for suite in suites for policy in suite.policies)
-    for policy in only:
-        if policy not in known:
-            raise unknown("policy in --only:", policy, known)
+def with_policies(suite: Suite, extra: Sequence[str]) -> Suite:
+    """The suite with more policies behind its own; names that it already has are not repeated."""
+    for spec in extra:
+        _check_policy(spec, suite.env)
+    return replace(suite, policies=tuple(dict.fromkeys((*suite.policies, *extra))))
 
 
 def parse_suite(name: str, text: str) -> Suite:

@@ -60,7 +60,7 @@ def test_protocol_suites_say_what_is_missing(name, tmp_path, capsys, monkeypatch
     page, picks = PROTOCOLS[name]
     assert suite.kwargs["picks"] == picks
     assert suite.kwargs["budget"] % suite.kwargs["picks"] == 0
-    assert main(Args(suite=(path,), out=tmp_path / "out", jobs=1)) == 2
+    assert main(Args(suite=path, out=tmp_path / "out", jobs=1)) == 2
     told, said = capsys.readouterr()
     assert f"{name} takes about " in told
     assert said.startswith("error: dataset ")
@@ -168,15 +168,15 @@ def test_mistakes_in_mining_suites(suite_file, old, new, said):
 
 
 def test_more_policies(suite_file):
-    [suite] = with_policies([read_suite(suite_file(GOOD))], ["margin", "random"])
+    suite = with_policies(read_suite(suite_file(GOOD)), ["margin", "random"])
     assert suite.policies == ("random", "entropy", "margin")
     with pytest.raises(ValueError, match="margin"):
-        with_policies([suite], ["margn"])
+        with_policies(suite, ["margn"])
 
 
 @pytest.mark.parametrize("mistake", ["pol = 1", "budget = 1"])  # unknown, and refused by the env
 def test_command_line_prints_one_line_and_exits_2(suite_file, tmp_path, capsys, mistake):
     path = suite_file(GOOD + mistake)
-    assert main(Args(suite=(path,), out=tmp_path / "out", jobs=1)) == 2
+    assert main(Args(suite=path, out=tmp_path / "out", jobs=1)) == 2
     assert capsys.readouterr().err.startswith("error: ")
     assert not (tmp_path / "out").exists()

@@ -289,7 +289,7 @@ def check_episode(text: str) -> None:
 def check_policy(name: str) -> None:
     """A name is refused, or names a policy; it can be written everywhere either way."""
     suite = Suite("some", "RegionSelect-v0", {}, ("random",), (0,))
-    refused(lambda: with_policies([suite], [name]))
+    refused(lambda: with_policies(suite, [name]))
     assert 0 < len(folder(name)) < 200
     assert markdown(name).isprintable()
     assert cell_len(shortened(name, 20)) <= 20
