@@ -38,7 +38,7 @@ def start():
     return play("random", budget=1, picks=1)[0].metrics["miou/test"][0]
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", [name for name in POLICIES if not name[-1].isdigit()])  # of exponents, one
 def test_every_policy_plays_an_episode_by_the_rules(name, start):
     [episode] = play(name)
     assert episode.metrics["miou/test"][0] == start

@@ -156,6 +156,26 @@ def test_gains_of_classes_are_channels_by_number():
         gym.make("RegionSelect-v0", scores=["class_gain_12"])
 
 
+@pytest.mark.parametrize("method", ["reduction", "pick"])
+def test_channels_repeat_whatever_the_number_of_threads(method, monkeypatch):
+    """Those of later picks are computed in the model's settings, too."""
+    from alenv.segmenters.probes.design import Design
+
+    threads, own = [], getattr(Design, method)
+    monkeypatch.setattr(Design, method, lambda *args: threads.append(torch.get_num_threads()) or own(*args))
+    before = torch.get_num_threads()
+    env = gym.make("RegionSelect-v0", **SMALL, scores=["reduction"])
+    try:
+        torch.set_num_threads(2)
+        env.reset(seed=0)
+        for _ in range(3):
+            env.step(0)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert set(threads) == {1}
+
+
 @pytest.mark.parametrize(("name", "segmenter"), [("leverage", "lda"), ("pseudo_gain", "mlp"), ("spread", "tiny")])
 def test_what_a_segmenter_does_not_know_is_refused(name, segmenter):
     with pytest.raises(ValueError, match=f"score '{name}' is not known for segmenter='{segmenter}'; use .*'linear'"):

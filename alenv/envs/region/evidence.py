@@ -161,11 +161,16 @@ class Evidence:
         cosine = np.einsum("id,d->i", embedding[rows], embedding[index])
         self.picked[rows] = np.maximum(self.picked[rows], cosine)
         self._taken.append((index, first))
-        for follower in self._followers:
-            follower.pick(index, first)
+        with self._learner.settings():
+            for follower in self._followers:
+                follower.pick(index, first)
 
     def values(self, score: Score, rows: slice = ALL) -> NDArray[np.float32]:
         """Return one channel of some candidates."""
+        with self._learner.settings():  # those that picks change are asked for between the rounds' starts
+            return self._values(score, rows)
+
+    def _values(self, score: Score, rows: slice) -> NDArray[np.float32]:
         if not WHOLE.isdisjoint(score.needs):
             return self._seen_whole(score)[rows]
         classes = self.probs.shape[1]
