@@ -15,7 +15,7 @@ AGENTS := train-lookahead train-ralis train-misical
 .PHONY: help .venv leaderboard submissions $(AGENTS) test test-all fuzz lint rllib clean
 
 help:
-	@echo "make leaderboard  train agents, run the quick suites and rank all policies (results/quick, results/mine_quick)"
+	@echo "make leaderboard  train agents, run the quick suites and rank all policies in one report (results/leaderboard)"
 	@echo "make submissions  play our own entries of benchmarks/submissions anew, and write their tables (half an hour)"
 	@echo "make test         lint, types and the fast tests"
 	@echo "make test-all     the same with the slow tests"
@@ -41,10 +41,9 @@ $(BIN)/.installed: constraints.txt pyproject.toml
 # Two agents at a time, one thread each; each goes on from its checkpoint, and is left alone once it is trained.
 leaderboard: .venv
 	$(MAKE) --jobs=2 $(AGENTS)
-	$(BIN)/python -m benchmarks.leaderboard --suite configs/suites/quick.toml --out results/quick \
-	  --policy lookahead:results/agents/lookahead/best.pt ralis:results/agents/ralis/best.pt
-	$(BIN)/python -m benchmarks.leaderboard --suite configs/suites/mine_quick.toml --out results/mine_quick \
-	  --policy misical:results/agents/misical/best.pt
+	$(BIN)/python -m benchmarks.leaderboard --suite configs/suites/quick.toml configs/suites/mine_quick.toml \
+	  --policy quick=lookahead:results/agents/lookahead/best.pt quick=ralis:results/agents/ralis/best.pt \
+	  mine_quick=misical:results/agents/misical/best.pt
 
 $(AGENTS): train-%: .venv
 	$(BIN)/python -m agents.$* --config configs/agents/$*_quick.toml --out results/agents/$*

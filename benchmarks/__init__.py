@@ -8,7 +8,7 @@ from typing import Any
 
 def stop(*_: Any) -> None:
     """End at once: nothing has been started yet."""
-    os.write(2, b"interrupted\n")
+    os.write(2, b"interrupted before anything was started\n")
     os._exit(130)
 
 

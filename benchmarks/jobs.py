@@ -99,18 +99,28 @@ def find_finished(jobs: Iterable[Job[Record]]) -> Finished[Record]:
     return finished
 
 
-def run_all(jobs: Sequence[Job[Any]], processes: int, console: Console) -> bool:
-    """Run jobs in processes of one thread each; return whether all went well.
+Backend = Callable[[Sequence[Job[Any]], int], Iterator[str | None]]
+"""Does jobs, so many at a time; yields what went wrong or None for each, as they end."""
+
+
+def processes(jobs: Sequence[Job[Any]], number: int) -> Iterator[str | None]:
+    """Do jobs in processes of one thread each, on this machine."""
+    return in_processes(jobs, number)
+
+
+def run_all(jobs: Sequence[Job[Any]], number: int, console: Console, backend: Backend = processes) -> bool:
+    """Run jobs; return whether all went well.
 
     Args:
         jobs: The parts.
-        processes: How many.
+        number: How many run at the same time.
         console: Shows the progress, and what went wrong.
+        backend: Where they run.
     """
     failures = 0
     if not jobs:
         return True
-    with closing(in_processes(jobs, processes)) as results:
+    with closing(backend(jobs, number)) as results:  # type: ignore[type-var]
         for failure in _show_progress(results, len(jobs), console):
             if failure:
                 failures += 1

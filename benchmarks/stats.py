@@ -129,6 +129,91 @@ def area_under_curve(cost: ArrayLike, value: ArrayLike) -> Array:
     return integrate.trapezoid(value, cost, axis=-1) / (cost[-1] - cost[0])
 
 
+def mean_of_strata(strata: Sequence[Array], seed: int, resamples: int = 10_000) -> Interval:
+    """Mean of the means of some samples, with its percentile interval: each is resampled within itself."""
+    rng = np.random.default_rng(seed)
+    means = [values[rng.integers(len(values), size=(resamples, len(values)))].mean(1) for values in strata]
+    low, high = np.percentile(np.mean(means, axis=0), [2.5, 97.5])
+    return Interval(float(np.mean([values.mean() for values in strata])), float(low), float(high))
+
+
+def corrected_interval(difference: PairedDifference, p_adjusted: float, family: int) -> tuple[float, float]:
+    """Widen an interval to the level of a p-value that was adjusted for several comparisons.
+
+    It holds 0 if and only if the adjusted p-value is at least 0.05.
+
+    Args:
+        difference: A difference with its 95 % t-interval.
+        p_adjusted: Its adjusted p-value.
+        family: How many comparisons there are.
+    """
+    factor = p_adjusted / difference.p_t if difference.p_t else family
+    degrees = difference.n - 1
+    half = difference.half_width * stats.t.ppf(1 - 0.025 / factor, degrees) / stats.t.ppf(0.975, degrees)
+    return float(difference.mean - half), float(difference.mean + half)
+
+
+def cost_to_reach(cost: ArrayLike, curves: ArrayLike, level: float, seed: int = 0, resamples: int = 2000) -> Interval:
+    """Cost at which the mean of some curves first reaches a level, with its percentile interval over the curves.
+
+    Args:
+        cost: (points,) increasing costs.
+        curves: (runs, points).
+        level: What is to be reached.
+        seed: of the generator that draws the resamples.
+        resamples: how many.
+
+    Returns:
+        Costs, interpolated between points; infinite where the level is not reached.
+    """
+    cost, curves = np.asarray(cost, dtype=float), np.asarray(curves, dtype=float)
+    picks = np.random.default_rng(seed).integers(len(curves), size=(resamples, len(curves)))
+    reached = np.array([_crossing(cost, mean, level) for mean in curves[picks].mean(1)])
+    low, high = np.percentile(reached, [2.5, 97.5], method="nearest")  # between a number and infinity lies no number
+    return Interval(_crossing(cost, curves.mean(0), level), float(low), float(high))
+
+
+def _crossing(cost: Array, value: Array, level: float) -> float:
+    above = np.flatnonzero(value >= level)
+    if not len(above):
+        return float("inf")
+    if above[0] == 0:
+        return float(cost[0])
+    i = above[0]
+    return float(np.interp(level, value[i - 1 : i + 1], cost[i - 1 : i + 1]))
+
+
+def penalties(curves: ArrayLike) -> NDArray[np.int64]:
+    """Count in how many settings one policy is worse than another, by paired t-tests with Holm's correction.
+
+    Args:
+        curves: (policies, runs, settings); runs in which a policy has no value (NaN) do not count.
+
+    Returns:
+        (policies, policies): entry (a, b) is the number of settings, such as budgets, in which b beats a at 5 %, after
+        Holm's correction over all pairs of that setting.
+    """
+    curves = np.asarray(curves, dtype=float)
+    counts = np.zeros((len(curves), len(curves)), np.int64)
+    a, b = np.triu_indices(len(curves), 1)
+    for column in np.moveaxis(curves, -1, 0):
+        column = column[:, ~np.isnan(column).any(0)]
+        if len(a) and column.shape[1] >= MIN_SEEDS_FOR_P:
+            d = column[b] - column[a]
+            real = np.array(holm(_p_paired(d))) < 0.05
+            better = d.mean(1) > 0
+            np.add.at(counts, (a[real & better], b[real & better]), 1)
+            np.add.at(counts, (b[real & ~better], a[real & ~better]), 1)
+    return counts
+
+
+def _p_paired(d: Array) -> Array:
+    """P-values of paired t-tests on differences (pairs, runs); where nothing varies, 1 for zeros and else 0."""
+    sem, mean = stats.sem(d, axis=1), d.mean(1)
+    t = np.divide(np.abs(mean), sem, out=np.where(mean == 0, 0.0, np.inf), where=sem > 0)
+    return 2 * stats.t.sf(t, d.shape[1] - 1)
+
+
 def iqm(scores: ArrayLike) -> Array:
     """Interquartile mean of (..., runs, tasks): sort all n, trim n // 4 at each end, average."""
     scores = np.asarray(scores, dtype=float)

@@ -38,7 +38,7 @@ def plays(ladder: Ladder, out: Path, console: Console) -> list[Job[list[Episode]
         if finished(rung, out / rung.name)[1].missing:
             say(console, f"checking rung {rung.name} ...")
             check(rung)
-        jobs += missing(rung, out / rung.name, console)
+        jobs += missing(rung, out / rung.name, console).jobs
     return jobs
 
 

@@ -15,7 +15,7 @@ from benchmarks.leaderboard.suite import Suite
 from benchmarks.leaderboard.tables import in_order, shorten
 from benchmarks.leaderboard.task import Summary
 
-TEXTS = ("policy", "status")
+TEXTS = ("policy", "difference", "status")
 """Headers of columns of text; all others are numbers."""
 
 

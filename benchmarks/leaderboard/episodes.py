@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from benchmarks.leaderboard.suite import Suite
 from benchmarks.leaderboard.task import Episodes, Part
 from benchmarks.leaderboard.tasks import make_task
 from benchmarks.names import folder
-from benchmarks.terminal import duration, say
+from benchmarks.terminal import say
 
 FORMAT = 2
 """Part of what names a record: raise it when ``agents.episode`` or ``agents.curves`` change."""
@@ -101,16 +102,26 @@ def _oracles_first(by_policy: dict[str, list[Job[list[Episode]]]], env: str) -> 
     return [by_policy[policy] for policy in sorted(by_policy, key=lambda policy: not signed(policy, env)["oracle"])]
 
 
-def missing(suite: Suite, out: Path, console: Console) -> list[Job[list[Episode]]]:
+@dataclass(frozen=True)
+class Missing:
+    """What is to be run of a suite, how long it takes in seconds of one process, about, and how much of each policy."""
+
+    jobs: list[Job[list[Episode]]]
+    seconds: float
+    by_policy: dict[str, int]
+
+
+def missing(suite: Suite, out: Path, console: Console) -> Missing:
     """Return what is to be run, after a check that it can be."""
     _, found = finished(suite, out)
     found.say_damaged(console)
-    if found.missing:
-        if suite.takes:
-            say(console, f"{suite.name} takes {suite.takes}")
-        say(console, f"preparing {suite.env} ...")
-        seconds = make_task(suite).prepare()
-        if seconds is not None:
-            about = duration(seconds * len(found.missing))
-            say(console, f"{len(found.missing)} episodes: about {about} of one process, by a first round")
-    return found.missing
+    if not found.missing:
+        return Missing([], 0.0, {})
+    if suite.takes:
+        say(console, f"{suite.name} takes {suite.takes}")
+    paths = {job.path for job in found.missing}
+    counts = {policy: sum(job.path in paths for job in of) for policy, of in jobs(suite, out).items()}
+    waiting = {policy: n for policy, n in counts.items() if n}
+    say(console, f"preparing {suite.env} ...")
+    each = make_task(suite).prepare(list(waiting))
+    return Missing(found.missing, sum(each[policy] * n for policy, n in waiting.items()), waiting)

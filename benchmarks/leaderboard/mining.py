@@ -7,13 +7,17 @@ are over classes.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import Any
 
-import gymnasium
 import numpy as np
 
+from agents.catalogue import make_policy
 from agents.curves import MiningCurves
+from agents.episode import Episode
+from agents.policy import play
 from alenv import mining
 from alenv.errors import shown
 from alenv.mining.pool import MiningPool
@@ -43,6 +47,8 @@ class MiningTask:
     """
 
     unit, score, headline = "class", "score", ("score",)
+    judges = (ORACLE,)
+    rankings = ("score",)
     notes = """\
 - Score: (G - G_random) / (G_oracle - G_random) of each class, G the mean gain over seeds; mean over classes. 0 is
   random, 1 the greedy oracle, which sees all labels. Classes on which the oracle gains no more than random have none.
@@ -68,6 +74,8 @@ class MiningTask:
         if "budget" in suite.kwargs:
             budget = shown(suite.kwargs["budget"])
             raise ValueError(f"budget={budget} in [kwargs]: a mining suite has budgets; remove it")
+        if suite.full_supervision:
+            raise ValueError("full_supervision is of RegionSelect; mining is scored by its oracle; remove it")
         if ORACLE not in suite.policies:
             raise ValueError(f"policies={shown(suite.policies)} lack 'oracle', by which mining is scored; add it")
 
@@ -103,12 +111,18 @@ class MiningTask:
         """Return what every episode has."""
         return ("gain", "pixels", "positives")
 
-    def prepare(self) -> None:
-        """Start an episode."""
-        suite = self._suite
-        env = gymnasium.make(suite.env, **suite.kwargs, budget=max(suite.budgets))
-        env.reset(seed=suite.seeds[0])
-        env.close()
+    def prepare(self, policies: Sequence[str]) -> dict[str, float]:
+        """Play an episode of every policy on the first class, the first one twice: that one finds no caches.
+
+        Returns:
+            By policy the seconds of as many such episodes as there are seeds.
+        """
+        return [{policy: self._seconds(policy) for policy in policies} for policies in (policies[:1], policies)][-1]
+
+    def _seconds(self, name: str) -> float:
+        env, part, start = self._suite.env, self.parts()[0], time.monotonic()
+        list(play(make_policy(name, env), env, part.kwargs, part.seeds[:1], part.curves, part.options))
+        return (time.monotonic() - start) * len(part.seeds)
 
     @cached_property
     def pool(self) -> MiningPool:
@@ -130,7 +144,7 @@ class MiningTask:
         least, most = kwargs.get("positives", 1) + 1, len(split) - kwargs.get("negatives", 1)
         return {name: int(n) for name, n in zip(pool.classes, counts, strict=True) if least <= n <= most}
 
-    def views(self, episodes: Episodes) -> dict[str, View]:
+    def views(self, episodes: Episodes, full: Episode | None = None) -> dict[str, View]:
         """Return a view of every group of classes and budget, the largest first."""
         means = self._means(episodes)
         at = list(enumerate(self._suite.budgets))[::-1]
@@ -208,7 +222,7 @@ class MiningTask:
                 "pixel_ratio": float(np.exp(np.mean(np.log((pixels[:, 0] + 1) / (pixels[:, 1] + 1))))),
                 "score_by_positives": by_positives(by_class, self.positives),
             }
-        return View(measures, shown)
+        return View(measures, shown, 1.0)
 
     def by_class(self, episodes: Episodes) -> dict[str, Scores]:
         """Return the scores, which are those of classes, of every view."""

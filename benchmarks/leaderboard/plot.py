@@ -56,7 +56,9 @@ def _short(policy: str) -> str:
 
 def _draw(axis: Axes, summary: Summary, policy: str, kind: str) -> None:
     """Draw the curve of a policy, or its difference to the baseline where there is one, on every line."""
-    for (name, line), colour, marker in zip(summary["curves"].items(), COLOURS, MARKERS, strict=False):
+    cost = next(iter(summary["curves"].values()))["cost"]
+    lines = [(name, line) for name, line in summary["curves"].items() if line["cost"] == cost]
+    for (name, line), colour, marker in zip(lines, COLOURS, MARKERS, strict=False):
         curve = line["policies"].get(policy, {}).get(kind)
         if curve:
             mean, low, high = (np.array([point[key] for point in curve]) for key in ("mean", "low", "high"))

@@ -12,14 +12,36 @@ import numpy as np
 from agents.catalogue import make_policy
 from agents.curves import RegionCurves
 from agents.episode import Episode
+from agents.policy import Info, play
 from alenv.errors import shown
 from benchmarks import stats
+from benchmarks.leaderboard.measures import (
+    ALL_LABELS,
+    area,
+    common_ends,
+    curve,
+    label_entropy,
+    redundancy,
+    worst_classes,
+)
 from benchmarks.leaderboard.suite import Suite
 from benchmarks.leaderboard.tables import in_order, number, plus_minus
-from benchmarks.leaderboard.task import Array, Episodes, Line, Part, Rows, Scores, Summary, View
+from benchmarks.leaderboard.task import Episodes, Line, Part, Rows, Scores, Summary, View
 from benchmarks.names import Name
 
 RANKED_SEEDS, PROVISIONAL_SEEDS = 10, 5
+COSTS = ("pixels", "clicks", "images", ALL_LABELS)
+SHARES = (0.9, 0.95)
+"""Of full supervision."""
+
+
+class _Timed(RegionCurves):
+    """Notes when the first pick can be made."""
+
+    def start(self, env: gymnasium.Env, info: Info) -> None:
+        """Score the initial labels."""
+        super().start(env, info)
+        self.begun = time.monotonic()
 
 
 class RegionTask:
@@ -30,11 +52,20 @@ class RegionTask:
     """
 
     unit, score, headline = "seed", "AUBC", ("AUBC", "final mIoU")
+    judges: tuple[str, ...] = ()
+    rankings = ("AUBC", f"AUBC by {ALL_LABELS}")
     notes = f"""\
 - IoU in points (0 to 100), means over seeds. AUBC: area under mIoU against labelled regions (trapezoid), divided by the
   range of the budget. A curve that ends early keeps its last value: labels that were not bought gain nothing.
 - Rank: from {RANKED_SEEDS} seeds; provisional from {PROVISIONAL_SEEDS}.
-- Worst third: mean final IoU of the worst third of the classes, chosen in each episode."""
+- Worst third, worst class: mean final IoU of the worst third of the classes, and the IoU of the worst one, chosen in
+  each episode.
+- AUBC by pixels, clicks, images: against that cost, between what all episodes have in common. By all labels: against
+  the logarithm of the pixels bought and given, the reward split among them.
+- Label entropy: of the classes of the bought pixels, as a share of its largest. Redundancy: share of picks in an image
+  from which the same round had picked before.
+- 90 %, 95 % of full supervision: regions that the mean curve needs to reach it, with the 95 % bootstrap interval over
+  seeds; a curve that does not reach it is not continued. Full supervision: the model fitted once to the whole pool."""
 
     def __init__(self, suite: Suite) -> None:
         self._suite = suite
@@ -64,52 +95,69 @@ class RegionTask:
         """Return the mIoU of all splits."""
         return tuple(f"miou/{split}" for split in self._suite.splits)
 
-    def prepare(self) -> float:
-        """Play one round of random picks with the acquisition channels of all policies.
+    def prepare(self, policies: Sequence[str]) -> dict[str, float]:
+        """Play the first round of every policy, the first one twice: that one finds no caches.
 
         Returns:
-            The seconds of as many such rounds as the budget has.
+            By policy the seconds of as many such rounds as the budget has, and of their beginning.
         """
-        suite = self._suite
-        channels = dict.fromkeys(channel for policy in suite.policies for channel in make_policy(policy).scores)
-        env = gymnasium.make(suite.env, **suite.kwargs | {"scores": list(channels)})
-        obs, info = env.reset(seed=suite.seeds[0])
-        rng, start, ended = np.random.default_rng(0), time.monotonic(), False
-        while info["round"] == 0 and not ended:
-            obs, _, ended, _, info = env.step(rng.choice(np.flatnonzero(obs["action_mask"])))
-        for split in suite.splits:
-            env.unwrapped.evaluate(split)  # type: ignore[attr-defined]
-        seconds, chosen = time.monotonic() - start, env.unwrapped.fingerprint()["arguments"]  # type: ignore[attr-defined]
+        env = gymnasium.make(self._suite.env, **self._suite.kwargs)
+        chosen = env.unwrapped.fingerprint()["arguments"]  # type: ignore[attr-defined]
         env.close()
-        return seconds * -(-chosen["budget"] // chosen["picks"])
+        budget, picks = chosen["budget"], chosen["picks"]
+        self._first_round(policies[0], min(budget, picks))
+        each = {policy: self._first_round(policy, min(budget, picks)) for policy in policies}
+        return {policy: begun + played * -(-budget // picks) for policy, (begun, played) in each.items()}
 
-    def views(self, episodes: Episodes) -> dict[str, View]:
+    def _first_round(self, policy: str, budget: int) -> tuple[float, float]:
+        """Return the seconds until the first pick, and those of the round."""
+        suite, start = self._suite, time.monotonic()
+        curves = _Timed(suite.splits)
+        list(play(make_policy(policy), suite.env, suite.kwargs | {"budget": budget}, suite.seeds[:1], lambda: curves))
+        return curves.begun - start, time.monotonic() - curves.begun
+
+    def views(self, episodes: Episodes, full: Episode | None = None) -> dict[str, View]:
         """Return a view of every split."""
         grid = _grid(episodes)
-        return {split: self._view(split, grid, episodes) for split in self._suite.splits}
+        return {split: self._view(split, grid, episodes, full) for split in self._suite.splits}
 
-    def _view(self, split: str, grid: list[float], episodes: Episodes) -> View:
+    def _view(self, split: str, grid: list[float], episodes: Episodes, full: Episode | None) -> View:
         def by_seed(measure: Callable[[Episode], float]) -> Scores:
             return {policy: {e.seed: measure(e) for e in found} for policy, found in episodes.items()}
 
-        return View(
-            {
-                "AUBC": by_seed(lambda e: float(stats.area_under_curve(grid, curve(e, split, grid)))),
-                "final mIoU": by_seed(lambda e: float(curve(e, split, grid)[-1])),
-                "worst third": by_seed(lambda e: worst_third(e, split)),
-            },
-        )
+        def areas(unit: str) -> Scores:
+            return by_seed(partial(area, split=split, unit=unit, ends=common_ends(episodes, unit)))
+
+        measures = {
+            "AUBC": by_seed(lambda e: float(stats.area_under_curve(grid, curve(e, split, grid)))),
+            "final mIoU": by_seed(lambda e: float(curve(e, split, grid)[-1])),
+            "worst third": by_seed(lambda e: worst_classes(e, split, 1 / 3)),
+            "worst class": by_seed(lambda e: worst_classes(e, split, 0)),
+            **{f"AUBC by {unit}": areas(unit) for unit in COSTS},
+            "label entropy": by_seed(label_entropy),
+            "redundancy": by_seed(redundancy),
+        }
+        if full is None:
+            return View(measures)
+        best = full.metrics[f"miou/{split}"][-1]
+        reached = {policy: {"budget_to": _budgets(found, split, grid, best)} for policy, found in episodes.items()}
+        return View(measures, reached, best)
 
     def lines(self, episodes: Episodes) -> dict[str, Line]:
-        """Return mIoU against labelled regions on every split."""
-        grid = _grid(episodes)
+        """Return mIoU on every split against regions, and against every other cost that all have in common."""
+        grids = {"regions": _grid(episodes)}
+        for unit in COSTS[:-1]:
+            low, high = common_ends(episodes, unit)
+            if high > low:
+                grids[unit] = np.linspace(low, high, max(len(grids["regions"]), 2)).tolist()
         return {
-            split: Line(
+            split if unit == "regions" else f"{split}, by {unit}": Line(
                 "mIoU (points)",
-                "regions",
+                unit,
                 grid,
-                {policy: {e.seed: curve(e, split, grid) for e in found} for policy, found in episodes.items()},
+                {policy: {e.seed: curve(e, split, grid, unit) for e in found} for policy, found in episodes.items()},
             )
+            for unit, grid in grids.items()
             for split in self._suite.splits
         }
 
@@ -145,12 +193,10 @@ class RegionTask:
                 gains = [plus_minus(found["difference"][i]) for i in at]
                 cells = [f"{cell} ({gain})" for cell, gain in zip(cells, gains, strict=True)]
             rows.append([Name(policy), *cells])
-        return {"mIoU and difference at a handful of budgets": rows}
-
-
-def curve(episode: Episode, split: str, grid: list[float]) -> Array:
-    """Return the mIoU of an episode at some numbers of regions; past its end it keeps its last value."""
-    return np.interp(grid, episode.costs["regions"], episode.metrics[f"miou/{split}"])
+        more = {"More measures, means over seeds": _measures_table(summary, view)}
+        if summary["views"][view]["full"] is not None:
+            more["Regions to shares of full supervision"] = _full_table(summary, view)
+        return {"mIoU and difference at a handful of budgets": rows} | more
 
 
 def _class_iou(episodes: list[Episode], split: str, names: Sequence[str]) -> dict[str, float]:
@@ -163,10 +209,39 @@ def _grid(episodes: Episodes) -> list[float]:
     return sorted({cost for found in episodes.values() for episode in found for cost in episode.costs["regions"]})
 
 
-def worst_third(episode: Episode, split: str) -> float:
-    """Return the mean final IoU of the worst third (rounded up, as in the reward) of the classes there are."""
-    present = sorted(iou for iou in episode.class_metrics[f"class_iou/{split}"][-1] if iou is not None)
-    return float(np.mean(present[: -(-len(present) // 3)]))
+def _budgets(episodes: list[Episode], split: str, grid: list[float], best: float) -> dict[str, Summary]:
+    """Return how many regions the mean curve needs to reach shares of full supervision, with intervals over seeds."""
+    curves = np.array([curve(episode, split, grid) for episode in episodes])
+    return {f"{share:.0%}": stats.cost_to_reach(grid, curves, share * best)._asdict() for share in SHARES}
+
+
+def _measures_table(summary: Summary, view: str) -> Rows:
+    measures = summary["views"][view]["measures"]
+    digits = {"label entropy": 3, "redundancy": 3}
+    names = [name for name in measures if name not in ("AUBC", "final mIoU", "worst third")]
+    rows: Rows = [["policy", *names]]
+    for policy in in_order(summary):
+        cells = [number(measures[name][policy]["mean"], digits.get(name, 2)) for name in names]
+        rows.append([Name(policy), *cells])
+    return rows
+
+
+def _full_table(summary: Summary, view: str) -> Rows:
+    found = summary["views"][view]
+    end = summary["curves"][view]["grid"][-1]
+    rows: Rows = [["policy", *(f"to {share:.0%}" for share in SHARES), f"final share of {found['full']:.1f}"]]
+    for policy in in_order(summary):
+        needed = found["figures"][policy]["budget_to"].values()
+        cells = [_needed(entry, end) for entry in needed]
+        final = found["measures"]["final mIoU"][policy]["mean"] / found["full"]
+        rows.append([Name(policy), *cells, f"{100 * final:.1f} %"])
+    return rows
+
+
+def _needed(cost: Summary, end: float) -> str:
+    """Format a cost with its interval; what is not reached is said, not guessed."""
+    mean, low, high = (f"{value:.0f}" if np.isfinite(value) else f">{end:g}" for value in cost.values())
+    return f"{mean} [{low}, {high}]" if np.isfinite(cost["mean"]) else "not reached"
 
 
 def _at_fraction(grid: list[float], fraction: float) -> int:

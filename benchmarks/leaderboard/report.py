@@ -12,6 +12,7 @@ from alenv.files import write_whole
 from benchmarks import stats
 from benchmarks.files import write_figure, write_json
 from benchmarks.leaderboard.plot import draw_curves
+from benchmarks.leaderboard.results import to_csv
 from benchmarks.leaderboard.suite import Suite
 from benchmarks.leaderboard.tables import in_order, markdown_table, number, plus_minus, pvalue, shorten
 from benchmarks.leaderboard.task import Rows, Summary
@@ -21,8 +22,9 @@ from benchmarks.terminal import print_table
 
 
 def write_report(suite: Suite, summary: Summary, out: Path) -> None:
-    """Write leaderboard.json, leaderboard.md, curves.png and curves.svg."""
+    """Write leaderboard.json, results.csv, leaderboard.md, curves.png and curves.svg."""
     write_json(out / "leaderboard.json", summary)
+    write_whole(out / "results.csv", to_csv(suite, summary))
     write_whole(out / "leaderboard.md", to_markdown(suite, summary))
     figure = draw_curves(summary)
     write_figure(out / "curves.png", figure)
@@ -31,17 +33,38 @@ def write_report(suite: Suite, summary: Summary, out: Path) -> None:
 
 def ranking_table(suite: Suite, summary: Summary, view: str) -> Rows:
     """Header and rows: ranked policies first, then those without a rank, oracles last."""
-    found, score = summary["views"][view], make_task(suite).score
-    figures = found["measures"][score]
-    header, cells = make_task(suite).columns(summary, view)
-    rows = [
-        ["rank", "policy", score, Name(f"{score} - {suite.baseline}"), "p (Holm)", *header, "ms per pick", "status"]
-    ]
+    found, task = summary["views"][view], make_task(suite)
+    figures, others = found["measures"][task.score], task.rankings[1:]
+    header, cells = task.columns(summary, view)
+    first = ["rank", "policy", task.score, Name(f"{task.score} - {suite.baseline}"), "p (Holm)", "difference"]
+    last = [f"rank, {name.removeprefix(f'{task.score} ')}" for name in others]
+    rows = [[*first, *header, *last, "ms per pick", "status"]]
     for policy in (policy for policy in _by_rank(found, summary) if policy in figures):
         entry, difference = summary["policies"][policy], figures[policy].get("difference", {})
         row = [str(found["ranks"].get(policy) or ""), Name(policy), number(figures[policy]["mean"], 2)]
-        row += [plus_minus(difference, 2), pvalue(difference.get("p_holm")), *cells[policy]]
+        row += [plus_minus(difference, 2), pvalue(difference.get("p_holm")), _verdict(difference), *cells[policy]]
+        row += [str(found["rankings"][name].get(policy, "")) for name in others]
         rows.append([*row, number(entry["ms_per_pick"], 2), entry["status"]])
+    return rows
+
+
+def _verdict(difference: Summary) -> str:
+    """Call a difference real only where its corrected interval does not hold 0."""
+    if "real" not in difference:
+        return "-"
+    return "not shown" if not difference["real"] else "better" if difference["mean"] > 0 else "worse"
+
+
+def beaten_table(summary: Summary, line: str) -> Rows:
+    """Who is beaten by whom: rows are policies, columns their rivals, cells at how many points of the curves."""
+    counts = summary["beaten"][line]
+    shown = [policy for policy in in_order(summary) if policy in counts]
+    total = len(summary["curves"][line]["grid"])
+    rows: Rows = [[f"beaten, of {total}", *map(Name, shown), "all"]]
+    for policy in shown:
+        row = [counts[policy][rival] for rival in shown]
+        rows.append([Name(policy), *("" if rival == policy else str(n) for rival, n in zip(shown, row, strict=True))])
+        rows[-1].append(str(sum(row)))
     return rows
 
 
@@ -96,6 +119,8 @@ def sections(suite: Suite, summary: Summary) -> Iterator[tuple[str, Rows]]:
         for title, rows in make_task(suite).tables(summary, view).items():
             yield f"{title}: {view}", rows
         yield f"Robust statistics: {view}", statistics_table(suite, summary, view)
+    for line in summary["beaten"]:
+        yield f"Who is beaten by whom: {line}", beaten_table(summary, line)
     yield "What the labels cost", cost_table(summary)
 
 
@@ -130,6 +155,9 @@ def notes(suite: Suite, summary: Summary) -> str:
 - Differences are to {code(suite.baseline)}, paired by {task.unit}: mean ± half the width of the 95 % t-interval.
   p: paired t-test, Holm-adjusted over the policies of the table without oracles; none below
   {stats.MIN_SEEDS_FOR_P} pairs.
+- Difference: better or worse only where the interval at Holm's level does not hold 0; otherwise it is not shown.
+- Who is beaten by whom: at so many points of the curves the policy of the column is better than that of the row, by
+  paired t-tests at 5 %, Holm-adjusted over all pairs at a point.
 - Rank: by {task.score}. Equal scores share a rank (1, 2, 2, 4). A policy with missing episodes has no rank, nor has an
   oracle, which sees labels that were not bought.
 - Time per pick: the policy's own. The channels that it asks for are computed by the environment, whose time stands
@@ -142,5 +170,6 @@ def notes(suite: Suite, summary: Summary) -> str:
 def print_ranking(suite: Suite, summary: Summary, console: Console) -> None:
     """Print the ranking of the first view."""
     view = next(iter(summary["views"]))
-    rows = [[*row[:5], row[-1]] for row in ranking_table(suite, summary, view)]  # the whole is too wide for a terminal
+    whole = ranking_table(suite, summary, view)  # too wide for a terminal
+    rows = [[*row[:4], row[5], row[-1]] for row in whole]
     print_table(console, f"{suite.name}: {view}", rows, left=("policy", "status"))

@@ -24,6 +24,8 @@ class Suite:
     baseline: str = "random"
     budgets: tuple[int, ...] = ()
     """Images at which mining is scored; regions are scored after every round."""
+    full_supervision: bool = False
+    """Whether the model is also trained on the whole pool, as a bound."""
     takes: str = ""
     """How long it takes, where that was measured."""
 

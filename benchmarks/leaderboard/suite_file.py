@@ -17,7 +17,7 @@ import alenv  # noqa: F401  registers the ids
 from agents.catalogue import make_policy
 from alenv.errors import shown, unknown
 from alenv.memory import check_memory
-from alenv.outside import Count, Positive, decode_toml
+from alenv.outside import LARGEST, Count, Positive, decode_toml
 from benchmarks.leaderboard.suite import Suite
 from benchmarks.leaderboard.tasks import make_task
 from benchmarks.names import printable
@@ -40,6 +40,8 @@ class SuiteTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_onl
     splits: Annotated[tuple[Literal["reward", "holdout", "test"], ...], Meta(min_length=1)] = ("holdout", "test")
     baseline: str = "random"
     budgets: Annotated[tuple[Positive, ...], Meta(min_length=1)] | None = None
+    full_supervision: bool = False
+    """Whether the model is also trained on the whole pool, to tell shares of what it then reaches."""
     takes: str = ""
     """How long it takes, where that was measured: told before the data are looked for."""
     kwargs: dict[str, Any] = {}
@@ -96,6 +98,29 @@ def with_policies(suite: Suite, extra: Sequence[str]) -> Suite:
     return replace(suite, policies=tuple(dict.fromkeys((*suite.policies, *extra))))
 
 
+def restricted(suite: Suite, only: Sequence[str], seeds: Sequence[int]) -> Suite:
+    """Return the suite with some of its policies, and those by which they are judged, and with some seeds.
+
+    Args:
+        suite: The suite.
+        only: Names of its policies; all if there are none.
+        seeds: Seeds; those of the suite if there are none.
+
+    Raises:
+        ValueError: If a policy is not of the suite, or a seed is none or stands there twice.
+    """
+    for name in only:
+        if name not in suite.policies:
+            raise unknown("policy of --only", name, suite.policies)
+    judges = (suite.baseline, *make_task(suite).judges)
+    kept = tuple(name for name in suite.policies if not only or name in only or name in judges)
+    for seed in seeds:
+        if not 0 <= seed <= LARGEST:
+            raise ValueError(f"--seeds {seed}: seeds are at least 0; use 0, 1, 2, ...")
+    _check_distinct("--seeds", seeds)
+    return replace(suite, policies=kept, seeds=tuple(seeds) or suite.seeds)
+
+
 def parse_suite(name: str, text: str) -> Suite:
     """Make a suite of its name and TOML text.
 
@@ -126,6 +151,7 @@ def make_suite(name: str, table: SuiteTable) -> Suite:
         seeds=_seeds(table),
         splits=table.splits,
         baseline=table.baseline,
+        full_supervision=table.full_supervision,
         takes=table.takes,
         budgets=tuple(sorted(table.budgets or ())),
     )

@@ -18,30 +18,40 @@ from benchmarks.leaderboard.tasks import make_task
 BOOTSTRAP_SEED = 0
 
 
-def summarize(suite: Suite, episodes: Episodes) -> Summary:
+def summarize(suite: Suite, episodes: Episodes, full: Episode | None = None) -> Summary:
     """All figures of the report, from the finished episodes.
+
+    Args:
+        suite: What was run.
+        episodes: By policy.
+        full: What full supervision reaches, if that was run.
 
     Returns:
         ``suite``; ``setups``: the distinct fingerprints; ``given``: least and most labels outside the budget, by unit;
         ``policies``: status, rank, time and cost of each, the best first; ``views``: by name, ``measures`` (by name and
         policy: ``mean``, ``low``, ``high``, ``by_unit``, ``difference`` to the baseline), ``figures`` (what else the
         kind of environment tells of each policy) and ``ranks``; ``curves``: by name, ``metric``, ``cost``, ``grid`` and
-        ``policies``, with ``curve`` and ``difference`` of each; ``by_class``: by title, policy and class.
+        ``policies``, with ``curve`` and ``difference`` of each; ``beaten``: who is beaten by whom, at how many points
+        of these curves; ``by_class``: by title, policy and class.
     """
     task = make_task(suite)
     shown = {policy: episodes[policy] for policy in suite.policies if episodes.get(policy)}
     everything = [episode for found in shown.values() for episode in found]
     wanted = sum(len(part.seeds) for part in task.parts())
     policies = {policy: _describe(shown.get(policy, []), wanted, task.standing()) for policy in suite.policies}
-    views = {name: _compare(view, suite.baseline, policies) for name, view in task.views(shown).items()}
+    views = task.views(shown, full)
+    compared = {name: _compare(view, suite.baseline, policies, task.rankings) for name, view in views.items()}
+    lines = task.lines(shown)
+    cost = next(iter(lines.values())).cost
     return {
         "suite": vars(suite),
         "setups": _setups(everything),
         "given": _given(everything),
         "bootstrap_seed": BOOTSTRAP_SEED,
-        "policies": _ordered(policies, next(iter(views.values())), task.score),
-        "views": views,
-        "curves": {name: _curves(line, suite.baseline) for name, line in task.lines(shown).items()},
+        "policies": _ordered(policies, next(iter(compared.values())), task.score),
+        "views": compared,
+        "curves": {name: _curves(line, suite.baseline) for name, line in lines.items()},
+        "beaten": {name: _beaten(line, policies) for name, line in lines.items() if line.cost == cost},
         "by_class": task.by_class(shown),
     }
 
@@ -81,8 +91,8 @@ def _describe(episodes: Sequence[Episode], wanted: int, standing: str) -> Summar
     }
 
 
-def _compare(view: View, baseline: str, policies: Summary) -> Summary:
-    """Every policy in one view, by every measure; ranks are by the first."""
+def _compare(view: View, baseline: str, policies: Summary, rankings: Sequence[str]) -> Summary:
+    """Every policy in one view, by every measure."""
     oracles = {policy for policy, entry in policies.items() if entry["oracle"]}
     measures = {name: _measure(scores, baseline, oracles) for name, scores in view.measures.items()}
     score = next(iter(measures.values()))
@@ -90,13 +100,25 @@ def _compare(view: View, baseline: str, policies: Summary) -> Summary:
         values = _known(list(figures["by_unit"].values()))
         if len(values):
             figures["iqm"] = stats.stratified_bootstrap(values[:, None], stats.iqm, BOOTSTRAP_SEED)._asdict()
+    ranks = {name: _ranks(measures[name], policies) for name in rankings}
+    return {
+        "measures": measures,
+        "figures": view.figures,
+        "full": view.full,
+        "ranks": ranks[rankings[0]],
+        "rankings": ranks,
+    }
+
+
+def _ranks(figures: Summary, policies: Summary) -> dict[str, int]:
+    """Rank the policies that may have a rank, by the mean of a measure."""
     ranked = [
         policy
-        for policy, figures in score.items()
-        if policies[policy]["status"] in ("ranked", "provisional") and not np.isnan(figures["mean"])
+        for policy, entry in figures.items()
+        if policies[policy]["status"] in ("ranked", "provisional") and not np.isnan(entry["mean"])
     ]
-    ranks = stats.competition_ranks([score[policy]["mean"] for policy in ranked])
-    return {"measures": measures, "figures": view.figures, "ranks": dict(zip(ranked, ranks, strict=True))}
+    ranks = stats.competition_ranks([figures[policy]["mean"] for policy in ranked])
+    return dict(zip(ranked, ranks, strict=True))
 
 
 def _measure(scores: Scores, baseline: str, oracles: set[str]) -> Summary:
@@ -128,11 +150,17 @@ def _difference(x: Array, y: Array) -> Summary:
 
 
 def _adjust_pvalues(differences: list[Summary]) -> None:
-    """Holm over the comparisons of a measure, without oracles: they do not compete."""
+    """Holm over the comparisons of a measure, without oracles: they do not compete.
+
+    A difference is real if the interval at Holm's level, ``low_holm`` to ``high_holm``, does not hold 0.
+    """
     family = [difference for difference in differences if difference.get("p_t") is not None]
     adjusted = stats.holm([difference["p_t"] for difference in family])
     for difference, p in zip(family, adjusted, strict=True):
-        difference["p_holm"] = p
+        paired = stats.PairedDifference(*(difference[name] for name in stats.PairedDifference._fields))
+        interval = stats.corrected_interval(paired, p, len(family))
+        difference["p_holm"], difference["real"] = p, p < 0.05
+        difference["low_holm"], difference["high_holm"] = interval
 
 
 def _curves(line: Line, baseline: str) -> Summary:
@@ -145,6 +173,17 @@ def _curves(line: Line, baseline: str) -> Summary:
             pairs = [by_unit[unit] - line.curves[baseline][unit] for unit in shared]
             policies[policy]["difference"] = _columns(pairs)
     return {"metric": line.metric, "cost": line.cost, "grid": line.grid, "policies": policies}
+
+
+def _beaten(line: Line, policies: Summary) -> dict[str, dict[str, int]]:
+    """By policy and rival, the number of points of the grid at which the rival is better, see ``stats.penalties``."""
+    curves = {policy: by_unit for policy, by_unit in line.curves.items() if not policies[policy]["oracle"]}
+    shared = [unit for unit in next(iter(curves.values()), {}) if all(unit in by_unit for by_unit in curves.values())]
+    names = list(curves)
+    if not shared:
+        return {name: dict.fromkeys(names, 0) for name in names}
+    counts = stats.penalties([[curves[name][unit] for unit in shared] for name in names])
+    return {a: dict(zip(names, row.tolist(), strict=True)) for a, row in zip(names, counts, strict=True)}
 
 
 def _columns(curves: list[Array]) -> list[Summary]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -48,12 +48,14 @@ class View:
     """A comparison of all policies.
 
     Attributes:
-        measures: By name; larger is better. The first is what policies are ranked by.
+        measures: By name. The first is what policies are ranked by.
         figures: By policy, what else is told of it.
+        full: The score of full supervision, if it was asked for; that of an oracle that is 1 by definition.
     """
 
     measures: dict[str, Scores]
     figures: dict[str, Summary] = field(default_factory=dict)
+    full: float | None = None
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,16 @@ class Task(Protocol):
     Attributes:
         unit: What differences are paired by: seeds, or classes.
         score: Name of the measure by which policies are ranked.
+        judges: Policies, besides the baseline, without which nothing is scored.
+        rankings: The measures by which they are ranked, this one and others.
         headline: The measures by which trained agents are compared.
         notes: How to read the columns, in Markdown.
     """
 
     unit: str
     score: str
+    judges: tuple[str, ...]
+    rankings: tuple[str, ...]
     headline: tuple[str, ...]
     notes: str
 
@@ -108,15 +114,20 @@ class Task(Protocol):
     def needs(self) -> tuple[str, ...]:
         """Return the metrics that an episode must have."""
 
-    def prepare(self) -> float | None:
-        """Use the environment once: it builds what workers share, and shows wrong values before anything runs.
+    def prepare(self, policies: Sequence[str]) -> dict[str, float]:
+        """Let every policy begin: it builds what workers share, and shows wrong values before anything runs.
 
         Returns:
-            Seconds that an episode takes, about, or None.
+            Seconds that a part takes, about, by policy.
         """
 
-    def views(self, episodes: Episodes) -> dict[str, View]:
-        """Return the comparisons, the most important first."""
+    def views(self, episodes: Episodes, full: Episode | None = None) -> dict[str, View]:
+        """Return the comparisons, the most important first.
+
+        Args:
+            episodes: Of all policies.
+            full: What full supervision reaches, see ``benchmarks.leaderboard.full``.
+        """
 
     def lines(self, episodes: Episodes) -> dict[str, Line]:
         """Return the curves."""

@@ -241,7 +241,7 @@ def start(tmp_path, in_this_process):
     def run(text=SUITE):
         path = tmp_path / "mine.toml"
         path.write_text(text, encoding="utf-8")
-        return main(Args(suite=path, out=tmp_path / "out", jobs=1))
+        return main(Args(suite=(path,), out=tmp_path / "out", jobs=1))
 
     return run
 

@@ -76,17 +76,17 @@ def test_the_three_commands_of_the_readme(name, write, photos, tmp_path, capsys)
     assert all(kind in said for kind in CLASSES)
     assert data_command.main(["show", name, str(root), "--out", str(tmp_path / "sheet.png")]) == 0
     assert Image.open(tmp_path / "sheet.png").width > 400
-    assert main(Args(suite=suite, out=tmp_path / "out", jobs=1)) == 0
+    assert main(Args(suite=(suite,), out=tmp_path / "out", jobs=1)) == 0
     ranked = json.loads((tmp_path / "out" / "leaderboard.json").read_text())
     assert set(re.findall(r'"(random|entropy|bald|ripu|core_set)"', json.dumps(ranked))) == {
         "random", "entropy", "bald", "ripu", "core_set"
     }  # fmt: skip
     assert Image.open(tmp_path / "out" / "curves.png").width > 400
     first = (tmp_path / "out" / "leaderboard.json").read_bytes()
-    assert main(Args(suite=suite, out=tmp_path / "out", jobs=1)) == 0
+    assert main(Args(suite=(suite,), out=tmp_path / "out", jobs=1)) == 0
     assert (tmp_path / "out" / "leaderboard.json").read_bytes() == first
     episodes = set((tmp_path / "out" / "episodes").glob("*/*.jsonl"))
     photo = next(root.rglob("*.jpg"))
     Image.open(photo).rotate(180).save(photo)
-    assert main(Args(suite=suite, out=tmp_path / "out", jobs=1)) == 0  # an edited image: nothing old is shown
+    assert main(Args(suite=(suite,), out=tmp_path / "out", jobs=1)) == 0  # an edited image: nothing old is shown
     assert len(set((tmp_path / "out" / "episodes").glob("*/*.jsonl")) - episodes) == 25

@@ -64,17 +64,17 @@ def ran(monkeypatch):
 
     monkeypatch.setattr(jobs, "in_processes", lambda calls, jobs: (call.do() for call in calls))
     monkeypatch.setattr(episodes, "play", play)
-    monkeypatch.setattr(regions.RegionTask, "prepare", lambda task: 60.0)
+    monkeypatch.setattr(regions.RegionTask, "prepare", lambda task, policies: dict.fromkeys(policies, 60.0))
     monkeypatch.setattr("benchmarks.leaderboard.report.draw_curves", lambda summary: Figure((1, 1)))  # is slow
     return asked
 
 
 @pytest.fixture
 def start(tmp_path):
-    def run(text=SUITE, *policies):
+    def run(text=SUITE, *policies, **named):
         path = tmp_path / "tiny.toml"
         path.write_text(text, encoding="utf-8")
-        return main(Args(suite=path, out=tmp_path / "out", jobs=1, policy=policies))
+        return main(Args(suite=(path,), out=tmp_path / "out", jobs=1, policy=policies, **named))
 
     return run
 
@@ -133,19 +133,63 @@ def test_an_episode_without_a_split_of_the_suite_runs_again(ran, start, tmp_path
 def test_how_long_it_will_take_is_said_first(ran, start, capsys):
     start()
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1] == "4 episodes: about 4 min of one process, by a first round"
+    assert lines[1].startswith("4 runs are missing: about 4 min with 1 at a time")
 
 
-def test_an_episode_is_as_long_as_its_rounds(monkeypatch):
-    """Like the first one, whose clock says 1.5 s here."""
-    ticks = iter([10.0, 11.5])
+def test_an_episode_is_as_long_as_its_beginning_and_its_rounds(monkeypatch):
+    """Its clock says 1 s until the first pick and 1.5 s for the first round; the very first one finds no caches."""
+    ticks = iter([0.0, 50.0, 99.0, *[100.0, 101.0, 102.5] * 2])
     monkeypatch.setattr(regions, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
     kwargs = {"segmenter": "lda", "picks": 4, "candidates": 3, "budget": 10}
-    assert make_task(Suite("s", "RegionSelect-v0", kwargs, ("random", "entropy"), (0,), ("test",))).prepare() == 3 * 1.5
+    task = make_task(Suite("s", "RegionSelect-v0", kwargs, ("random", "entropy"), (0,), ("test",)))
+    assert task.prepare(["random", "entropy"]) == dict.fromkeys(("random", "entropy"), 1 + 3 * 1.5)
+
+
+def test_a_dry_run_says_what_is_missing_and_runs_nothing(ran, start, tmp_path, capsys):
+    start(only=("random",))
+    ran.clear()
+    capsys.readouterr()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
+    assert start(dry_run=True, seeds=(0, 1, 2)) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[-2:] == ["tiny: 1 of random", "tiny: 3 of entropy"]
+    assert ran == []
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == before
+
+
+def test_some_policies_and_seeds(ran, start, capsys):
+    """What policies are compared with is always there."""
+    assert start(SUITE.replace('"entropy"', '"entropy", "bald"'), only=("bald",), seeds=(5,)) == 0
+    assert sorted(ran) == [("bald", 5), ("random", 5)]
+    for wrong, said in (({"only": ("entropi",)}, "did you mean 'entropy'"), ({"seeds": (1, 1)}, "names 1 twice")):
+        assert start(**wrong) == 2
+        assert said in capsys.readouterr().err
+    assert start(seeds=(-1,)) == 2
+    assert "--seeds -1: seeds are at least 0" in capsys.readouterr().err
+    assert start(address="auto") == 2
+    assert "add --backend ray" in capsys.readouterr().err
+
+
+def test_two_suites_are_one_report(ran, tmp_path, capsys):
+    paths = tmp_path / "one.toml", tmp_path / "two.toml"
+    for path in paths:
+        path.write_text(SUITE, encoding="utf-8")
+    arguments = {"suite": paths, "out": tmp_path / "out", "jobs": 1}
+    assert main(Args(**arguments, policy=("two=bald", "margin"), seeds=(0,))) == 0
+    assert len(ran) == 3 + 4
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert page.count('<section id="suite-') == 2
+    for name, policies in (("one", 3), ("two", 4)):
+        report = json.loads((tmp_path / "out" / name / "leaderboard.json").read_text(encoding="utf-8"))
+        assert len(report["policies"]) == policies
+    assert main(Args(**arguments, policy=("tow=bald",))) == 2
+    assert "unknown suite before = in --policy 'tow'; did you mean 'two'" in capsys.readouterr().err
+    assert main(Args(**{**arguments, "suite": paths[:1] * 2})) == 2
+    assert "give each once" in capsys.readouterr().err
 
 
 def test_a_failed_download_is_one_sentence(ran, start, capsys, monkeypatch):
-    def fail(task):
+    def fail(task, policies):
         raise URLError("no route to host")
 
     monkeypatch.setattr(regions.RegionTask, "prepare", fail)
@@ -184,7 +228,7 @@ def test_a_place_that_takes_no_files_is_refused_before_anything_runs(ran, tmp_pa
         monkeypatch.setattr("benchmarks.command.tempfile.TemporaryFile", full)
     else:
         out.write_text("precious")
-    assert main(Args(suite=suite, out=out / "sub" if what == "in a file" else out, jobs=1)) == 2
+    assert main(Args(suite=(suite,), out=out / "sub" if what == "in a file" else out, jobs=1)) == 2
     assert f"error: {out}" in (said := capsys.readouterr().err)
     assert "takes no files" in said
     assert ran == []
@@ -259,7 +303,7 @@ def test_progress_lines_without_a_terminal(monkeypatch):
 
 @pytest.mark.parametrize(("jobs", "said"), [(0, "--jobs 0 runs nothing"), (10**9, "--jobs=1000000000 would need")])
 def test_jobs_that_cannot_be_are_refused(tmp_path, capsys, jobs, said):
-    assert main(Args(suite=tmp_path / "x.toml", jobs=jobs)) == 2
+    assert main(Args(suite=(tmp_path / "x.toml",), jobs=jobs)) == 2
     assert said in capsys.readouterr().err
 
 
@@ -272,7 +316,7 @@ def test_real_episodes_in_two_processes_equal_those_of_this_one(tmp_path, monkey
         with monkeypatch.context() as patch:
             if number == 1:
                 patch.setattr(jobs, "in_processes", lambda calls, jobs: (call.do() for call in calls))
-            assert main(Args(suite=path, out=out, jobs=number)) == 0
+            assert main(Args(suite=(path,), out=out, jobs=number)) == 0
         assert (out / "curves.png").stat().st_size > 10_000
     suite: Suite = read_suite(path)
     one, two = (episodes.finished(suite, out)[0] for out in suites)

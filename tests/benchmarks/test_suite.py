@@ -60,7 +60,7 @@ def test_protocol_suites_say_what_is_missing(name, tmp_path, capsys, monkeypatch
     page, picks = PROTOCOLS[name]
     assert suite.kwargs["picks"] == picks
     assert suite.kwargs["budget"] % suite.kwargs["picks"] == 0
-    assert main(Args(suite=path, out=tmp_path / "out", jobs=1)) == 2
+    assert main(Args(suite=(path,), out=tmp_path / "out", jobs=1)) == 2
     told, said = capsys.readouterr()
     assert f"{name} takes about " in told
     assert said.startswith("error: dataset ")
@@ -177,6 +177,6 @@ def test_more_policies(suite_file):
 @pytest.mark.parametrize("mistake", ["pol = 1", "budget = 1"])  # unknown, and refused by the env
 def test_command_line_prints_one_line_and_exits_2(suite_file, tmp_path, capsys, mistake):
     path = suite_file(GOOD + mistake)
-    assert main(Args(suite=path, out=tmp_path / "out", jobs=1)) == 2
+    assert main(Args(suite=(path,), out=tmp_path / "out", jobs=1)) == 2
     assert capsys.readouterr().err.startswith("error: ")
     assert not (tmp_path / "out").exists()

@@ -132,7 +132,7 @@ def test_ctrl_c_during_the_imports(tmp_path):
     ) as started:
         assert started.stdout.readline() == "importing\n"
         started.send_signal(signal.SIGINT)
-        assert started.stderr.read() == "interrupted\n"
+        assert started.stderr.read() == "interrupted before anything was started\n"
     assert started.returncode == 130
 
 
