@@ -25,7 +25,7 @@ import torch
 import tyro
 from msgspec import Meta
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 import alenv  # noqa: F401  registers the ids
 from agents.arguments import (
@@ -40,16 +40,15 @@ from agents.arguments import (
 )
 from agents.checkpoints import Weights, check, read_policy
 from agents.environments import make_env
-from agents.equivariant import block, context, head, mean, standardise
+from agents.lookahead_scorer import Scorer
 from agents.policy import Info, Observation, channels
 from agents.training import command
 from alenv.memory import check_memory
-from alenv.observation import CANDIDATE, PROGRESS, column
+from alenv.observation import CANDIDATE, PROGRESS
 from alenv.outside import Count, Positive, Share, decode
 
 TRAINING, VALIDATION = 1_000_000, 2_000_000
 """First seeds of training, by ten thousands for every ``seed``, and of validation."""
-PER_CLASS = 5
 
 
 @dataclass(frozen=True)
@@ -101,56 +100,6 @@ class Args:
         check_seeds(self, 10_000, "iterations")
         check_width(self.hidden, 6)
         check_kwargs(self.kwargs, ("pool", "budget", "scores", "fresh_pool", "observation"))
-
-
-class Scorer(nn.Module):
-    """Predicts gains, from their pool's mean and in units of their round's deviation.
-
-    Candidates are treated alike, and so are classes: the output permutes with the candidates, of which there can be any
-    number, and is the same for any order and number of classes.
-
-    Args:
-        scores: Number of acquisition channels.
-        hidden: Width of the layers.
-    """
-
-    def __init__(self, scores: int, hidden: int) -> None:
-        super().__init__()
-        self.by_class = nn.Sequential(*block(PER_CLASS, hidden // 2), *block(hidden // 2, hidden // 2))
-        inputs = hidden // 2 + 2 * len(CANDIDATE) + scores + len(PROGRESS)
-        self.encode = nn.Sequential(*block(inputs, hidden), *block(hidden, hidden))
-        self.value = head(hidden)
-        self.prior = nn.Parameter(torch.tensor(0.5))
-        nn.init.zeros_(self.value[-1].weight)
-        nn.init.zeros_(self.value[-1].bias)
-
-    def forward(self, candidates: Tensor, state: Tensor, scores: Tensor, picked: Tensor, mask: Tensor) -> Tensor:
-        """Return the values (B, N) of pools; masked ones mean nothing.
-
-        Args:
-            candidates: (B, N, F), as observed.
-            state: (B, S), as observed.
-            scores: (B, N, channels), as observed.
-            picked: (B, C), mean probabilities of the classes in the picks of this round, added up.
-            mask: (B, N), what can be picked.
-        """
-        classes = picked.shape[1]
-        probs, rest = candidates[..., :classes], candidates[..., classes:]
-        standard, standard_scores = (standardise(x, mask, of_variance=1e-8) for x in (rest, scores))
-        shared = state[:, None, : len(PROGRESS)].expand(-1, candidates.shape[1], -1)
-        of_classes = self.by_class(_per_class(probs, state, picked, mask)).sum(2)
-        rows = self.encode(torch.cat([of_classes, rest, standard, standard_scores, shared], 2))
-        common = context(rows, mask).expand(-1, rows.shape[1], -1)
-        correction = self.value(torch.cat([rows, common], 2))[..., 0]
-        return correction + self.prior * standard[..., column("balanced_entropy")]
-
-
-def _per_class(probs: Tensor, state: Tensor, picked: Tensor, mask: Tensor) -> Tensor:
-    """Lay out what is known of each class in each candidate, (B, N, C, 5)."""
-    centred = probs - mean(probs, mask)
-    frequency, iou = state[:, len(PROGRESS) :].chunk(2, 1)
-    known = torch.stack([frequency.sqrt(), iou, picked.sqrt()], 2)[:, None].expand(-1, probs.shape[1], -1, -1)
-    return torch.cat([torch.stack([probs, centred], 3), known], 3)
 
 
 class LookAheadPolicy:

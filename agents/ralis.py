@@ -26,30 +26,25 @@ import torch.nn.functional as F
 import tyro
 from msgspec import Meta
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 import alenv  # noqa: F401  registers the ids
 from agents import dqn
 from agents.arguments import Names, NonNegative, Rate, check_fields, check_kwargs, check_seeds, read_args
 from agents.checkpoints import Weights, check, read_policy
-from agents.dqn import OBSERVED, Parts, Ring, q_of, td_target, uniform
+from agents.dqn import OBSERVED, q_of, td_target, uniform
 from agents.environments import make_env
-from agents.equivariant import mean, standardise
 from agents.policy import Info, Observation, channels
+from agents.ralis_network import QNetwork
+from agents.ralis_replay import Replay
 from agents.training import command
 from alenv.acquisition import SCORES
-from alenv.memory import check_memory
 from alenv.observation import PROGRESS, column
 from alenv.outside import Count, Positive, Share, decode
-from alenv.ralis import BINS
 from alenv.wrappers import JointPools
 
 TRAINING, VALIDATION = 1_000_000, 2_000_000
 """First seeds of training, by ten thousands for every ``seed``, and of validation."""
-WIDTH = 128
-"""Length of what the two branches make of a candidate and of the state."""
-
-
 CHOSEN = ("budget", "picks", "candidates", "observation", "scores", "pool", "fresh_pool", "pick_gains")
 """Arguments of the environment that are not in ``kwargs``."""
 
@@ -148,78 +143,16 @@ class Args:
         return self.episodes * math.ceil(self.budget / self.picks)
 
 
-class QNetwork(nn.Module):
-    """Q-values of the candidates of one pool: what a candidate shows, what the state shows, and a similarity gate.
-
-    The output permutes with the candidates, of which there can be any number. Where the observation is ``compact``,
-    there is no gate, the state is a vector, and candidates enter as they are and standardised over the legal ones.
-
-    Args:
-        candidate: Features of a candidate, channels included.
-        state: Shape of the state: (regions, features) or (features,).
-        args: ``observation``, ``scores``, ``norm`` and ``dueling``.
-    """
-
-    def __init__(self, candidate: int, state: Sequence[int], args: Args) -> None:
-        super().__init__()
-        self._compact = args.observation == "compact"
-        gated, relative = (0, candidate) if self._compact else (2 * BINS, len(args.scores))
-        self._parts = candidate - gated - len(args.scores), gated, len(args.scores)
-        norm = args.norm
-        self.region = nn.Sequential(_layer(state[-1], 256, norm, inputs=True), _layer(256, 128, norm))
-        if len(state) == 2:
-            self.region.append(_layer(128, 1, norm))
-        self.state = _layer(state[0] if len(state) == 2 else 128, WIDTH, norm)
-        self.action = nn.Sequential(
-            _layer(self._parts[0] + relative, 512, norm, inputs=True), _layer(512, 256, norm), _layer(256, WIDTH, norm)
-        )
-        self.head = _layer(2 * WIDTH, 1, norm, rectified=norm == "layer")  # the released network rectifies nothing here
-        self.gate = nn.Sequential(_layer(gated, 1, norm, inputs=True), nn.Sigmoid()) if gated else None
-        self.value = _layer(WIDTH, 1, norm) if args.dueling else None
-
-    def forward(self, candidates: Tensor, state: Tensor, mask: Tensor) -> Tensor:
-        """Return Q-values.
-
-        Args:
-            candidates: (B, N, F), pools.
-            state: (B, ...), or (1, ...) where all pools have one state.
-            mask: (B, N), 1 where a candidate is legal.
-
-        Returns:
-            (B, N).
-        """
-        own, divergences, scores = candidates.split(self._parts, 2)
-        relative = standardise(torch.cat([own, scores], 2) if self._compact else scores, mask, of_deviation=1e-4)
-        seen = self.state(self.region(state).flatten(1))[:, None].expand(*candidates.shape[:2], -1)
-        q = self.head(torch.cat([self.action(torch.cat([own, relative], 2)), seen], 2))[..., 0]
-        if self.gate is not None:
-            q = self.gate(divergences)[..., 0] * q
-        if self.value is not None:
-            q = self.value(seen)[..., 0] + q - mean(q[..., None], mask)[..., 0]
-        return q
-
-
-class BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation of the last axis, whatever comes before it."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise (..., F)."""
-        return super().forward(x.flatten(0, -2)).view_as(x)
-
-
-def _layer(width: int, outputs: int, norm: str, inputs: bool = False, rectified: bool = True) -> nn.Sequential:
-    """Norm, ReLU and a linear map; layer norm and ReLU would lose what is in inputs, so there they are left out."""
-    linear = nn.Linear(width, outputs)
-    if norm == "batch":
-        return nn.Sequential(BatchNorm(width), nn.ReLU() if rectified else nn.Identity(), linear)
-    return nn.Sequential(linear) if inputs else nn.Sequential(nn.LayerNorm(width), nn.ReLU(), linear)
+def _network(candidate: int, state: Sequence[int], args: Args) -> QNetwork:
+    shape = {"compact": args.observation == "compact", "scores": len(args.scores)}
+    return QNetwork(candidate, state, **shape, norm=args.norm, dueling=args.dueling).eval()
 
 
 def make_network(candidate: int, state: Sequence[int], args: Args) -> QNetwork:
     """Make a network with the weights of ``args.seed``, in evaluation mode; torch's random state stays as it is."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(args.seed)
-        return QNetwork(candidate, state, args).eval()
+        return _network(candidate, state, args)
 
 
 def joint(obs: Observation, observation: str) -> Observation:
@@ -235,57 +168,6 @@ def joint(obs: Observation, observation: str) -> Observation:
         state[[PROGRESS.index("budget"), PROGRESS.index("pick")]] = 0
         candidates[..., obs["candidates"].shape[-1] + column("nearest_picked")] = 0
     return {"candidates": candidates, "state": state, "action_mask": obs["action_mask"]}
-
-
-class Replay(Ring):
-    """The last rounds: a state, K pools, and what became of a pick from each; a transition is a round and a pool.
-
-    Features are kept in half precision.
-    """
-
-    def __init__(self, rows: int, obs: Observation) -> None:
-        pools = len(obs["candidates"])
-        check_memory("replay", rows * pools, (2 * obs["candidates"].size + 2 * obs["state"].size) // pools + 16)
-        kinds = {"candidates": np.float16, "state": np.float16, "action_mask": np.int8}
-        of_pools = {"action": np.int64, "reward": np.float32, "there": np.float32}
-        parts: Parts = {name: (obs[name].shape, kind) for name, kind in kinds.items()}
-        parts |= {name: ((pools,), kind) for name, kind in of_pools.items()}
-        super().__init__(rows, parts | {"over": ((), np.float32)})
-
-    def add(self, obs: Observation, action: NDArray, reward: NDArray, over: bool) -> None:
-        """Remember a round: choices and rewards (K,); those of pools without a legal candidate do not count."""
-        there = obs["action_mask"].any(-1)
-        self.put({**obs, "action": action, "reward": reward * there, "there": there, "over": over})
-
-    def pairs(self, n_step: int) -> NDArray[np.int64]:
-        """Return the rows and pools (2, transitions) that can be learned from: rounds that n_step others followed."""
-        rows = (self.count - self.kept + np.arange(max(self.kept - n_step, 0))) % self.rows
-        round_, pool = np.nonzero(self.arrays["there"][rows])
-        return np.stack([rows[round_], pool])
-
-    def sample(self, batch: int, gamma: float, n_step: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Draw transitions without replacement.
-
-        Returns:
-            What is in the arrays by name, of what followed with ``next_``, and two of shape (batch,): ``reward``, the
-            discounted sum of n_step rounds, and ``discount``, what the value of what followed counts: 0 at the end.
-        """
-        pairs = self.pairs(n_step)
-        row, pool = pairs[:, rng.choice(pairs.shape[1], batch, replace=False)]
-        reward, alive, after = np.zeros(batch, np.float32), np.ones(batch, np.float32), row
-        for step in range(n_step):
-            reward += alive * np.float32(gamma**step) * self.arrays["reward"][after, pool]
-            alive = alive * (1 - self.arrays["over"][after])
-            after = (after + 1) % self.rows
-        discount = np.float32(gamma**n_step) * alive * self.arrays["there"][after, pool]
-        drawn = {"action": self.arrays["action"][row, pool], "reward": reward, "discount": discount}
-        drawn |= self._seen(row, pool) | {f"next_{name}": a for name, a in self._seen(after, pool).items()}
-        return {name: torch.from_numpy(array) for name, array in drawn.items()}
-
-    def _seen(self, row: NDArray, pool: NDArray) -> dict[str, NDArray]:
-        a = self.arrays
-        seen = {"candidates": a["candidates"][row, pool], "state": a["state"][row]}
-        return {name: x.astype(np.float32) for name, x in seen.items()} | {"action_mask": a["action_mask"][row, pool]}
 
 
 def greedy(network: QNetwork, obs: Observation) -> NDArray[np.int64]:
@@ -471,7 +353,7 @@ class _Saved(Weights):
 def _make_policy(saved: _Saved, digest: str) -> Ralis:
     args = decode(Args, saved.args)
     with torch.device("meta"):
-        network = QNetwork(saved.sizes[0], saved.sizes[1:], args).eval()
+        network = _network(saved.sizes[0], saved.sizes[1:], args)
     weights = {k: v.float() if v.is_floating_point() else v for k, v in saved.weights.items()}  # the oldest are whole
     check(weights, network.state_dict(), "weights")
     network.load_state_dict(weights, assign=True)

@@ -12,7 +12,8 @@ from agents import lookahead
 from agents.arguments import read_args
 from agents.catalogue import make_policy
 from agents.heuristics import POLICIES
-from agents.lookahead import Args, LookAheadPolicy, Run, Scorer, load_policy, look_ahead, loss
+from agents.lookahead import Args, LookAheadPolicy, Run, load_policy, look_ahead, loss
+from agents.lookahead_scorer import Scorer
 from agents.policy import evaluate
 from agents.training import train
 from alenv.observation import CANDIDATE, PROGRESS

@@ -15,7 +15,8 @@ from agents.catalogue import make_policy
 from agents.dqn import td_target, uniform
 from agents.equivariant import standardise
 from agents.policy import evaluate
-from agents.ralis import Args, Replay, Run, exploration, joint, load_policy, make_network, make_run
+from agents.ralis import Args, Run, exploration, joint, load_policy, make_network, make_run
+from agents.ralis_replay import Replay
 from agents.training import command, train
 from alenv.wrappers import JointPools
 from benchmarks.leaderboard.episodes import source
