@@ -89,7 +89,7 @@ def play(
     Yields:
         The finished episodes.
     """
-    env = gym.make(env_id, **_shown(policy, kwargs))
+    env = gym.make(env_id, **shown_to(policy, kwargs))
     if policy.oracle or (mines(env_id) and hasattr(policy, "attach")):  # mining has a control that learns from images
         policy.attach(env.unwrapped)  # type: ignore[attr-defined]
     try:
@@ -99,7 +99,7 @@ def play(
         env.close()
 
 
-def _shown(policy: Policy, kwargs: dict[str, Any]) -> dict[str, Any]:
+def shown_to(policy: Policy, kwargs: dict[str, Any]) -> dict[str, Any]:
     """Return the environment's arguments with what the policy must see; none of it changes what can be picked."""
     scores = list(dict.fromkeys([*policy.scores, *kwargs.get("scores", ())]))  # its own are the first columns
     observation = {"observation": policy.observation} if hasattr(policy, "observation") else {}
