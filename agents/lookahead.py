@@ -5,6 +5,10 @@ would gain if this candidate, after the picks of the round so far, were labelled
 a policy sees. It learns on the states that it reaches itself (DAgger; Ross et al., 2011), in a pool of newly generated
 drives in every episode, and starts as class-balanced entropy, on which it learns a correction.
 
+What there is to learn depends on how many drives a pool has. Frames of one drive nearly repeat each other, so that in
+the 8 drives of pools like ``train`` BALD is hardly above random, and in 60 drives, with as many images, far above it
+(``benchmarks/RESULTS.md``). ``--like eval`` trains in pools of 16 new drives, as many as the judged pool has.
+
     python -m agents.lookahead --config configs/agents/lookahead_scenes.toml --out runs/lookahead
     python -m benchmarks.leaderboard --suite configs/suites/quick.toml --policy lookahead:runs/lookahead/best.pt
 
@@ -65,6 +69,8 @@ class Args:
     """acquisition channels that the policy sees besides the observation"""
     budget: Positive = 240
     """regions bought in an episode"""
+    like: Literal["train", "eval"] = "train"
+    """generated pools have as many drives as this split, always new ones: 8, or the 16 that policies are judged on"""
     kwargs: Annotated[dict[str, Any], tyro.conf.Fixed] = field(default_factory=dict)
     """more of their arguments: the table [kwargs] of the file"""
     splits: Annotated[tuple[Literal["reward", "train"], ...], Meta(min_length=1)] = ("reward",)
@@ -328,9 +334,9 @@ def make_envs(args: Args) -> list[gym.Env]:
 
 def _make_env(env_id: str, args: Args) -> gym.Env:
     """Make an environment of training: generated data get a new pool in every episode."""
-    fresh = {"fresh_pool": True} if env_id.removeprefix("alenv:") == "RegionSelect-v0" else {}
-    chosen: dict[str, Any] = {"pool": "train", "budget": args.budget, "scores": list(args.scores), **fresh}
-    return make_env(env_id, regions_only=True, **chosen, **args.kwargs)
+    fresh = env_id.removeprefix("alenv:") == "RegionSelect-v0"
+    pool = {"pool": args.like, "fresh_pool": True} if fresh else {"pool": "train"}
+    return make_env(env_id, regions_only=True, budget=args.budget, scores=list(args.scores), **pool, **args.kwargs)
 
 
 def make_run(argv: list[str]) -> Run:

@@ -221,8 +221,16 @@ def test_training_leaves_torch_as_it_was(tmp_path):
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize("name", ["scenes", "camvid", "compact", "quick"])
+@pytest.mark.parametrize("name", ["scenes", "camvid", "camvid_v1", "compact", "quick"])
 def test_the_shipped_configs_are_read(name):
     args = read_args(Args, ["--config", f"configs/agents/lookahead_{name}.toml"], "")
-    assert args.envs[1:] == (("RegionSelect-CamVid-v0",) if name == "camvid" else ())
+    real = {"camvid": ("RegionSelect-CamVid-v0",), "camvid_v1": ("RegionSelect-CamVid-v1",)}
+    assert args.envs[1:] == real.get(name, ())
     assert args.scores == (() if name == "compact" else ("bald",))
+
+
+@pytest.mark.parametrize("like", ["train", "eval"])
+def test_generated_pools_are_those_asked_for_and_always_new(like):
+    (env,) = lookahead.make_envs(Args(like=like, kwargs={"segmenter": "lda"}))
+    arguments = env.unwrapped.fingerprint()["arguments"]
+    assert (arguments["pool"], arguments["fresh_pool"]) == (like, True)
