@@ -184,7 +184,7 @@ def look_ahead(
     obs, info = env.reset(seed=seed)
     policy.reset(seed)
     rounds: list[list[Observation]] = []
-    over, score = False, 0.0
+    over, total = False, 0.0
     while not over:
         if info["pick"] == 0:
             rounds.append([])
@@ -195,9 +195,9 @@ def look_ahead(
         action = int(np.where(inputs["mask"] == 1, values, -np.inf).argmax())
         policy.remember(obs, action)
         obs, reward, over, _, info = env.step(action)
-        score += float(reward)
+        total += float(reward)
     pools = [pool for pools in rounds for pool in _scaled(pools)]
-    return {name: np.stack([pool[name] for pool in pools]) for name in pools[0]}, score
+    return {name: np.stack([pool[name] for pool in pools]) for name in pools[0]}, total
 
 
 def _scaled(pools: list[Observation]) -> list[Observation]:
@@ -237,7 +237,7 @@ class Run:
         self.modules = {"scorer": self.scorer, "optimizer": self.optimizer}
         self.player = LookAheadPolicy(self.scorer, args.scores)
         self.pools: list[Pools] = [{} for _ in envs]
-        """What was met in each environment."""
+        """What was seen in each environment."""
 
     @property
     def steps(self) -> int:
@@ -248,7 +248,7 @@ class Run:
         """Play one episode, learn from all so far, and return the scalars of TensorBoard."""
         turn = self.iteration % len(self.envs)
         seed = TRAINING + 10_000 * self.args.seed + self.iteration
-        new, score = look_ahead(self.player, self.envs[turn], seed, self.args, self.rng)
+        new, total = look_ahead(self.player, self.envs[turn], seed, self.args, self.rng)
         old = self.pools[turn]
         self.pools[turn] = {name: np.concatenate([old[name], new[name]]) if old else new[name] for name in new}
         self.iteration += 1
@@ -256,7 +256,7 @@ class Run:
             group["lr"] = self.args.learning_rate * (1 - 0.9 * self.iteration / self.args.iterations)
         losses = [self._update() for _ in range(self.args.updates)]
         scalars = {"losses/gain_loss": float(np.mean(losses)), "charts/chosen_gain": _chosen(self.player, new)}
-        return {**scalars, "charts/episodic_return": score}
+        return {**scalars, "charts/episodic_return": total}
 
     def validate(self) -> float:
         """Return the mean score on the reward split over the rounds of the validation episodes."""
@@ -286,8 +286,8 @@ class Run:
 
     def _update(self) -> float:
         """Take one step of AdamW on pools of one environment."""
-        met = [pools for pools in self.pools if pools]
-        pools = met[self.rng.integers(len(met))]
+        seen = [pools for pools in self.pools if pools]
+        pools = seen[self.rng.integers(len(seen))]
         rows = self.rng.integers(len(pools["state"]), size=self.args.batch)
         value = loss(self.scorer, {name: torch.from_numpy(array[rows]) for name, array in pools.items()})
         self.optimizer.zero_grad()
@@ -318,7 +318,7 @@ def play(policy: LookAheadPolicy, env: gym.Env, seed: int) -> float:
 
 
 def _example(env: gym.Env, count: int) -> Pools:
-    """Return what was met in an environment, in kind: a number of pools without memory."""
+    """Return what was seen in an environment, in kind: a number of pools without memory."""
     shapes = {name: (space.shape, space.dtype) for name, space in env.observation_space.items()}
     (rows, columns), real = shapes["candidates"]
     shapes["mask"] = shapes.pop("action_mask")

@@ -208,7 +208,7 @@ class Run:
 
     def _begin(self) -> None:
         """Start the next episode."""
-        self.episode, self.score = self.episode + 1, 0.0
+        self.episode, self.total = self.episode + 1, 0.0
         obs, _ = self.env.reset(seed=TRAINING + 10_000 * self.args.seed + self.episode)
         self.obs = joint(obs, self.args.observation)
 
@@ -219,14 +219,11 @@ class Run:
         action = uniform(self.obs["action_mask"], self.rng) if explore else greedy(self.online, self.obs)
         obs, reward, over, _, info = self.env.step(action)
         self.replay.add(self.obs, action, credit(self.args, float(reward), info), over)
-        self.obs, self.iteration, self.score = (
-            joint(obs, self.args.observation),
-            self.iteration + 1,
-            self.score + reward,
-        )
+        self.obs = joint(obs, self.args.observation)
+        self.iteration, self.total = self.iteration + 1, self.total + reward
         scalars = {"charts/epsilon": epsilon}
         if over:
-            scalars["charts/episodic_return"] = float(self.score)
+            scalars["charts/episodic_return"] = float(self.total)
             self._begin()
         return scalars | self._learn()
 
@@ -263,11 +260,11 @@ class Run:
     def _play(self, seed: int) -> float:
         """Return the return of a greedy episode."""
         obs, _ = self._validation.reset(seed=seed)
-        score, over = 0.0, False
+        total, over = 0.0, False
         while not over:
             obs, reward, over, _, _ = self._validation.step(greedy(self.online, joint(obs, self.args.observation)))
-            score += float(reward)
-        return score
+            total += float(reward)
+        return total
 
     def policy(self) -> dict[str, Any]:
         """Return the weights of the policy, in half precision to keep files small, and the sizes of what it sees."""
@@ -276,14 +273,14 @@ class Run:
 
     def get_state(self) -> dict[str, Any]:
         """Return all that ``advance`` changes besides the networks."""
-        counters = {"episode": self.episode, "score": float(self.score), "rng": self.rng.bit_generator.state}
+        counters = {"episode": self.episode, "total": float(self.total), "rng": self.rng.bit_generator.state}
         return {**counters, "obs": self.obs, "env": self.env.unwrapped.get_state(), "replay": self.replay.get_state()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restore a snapshot."""
-        like = {"episode": 0, "score": 0.0, "obs": self.obs, "rng": self.rng.bit_generator.state}
+        like = {"episode": 0, "total": 0.0, "obs": self.obs, "rng": self.rng.bit_generator.state}
         check({name: state[name] for name in like}, like, "state")
-        self.episode, self.score, self.obs = state["episode"], state["score"], state["obs"]
+        self.episode, self.total, self.obs = state["episode"], state["total"], state["obs"]
         self.rng.bit_generator.state = state["rng"]
         self.env.unwrapped.set_state(state["env"])
         self.replay.set_state(state["replay"])

@@ -91,9 +91,9 @@ def train(run: Run, console: Console, log_every: int = 1) -> None:
             last = run.iteration == args.iterations
             if run.iteration % args.validate_every == 0 or last:
                 _check_weights(run)
-                scalars["charts/validation_return"] = score = run.validate()
-                _keep_if_best(run, score)
-                console.print(f"iteration {run.iteration}: validation {score:.4f}, best {run.best:.4f}")
+                scalars["charts/validation_return"] = value = run.validate()
+                _keep_if_best(run, value)
+                console.print(f"iteration {run.iteration}: validation {value:.4f}, best {run.best:.4f}")
             with writing(args.out):
                 for name, value in scalars.items():
                     if run.iteration % log_every == 0 or "return" in name:
@@ -238,13 +238,13 @@ def _diverged(run: Run, what: str) -> ValueError:
     return ValueError(f"iteration {run.iteration}: {what}; train with a smaller learning_rate and another --out")
 
 
-def _keep_if_best(run: Run, score: float) -> None:
+def _keep_if_best(run: Run, value: float) -> None:
     """Write the policy if it validates better than all before."""
-    if not math.isfinite(score):
-        raise _diverged(run, f"validation is {score}")
-    if score > run.best:
-        run.best = score
-        about = {"iteration": run.iteration, "validation": score, "args": plain(run.args), "code": code()}
+    if not math.isfinite(value):
+        raise _diverged(run, f"validation is {value}")
+    if value > run.best:
+        run.best = value
+        about = {"iteration": run.iteration, "validation": value, "args": plain(run.args), "code": code()}
         write(run.args.out / "best.pt", {**run.policy(), **about})
 
 

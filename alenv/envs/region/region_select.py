@@ -45,7 +45,7 @@ class RegionSelectEnv(ResumableEnv):
     A segmentation model is trained *inside* the environment. The episode starts with few labels. The agent is shown N
     unlabelled candidate regions and picks one; after K picks (a *round*) the labels of the picked regions arrive, the
     model is fitted to all labels so far, and the reward is what the model gained on a held-out reward split. The task
-    is that of Casanova et al. (2020). At the default rung the model is a convex head on frozen features: its solution
+    is that of Casanova et al. (2020). By default the model is a convex head on frozen features: its solution
     is a function of the labelled set, so the reward carries no training noise.
 
     Every random draw is a function of (episode, stream, round, region): two policies with one seed meet the same
