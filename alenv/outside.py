@@ -142,15 +142,22 @@ def check_arrays(name: str, values: object, examples: Mapping[str, NDArray], lar
         check_array(f"{name}.{entry}", values[entry], example, largest)
 
 
+_PLAIN = frozenset((bool, int, float, str, type(None)))
+"""Of which a long list is mostly made: they hold nothing."""
+
+
 def _set_inside(value: object) -> object:
     """Return a set within lists and tables; None if there is none."""
     if isinstance(value, set | frozenset):
         return value
     inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
     try:
-        return next((found for part in inner if (found := _set_inside(part)) is not None), None)
+        for part in inner:
+            if type(part) not in _PLAIN and (found := _set_inside(part)) is not None:
+                return found
     except RecursionError:
         raise _too_deep("value", value) from None
+    return None
 
 
 def _too_deep(what: str, value: object) -> ValueError:

@@ -7,7 +7,6 @@ trainings of an agent are one row.
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from benchmarks.leaderboard.task import Line, Rows, Scores
 from benchmarks.leaderboard.tasks import make_task
 from benchmarks.names import Name
 from benchmarks.stats import area_under_curve
-from benchmarks.submission import SUBMISSIONS, Submission, find_suite
+from benchmarks.submission import SUBMISSIONS, Submission
 from benchmarks.verify.claims import Group, read_folder
 
 README = Path(__file__).parents[1] / "README.md"
@@ -57,22 +56,21 @@ def main(args: Args) -> int:
     0: they are written; 2: a submission or the file is refused, or takes no text.
     """
     with refusing():
-        files = pages(args.readme, args.submissions)
+        files = pages(args.readme, args.submissions, read_all(args.submissions))
     with writing(args.readme):
         for path, text in files.items():
             write_whole(path, text)
     return 0
 
 
-def pages(readme: Path, submissions: Path) -> dict[Path, str]:
+def pages(readme: Path, submissions: Path, groups: list[Group]) -> dict[Path, str]:
     """Return the text of every file that has tables.
 
     Raises:
-        ValueError: If a submission or the file with the markers is not as it should be.
+        ValueError: If two submissions would have one name, or the file with the markers is not as it should be.
     """
-    text = readme.read_text(encoding="utf-8")
-    whole = submissions / "README.md"
-    return {readme: insert(text, standings(submissions, ROWS)), whole: PAGE + standings(submissions).rstrip() + "\n"}
+    text, whole = readme.read_text(encoding="utf-8"), submissions / "README.md"
+    return {readme: insert(text, standings(groups, ROWS)), whole: PAGE + standings(groups).rstrip() + "\n"}
 
 
 def insert(text: str, tables: str) -> str:
@@ -88,24 +86,35 @@ def insert(text: str, tables: str) -> str:
     return f"{before}{START}\n{tables}{END}{after}"
 
 
-def standings(folder: Path, most: int | None = None) -> str:
-    """Return the tables of all submissions, a suite after the other.
-
-    Args:
-        folder: Of the submissions.
-        most: Rows of a table besides the baseline.
+def read_all(folder: Path) -> list[Group]:
+    """Read all submissions.
 
     Raises:
         ValueError: If a line of one cannot be read; the values are checked by ``benchmarks.verify``.
     """
-    groups: dict[str, list[Group]] = defaultdict(list)
+    groups = []
     for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.name.startswith((".", "_")):
+        if path.is_dir() and path.name[0] not in "._":
             [group] = read_folder(path, None)
             if group.faults:
                 raise ValueError(f"{group.faults[0].where}: {group.faults[0].reason}")
-            groups[group.suite.name].append(group)
-    return "".join(_of_suite(find_suite(name), groups[name], most) for name in sorted(groups, reverse=True))
+            groups.append(group)
+    return groups
+
+
+def standings(groups: list[Group], most: int | None = None) -> str:
+    """Return the tables of submissions, a suite after the other.
+
+    Args:
+        groups: The submissions.
+        most: Rows of a table besides the baseline.
+
+    Raises:
+        ValueError: If two would have one name.
+    """
+    suites = sorted({group.suite.name for group in groups}, reverse=True)
+    by_suite = {name: [group for group in groups if group.suite.name == name] for name in suites}
+    return "".join(_of_suite(of_suite[0].suite, of_suite, most) for of_suite in by_suite.values())
 
 
 def _of_suite(suite: Suite, groups: list[Group], most: int | None) -> str:
