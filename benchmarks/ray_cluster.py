@@ -7,6 +7,7 @@ on Ray hands out episodes in batches to a pool, which ends the run when one of i
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -35,10 +36,23 @@ def on_ray(address: str | None) -> Backend:
     variables |= {f"{library}_NUM_THREADS": "1" for library in LIBRARIES}
     if not ray.is_initialized():
         try:
+            _check_answers(address)
             ray.init(address, runtime_env={"env_vars": variables}, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise ValueError(f"--address {address}: no Ray cluster answers ({' '.join(str(error).split())})") from None
     return _do
+
+
+def _check_answers(address: str | None) -> None:
+    """Knock at the port of a cluster: Ray itself would wait for minutes.
+
+    Raises:
+        OSError: If nobody answers.
+        ValueError: If it is no address.
+    """
+    if address not in (None, "auto", "local"):
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        socket.create_connection((host, int(port)), timeout=5).close()
 
 
 def _do(jobs: Sequence[Job[Any]], number: int) -> Iterator[str | None]:
