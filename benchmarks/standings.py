@@ -132,6 +132,8 @@ def _of_suite(suite: Suite, groups: list[Group], most: int | None) -> str:
 def _rows(suite: Suite, episodes: dict[str, list[Episode]], said: dict[str, Submission]) -> Rows:
     """Lay out scores and differences to the baseline: the best by the first score first, oracles last."""
     lines, score = make_task(suite).lines(episodes), make_task(suite).score
+    unit = next(iter(lines.values())).cost
+    lines = {name: line for name, line in lines.items() if line.cost == unit}  # others are in the reports
     tables = [table(grouped(_scores(line)), (suite.baseline,))[1:] for line in lines.values()]
     rows: Rows = [
         ["policy", "track", *(f"{score}, {name} (- {suite.baseline})" for name in lines), "ms per pick"],
