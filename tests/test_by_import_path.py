@@ -48,7 +48,7 @@ class Leaves(Dataset):
         return from_arrays(images, masks, self.classes, splits).load(split)
 """
 
-MODULES = {name: shown(name) for name in ("plants", "ranks", "nets", "eyes")} | {"fields": CLASS}
+MODULES = {name: shown(name) for name in ("plants", "ranks", "nets", "eyes", "mine")} | {"fields": CLASS}
 SMALL = {"dataset": "plants:leaves", "budget": 4, "picks": 2, "candidates": 3, "initial": "state:1"}
 
 
@@ -129,6 +129,20 @@ def test_a_score_is_a_channel_and_a_policy():
     probs = env._campaign.learner.predict(env._current.candidates[env._current.current]).probs
     np.testing.assert_allclose(obs["scores"][:, 0], probs[:, 1].mean((1, 2)), rtol=1e-5)
     assert episode.actions[0] == obs["scores"][:, 0].argmax()
+
+
+def test_a_policy_takes_the_candidate_of_the_rarest_class():
+    policy, env = make_policy("mine:Rarest"), made()
+    obs, info = env.reset(seed=0)
+    seen = [
+        value
+        for name, value in zip(env.unwrapped.state_names, obs["state"], strict=True)
+        if name.startswith("labelled:")
+    ]
+    chances = [name.startswith("probability:") for name in env.unwrapped.feature_names]
+    value = obs["candidates"][:, chances] @ (np.array(seen) + 1e-3) ** -0.5
+    assert policy.act(obs, info) == np.argmax(np.where(obs["action_mask"], value, -1))
+    assert len(set(value)) > 1
 
 
 def test_other_source_is_another_fingerprint_and_another_episode(folder, tmp_path):
