@@ -145,7 +145,9 @@ def _report(verdicts: Sequence[Verdict], found: Sequence[Replays], args: Args, c
     if not found:
         return
     if args.segmenter is None:
-        print_table(console, "replayed", verdict_table(found), left=("policy",))
+        for suite in dict.fromkeys(one.group.suite.name for one in found):
+            of_suite = [one for one in found if one.group.suite.name == suite]
+            print_table(console, f"replayed: {suite}", verdict_table(of_suite), left=("policy",))
     else:
         write_json(args.out / "curves.json", rung_curves(found, args.segmenter))
         for metric in dict.fromkeys(name for one in found for name in make_task(one.group.suite).needs()):
