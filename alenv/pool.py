@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice, pairwise
 
@@ -35,7 +36,7 @@ class LabelPool:
     """
 
     def __init__(self, images: Ids, per_image: int, episode: int) -> None:
-        self._images = np.sort(images)
+        self.images = np.sort(images)
         self._per_image = per_image
         self._open = np.ones((len(images), per_image), bool)
         self._left = self._open.size
@@ -68,6 +69,16 @@ class LabelPool:
             raise ValueError(f"a region is named twice in {regions}")
         self._open[self._rows(regions)[0], regions % self._per_image] = False
         self._left -= len(regions)
+
+    def close(self, regions: Ids) -> None:
+        """Mark regions as not to be labelled; those that are none of this pool or not open stay as they are."""
+        mine = regions[self.holds(regions)]
+        self._open[self._rows(mine)[0], mine % self._per_image] = False
+        self._left -= len(mine)
+
+    def open_maps(self) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+        """Yield the index of each image, and which of its regions are unlabelled."""
+        yield from zip(self.images.tolist(), self._open, strict=True)
 
     def sample(self, rng: np.random.Generator, count: int) -> Ids:
         """Draw distinct unlabelled regions uniformly; all of them, in random order, if there are no more."""
@@ -104,11 +115,11 @@ class LabelPool:
 
     def _sample_cluster(self, rng: np.random.Generator, round_: int, count: int) -> Ids:
         """Draw regions out of the first random images that have enough."""
-        order = keyed_rng(self._episode, Stream.IMAGES, round_).permutation(len(self._images))
+        order = keyed_rng(self._episode, Stream.IMAGES, round_).permutation(len(self.images))
         enough = int(np.searchsorted(np.count_nonzero(self._open, 1)[order].cumsum(), count))
         rows = order[: enough + 1]
         row, within = np.divmod(first_open(rng, self._open[rows].ravel(), count), self._per_image)
-        return self._images[rows[row]] * self._per_image + within
+        return self.images[rows[row]] * self._per_image + within
 
     def _of_images(self, round_: int, turns: range, candidates: int) -> list[Ids]:
         """Draw one pool for each turn, out of the image whose turn it is."""
@@ -120,20 +131,20 @@ class LabelPool:
         turn_rows = np.array([order[turn // len(rows)][turn % len(rows)] for turn in turns])
         pools: dict[int, list[Ids]] = {}
         for row, count in zip(*np.unique(turn_rows, return_counts=True), strict=True):
-            rng = keyed_rng(self._episode, Stream.CANDIDATES, round_, int(self._images[row]))
+            rng = keyed_rng(self._episode, Stream.CANDIDATES, round_, int(self.images[row]))
             within = first_open(rng, self._open[row], int(count) * candidates)
             pools[int(row)] = np.array_split(self._ids(row * self._per_image + within), count)
         return [pool for row in turn_rows if len(pool := pools[int(row)].pop(0))]
 
     def _ids(self, positions: NDArray[np.int64]) -> Ids:
         row, within = np.divmod(positions, self._per_image)
-        return self._images[row] * self._per_image + within
+        return self.images[row] * self._per_image + within
 
     def _rows(self, regions: Ids) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Return where the images of some regions stand in this pool, and which of them do."""
         images = regions // self._per_image
-        row = np.searchsorted(self._images, images).clip(max=len(self._images) - 1)
-        return row, self._images[row] == images
+        row = np.searchsorted(self.images, images).clip(max=len(self.images) - 1)
+        return row, self.images[row] == images
 
 
 def first_open(rng: np.random.Generator, open_: NDArray[np.bool_], count: int) -> NDArray[np.int64]:

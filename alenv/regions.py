@@ -40,6 +40,11 @@ class RegionGrid:
         """Whether a region is a single pixel."""
         return self.region == (1, 1)
 
+    @property
+    def dense(self) -> bool:
+        """Whether there is about one for every pixel: so many are compared within their image alone."""
+        return self.pixels
+
     def of_images(self, images: Ids) -> Ids:
         """Return the ids of all regions of some images."""
         return (images[:, None] * self.per_image + np.arange(self.per_image)).ravel()
@@ -86,6 +91,84 @@ class RegionGrid:
         """Return image, y and x of the top left pixel of each id, (n, 3)."""
         image, row, column = self.locate(ids)
         return np.stack([image, row * self.region[0], column * self.region[1]], 1)
+
+
+class WindowGrid(RegionGrid):
+    """Overlapping regions: a square window of ``2 radius + 1`` pixels around every pixel that has one in its image."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of windows in an image."""
+        return self.size[0] - self.region[0] + 1, self.size[1] - self.region[1] + 1
+
+    @property
+    def radius(self) -> int:
+        """Pixels from a window's middle to its border."""
+        return self.region[0] // 2
+
+    @property
+    def pixels(self) -> bool:
+        """Windows are not single pixels, however small."""
+        return False
+
+    @property
+    def dense(self) -> bool:
+        """Whether there is about one for every pixel."""
+        return True
+
+    def cut(self, array: NDArray, ids: Ids, unit: int = 1) -> NDArray:
+        """Cut windows out of maps, pixel by pixel whatever the unit: (n, height, width, ...)."""
+        image, y, x = (part[:, None, None] for part in self.locate(ids))
+        steps = np.arange(self.region[0])
+        return np.asarray(array[image, (y + steps[:, None]) // unit, (x + steps) // unit])
+
+    def middle(self, array: NDArray, ids: Ids, unit: int = 1) -> NDArray:
+        """Return what maps say of the middle pixels of windows, (n, ...)."""
+        image, y, x = self.locate(ids)
+        return np.asarray(array[image, (y + self.radius) // unit, (x + self.radius) // unit])
+
+    def inner(self, maps: NDArray) -> NDArray:
+        """Return what maps (..., h, w) say of the middle pixels of all windows, (..., *shape)."""
+        k = self.radius
+        return maps[..., k : maps.shape[-2] - k, k : maps.shape[-1] - k]
+
+    def overlapping(self, ids: Ids) -> Ids:
+        """Return all windows that have a pixel in common with some of these, each once."""
+        image, y, x = (part[:, None, None] for part in self.locate(ids))
+        steps = np.arange(-2 * self.radius, 2 * self.radius + 1)
+        (rows, columns), y, x = self.shape, y + steps[:, None], x + steps
+        there = (y >= 0) & (y < rows) & (x >= 0) & (x < columns)
+        return np.unique((image * self.per_image + y * columns + x)[there])
+
+    def corner(self, region: int) -> tuple[int, int, int]:
+        """Return the image, and y and x of the top left pixel, of one window."""
+        image, y, x = self.corners(np.array([region]))[0].tolist()
+        return image, y, x
+
+    def corners(self, ids: Ids) -> NDArray[np.int64]:
+        """Return image, y and x of the top left pixel of each id, (n, 3)."""
+        return np.stack(self.locate(ids), 1)
+
+
+def by_image(regions: Ids, grid: RegionGrid) -> dict[int, Ids]:
+    """Return the positions of the regions of each image."""
+    image, _, _ = grid.locate(regions)
+    order = np.argsort(image, kind="stable")
+    images, first = np.unique(image[order], return_index=True)
+    return dict(zip(images.tolist(), np.split(order, first[1:]), strict=len(images) > 0))
+
+
+def make_windows(size: tuple[int, int], region: tuple[int, int]) -> WindowGrid:
+    """Return the grid of overlapping windows.
+
+    Raises:
+        ValueError: If they have no middle, or do not fit into the image.
+    """
+    if region[0] != region[1] or region[0] % 2 == 0 or region[0] > min(size):
+        raise ValueError(
+            f"region={list(region)}: pooling='ranked' needs squares around a pixel, such as [3, 3], within {size}"
+        )
+    return WindowGrid(size, region)
 
 
 def make_grid(size: tuple[int, int], region: tuple[int, int], cell: int) -> RegionGrid:

@@ -6,7 +6,7 @@ from alenv.acquisition.difficulty import difficulty_entropy, difficulty_levels, 
 from alenv.acquisition.diversity import k_center, suppressed_top_k
 from alenv.acquisition.impurity import box_mean, cbda, cbda_weights, region_impurity, region_uncertainty, ripu
 from alenv.acquisition.joint import epig
-from alenv.acquisition.score import CHANGING, GRADIENTS, POSTERIOR, WHOLE, Score
+from alenv.acquisition.score import CHANGING, GRADIENTS, MAPS, POSTERIOR, WHOLE, Score
 from alenv.acquisition.scores import SCORES, class_number, find_score
 from alenv.acquisition.uncertainty import (
     class_balanced_entropy,
@@ -20,6 +20,7 @@ from alenv.acquisition.uncertainty import (
 __all__ = [
     "CHANGING",
     "GRADIENTS",
+    "MAPS",
     "POSTERIOR",
     "SCORES",
     "WHOLE",

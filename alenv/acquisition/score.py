@@ -27,6 +27,8 @@ POSTERIOR = frozenset({"leverage", "information", "reduction", "pseudo_gain", "p
 """What is known of the linear head alone, whose loss is convex."""
 CHANGING = frozenset({"nearest", "uncovered", "spread", "agreement", "leverage", "information", "reduction"})
 """What a pick changes of the other candidates."""
+MAPS = frozenset({"probs", "moments", "image_probs", "class_counts"})
+"""What is known of every pixel, so that windows can be ranked by it."""
 NEEDS = frozenset(
     {"probs", "moments", "samples", "targets", "image", "cluster", "cluster_distance", "class_counts"}
 ).union(WHOLE, GRADIENTS, POSTERIOR, CHANGING)
@@ -127,6 +129,11 @@ class Score:
     def live(self) -> bool:
         """Whether a pick changes the values of the other candidates of its round."""
         return not CHANGING.isdisjoint(self.needs)
+
+    @property
+    def ranks(self) -> bool:
+        """Whether windows around all pixels can be ranked by it; its function must then make maps."""
+        return MAPS.issuperset(self.needs)
 
     @property
     def _name(self) -> str:

@@ -43,6 +43,8 @@ class Prediction:
 class Segmenter(Protocol):
     """A model in the loop: ``Learner`` (a head on frozen features) or ``NetworkLearner``; their pages say more."""
 
+    given: int
+    """Pixels labelled in another domain."""
     labelled: Ids
     """Ids of the labelled regions, in the order of labelling."""
 

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alenv.regions import Ids, RegionGrid
+from alenv.regions import Ids, RegionGrid, by_image
 
 ROWS = 1024
 """Regions that are compared with all labelled ones at once: bounds the memory where there are many of both."""
@@ -32,7 +32,7 @@ def compare(
     nearest = np.full(len(regions), -1, np.float32)
     if not len(known):
         return nearest, nearest.copy()
-    if grid.pixels:
+    if grid.dense:
         own = by_image(labelled, grid)
         for image, rows in by_image(regions, grid).items():
             if image in own:
@@ -40,14 +40,6 @@ def compare(
     else:
         nearest = _nearest(embedding, known)
     return nearest, (embedding @ known.T.mean(1)).numpy()
-
-
-def by_image(regions: Ids, grid: RegionGrid) -> dict[int, Ids]:
-    """Return the positions of the regions of each image."""
-    image, _, _ = grid.locate(regions)
-    order = np.argsort(image, kind="stable")
-    images, first = np.unique(image[order], return_index=True)
-    return dict(zip(images.tolist(), np.split(order, first[1:]), strict=True))
 
 
 def _nearest(embedding: Tensor, known: Tensor) -> NDArray[np.float32]:

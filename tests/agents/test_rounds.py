@@ -10,7 +10,12 @@ from agents.policy import evaluate
 
 SMALL = {"picks": 30, "candidates": 6, "budget": 80, "segmenter": "lda"}
 PIXELS = {"region": "pixel", "initial": "random:60"} | SMALL
-POOLINGS = [{"pooling": "uniform"}, {"pooling": "per_image"} | PIXELS, {"pooling": "global"}]
+POOLINGS = [
+    {"pooling": "uniform"},
+    {"pooling": "per_image"} | PIXELS,
+    {"pooling": "global"},
+]
+RANKED = {"pooling": "ranked", "region": [3, 3], "initial": "source:scenes:day", "pool": "eval", "split": "dusk"}
 HEURISTICS = [
     "random", "stratified_random", "entropy", "power_bald", "core_set", "ripu", "cbda_balance", "cbda_dynamic", "cbda",
     "pixelpick", "badge", "clue",
@@ -23,6 +28,12 @@ class OneByOne:
     def __init__(self, policy):
         self.name, self.scores, self.oracle = policy.name, policy.scores, policy.oracle
         self.reset, self.act = policy.reset, policy.act
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["random", "entropy", "ripu", "cbda"])
+def test_episodes_of_ranked_windows_are_bit_equal(name):
+    test_episodes_are_bit_equal(name, RANKED)
 
 
 @pytest.mark.parametrize("pooling", POOLINGS, ids=lambda kwargs: kwargs["pooling"])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from alenv import data as datasets
 from alenv import observation
-from alenv.acquisition import GRADIENTS, POSTERIOR, Score, class_number, find_score
+from alenv.acquisition import GRADIENTS, MAPS, POSTERIOR, Score, class_number, find_score
 from alenv.data import Dataset
 from alenv.errors import shown, unknown
 from alenv.imports import FEATURES, find_function, is_path
@@ -21,7 +21,10 @@ from alenv.metrics import Reward
 from alenv.outside import Place, Positive, parse_count
 from alenv.segmenters.segmenter import Kind, find_segmenter, named
 
-INITIAL = ("none", "state:n", "random:n", "train")
+INITIAL = ("none", "state:n", "random:n", "train", "source:<dataset>[:<split>]")
+
+RANKED = MAPS | {"nearest", "image"}
+"""What is known of windows."""
 
 DatasetName = Annotated[str, Meta(description="the name of a dataset, or 'package.module:name' of yours")]
 Region = Annotated[
@@ -45,7 +48,7 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     picks: Positive
     candidates: Positive
     budget: Positive
-    pooling: Literal["uniform", "per_image", "global", "image_clustered"]
+    pooling: Literal["uniform", "per_image", "global", "image_clustered", "ranked"]
     initial: str
     segmenter: str
     features: str
@@ -75,6 +78,8 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 f"use budget >= {self.picks} or picks <= {self.budget}"
             )
         self._check_segmenter()
+        if self.pooling == "ranked":
+            self._check_ranked()
         self._check_region()
         self._check_scores()
         Reward(self.reward, self.opened.classes)
@@ -93,12 +98,22 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     @property
     def pixel(self) -> bool:
         """Whether a region is a single pixel."""
-        return self.region in ("pixel", (1, 1))
+        return self.region in ("pixel", (1, 1)) and self.pooling != "ranked"
 
     @property
     def shown(self) -> int:
         """Candidates N that a pick chooses among."""
-        return self.candidates * (self.picks if self.pooling == "global" else 1)
+        return self.candidates * (self.picks if self.shared else 1)
+
+    @property
+    def shared(self) -> bool:
+        """Whether all picks of a round choose from one pool."""
+        return self.pooling in ("global", "ranked")
+
+    @property
+    def ranker(self) -> Score | None:
+        """The channel that windows are ranked by: the first, if it is a map."""
+        return self.channels[0] if self.scores and self.channels[0].ranks else None
 
     @property
     def channels(self) -> list[Score]:
@@ -110,6 +125,19 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if self.fresh_pool and not self.opened.generated:
             raise ValueError(f"fresh_pool=True: {self.dataset!r} cannot be generated; only 'scenes' can")
         kind, _ = parse_initial(self.initial, self.pool)
+        if kind == "source" and self.kind.network:
+            raise ValueError(f"initial={self.initial!r} needs segmenter={named(network=False)}, not a network")
+        if (
+            kind == "source"
+            and self.initial.split(":")[1] == self.dataset
+            and self.pool == "train"
+            and not self.fresh_pool
+        ):
+            raise ValueError(
+                f"initial={self.initial!r} would give away the labels of the pool 'train'; use pool='eval'"
+            )
+        if self.pooling == "ranked" and kind in ("state", "train", "random"):
+            raise ValueError(f"initial={self.initial!r}: with pooling='ranked' use 'none' or 'source:<dataset>'")
         if self.pixel and kind in ("state", "train"):
             raise ValueError(
                 f"initial={self.initial!r} labels whole images, which region='pixel' cannot; use 'random:n' or 'none'"
@@ -147,6 +175,17 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 f"drop it, or use a network: {networks}"
             )
 
+    def _check_ranked(self) -> None:
+        if not isinstance(self.region, tuple):
+            raise ValueError(f"pooling='ranked' labels windows; pass region=[3, 3], or [1, 1], not {self.region!r}")
+        if self.kind.network or self.observation == "ralis" or self.pick_gains:
+            raise ValueError(
+                "pooling='ranked' goes with segmenter='linear', 'lda' or 'mlp', observation='compact' and no pick_gains"
+            )
+        for name in self.scores:
+            if not RANKED.issuperset(find_score(name).needs):
+                raise ValueError(f"score {name!r} is not known of windows; use another pooling than 'ranked'")
+
     def _check_region(self) -> None:
         if isinstance(self.region, str) and self.region not in ("image", "pixel"):
             raise ValueError(f"region={shown(self.region)}: expected [height, width] in pixels, 'image' or 'pixel'")
@@ -181,7 +220,7 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         classes = self.opened.classes
         row = 16 * (len(observation.candidate_names(classes)) + len(self.scores) + 1)
         check_memory("picks", self.picks, 256)
-        check_memory("candidates", self.candidates, row * (self.picks if self.pooling == "global" else 1))
+        check_memory("candidates", self.candidates, row * (self.picks if self.shared else 1))
         check_memory("passes", self.passes, 8 * len(classes) * (self.dimensions + 1))
 
     def check_batch(self, num_envs: int) -> None:
@@ -222,6 +261,8 @@ def parse_initial(initial: str, pool: str) -> tuple[str, int]:
             raise ValueError("initial='train' labels the whole pool 'train'; use pool='eval' or another initial")
         return initial, 0
     kind, _, number = initial.partition(":")
+    if kind == "source" and number.strip(":"):
+        return kind, 0
     if kind not in ("state", "random"):
         raise unknown("initial", initial, INITIAL)
     if (count := parse_count(number)) is None:

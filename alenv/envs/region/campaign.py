@@ -14,7 +14,7 @@ from alenv.labels import region_labels
 from alenv.ledger import Ledger, label_histogram
 from alenv.metrics import Confusion, class_iou, mean_iou
 from alenv.pool import LabelPool
-from alenv.regions import Ids, RegionGrid
+from alenv.regions import Ids, RegionGrid, WindowGrid
 from alenv.segmenters.segmenter import Segmenter
 
 if TYPE_CHECKING:
@@ -70,12 +70,18 @@ class Campaign:
         self.pool = self.open_pool(episode)
         self.ledger = Ledger(classes)
         self.class_pixels = np.zeros(classes, np.int64)
-        self.given = int(self.reward_labels.sum())
+        self.given = int(self.reward_labels.sum()) + self.learner.given
         self.scored = False
 
     def open_pool(self, episode: int) -> LabelPool:
         """Return the pool of an episode with nothing labelled."""
         return LabelPool(self._images, self.grid.per_image, episode)
+
+    def take(self, pool: LabelPool, regions: Ids) -> None:
+        """Take regions out of a pool; windows also take those along that they overlap."""
+        pool.take(regions)
+        if isinstance(self.grid, WindowGrid) and len(regions):
+            pool.close(self.grid.overlapping(regions))
 
     def give(self, regions: Ids) -> None:
         """Label regions outside the budget and fit; those of the pool leave it."""
@@ -117,10 +123,10 @@ class Campaign:
         labels = label_histogram(self._masks(regions), len(self.class_pixels))
         self.class_pixels += labels
         self.given += int(labels.sum())
-        self.pool.take(regions[self.pool.holds(regions)])
+        self.take(self.pool, regions[self.pool.holds(regions)])
 
     def _enter_bought(self, regions: Ids) -> None:
-        self.pool.take(regions)
+        self.take(self.pool, regions)
         before = self.ledger.class_pixels.copy()
         self.ledger.buy(regions // self.grid.per_image, self._masks(regions))
         self.class_pixels += self.ledger.class_pixels - before

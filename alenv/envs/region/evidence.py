@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from alenv.acquisition import CHANGING, WHOLE, MonteCarloMoments, Score, entropy, weighted_k_means
 from alenv.arrays import ALL, blocks, in_blocks, to_floats, to_numpy
 from alenv.envs.region.context import Context, Coverage, Gradients, Rows
-from alenv.regions import Ids, RegionGrid
+from alenv.regions import Ids, RegionGrid, WindowGrid, by_image
 from alenv.segmenters.segmenter import Segmenter
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Evidence:
         """Take note of a pick; only candidates from ``first`` on are still to be shown."""
         embedding = self.prediction.embedding
         rows: slice | Ids = slice(first, None)
-        if self._grid.pixels:  # as in `Prediction.nearest`
+        if self._grid.dense:  # as in `Prediction.nearest`
             rows = first + np.flatnonzero(self.image[first:] == self.image[index])
         # einsum, not BLAS: its result does not depend on the number of threads
         cosine = np.einsum("id,d->i", embedding[rows], embedding[index])
@@ -184,6 +184,8 @@ class Evidence:
 
     def _seen_whole(self, score: Score) -> NDArray[np.float32]:
         """Return a channel that looks beyond the borders of the regions."""
+        if isinstance(self._grid, WindowGrid):
+            return self._seen_in_the_middle(score, self._grid)
         (need,) = WHOLE.intersection(score.needs)
         known, out = getattr(self, need), np.empty(len(self._candidates), np.float32)
         position = self._regions // self._grid.per_image
@@ -194,6 +196,16 @@ class Evidence:
             regions = self._regions[inside] - at.start * self._grid.per_image
             cut = self._grid.cut(maps, regions, self._grid.size[0] // maps.shape[-2])
             out[inside] = score.regions(cut, len(regions), self.probs.shape[1])
+        return out
+
+    def _seen_in_the_middle(self, score: Score, grid: WindowGrid) -> NDArray[np.float32]:
+        """Return a channel that sees windows itself, at the middle of these; image by image."""
+        out = np.empty(len(self._candidates), np.float32)
+        for image, rows in by_image(self._candidates, grid).items():
+            maps = to_numpy(self._call(score, {"image_probs": self._learner.maps(np.array([image]))}))
+            score.check_whole(maps, (1, *grid.size))
+            middle = grid.middle(maps, self._candidates[rows] % grid.per_image)
+            out[rows] = score.regions(middle, len(rows), self.probs.shape[1])
         return out
 
     def _call(self, score: Score, given: dict[str, Any], rows: slice = ALL) -> Any:

@@ -33,7 +33,7 @@ def initial_regions(
     There must be as many images or regions as are asked for, see ``check_initial``.
     """
     kind, number = parse_initial(initial, name)
-    if kind == "none":
+    if kind in ("none", "source"):
         return np.empty(0, np.int64)
     if kind == "train":
         return grid.of_images(data.splits["train"])

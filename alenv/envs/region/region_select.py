@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, cast
 
 import gymnasium as gym
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from alenv import data as datasets
 from alenv import render
-from alenv.data import GeneratedDataset, SegmentationData
+from alenv.data import Dataset, GeneratedDataset, SegmentationData
+from alenv.data.adaptation import open_source
 from alenv.envs.actions import checked, checked_all
 from alenv.envs.region import region_snapshot
 from alenv.envs.region.arguments import Arguments, Options
@@ -23,14 +24,16 @@ from alenv.envs.region.evidence import Evidence
 from alenv.envs.region.initial import check_initial, initial_regions, named_regions
 from alenv.envs.region.live_gains import LiveGains
 from alenv.envs.region.observers import Compact, Observer, Ralis
+from alenv.envs.region.ranking import Maps, Ranker, rank
 from alenv.envs.region.region_snapshot import RegionSnapshot
 from alenv.envs.region.round import Round
+from alenv.envs.region.shares import counted
 from alenv.envs.resumable import ResumableEnv
 from alenv.errors import unknown
 from alenv.metrics import Confusion, Reward
 from alenv.outside import decode
 from alenv.pool import Candidates
-from alenv.regions import Ids, RegionGrid, make_grid
+from alenv.regions import Ids, RegionGrid, WindowGrid, make_grid, make_windows
 from alenv.rng import Stream, keyed_rng
 from alenv.segmenters.segmenter import Segmenter
 
@@ -181,9 +184,9 @@ class RegionSelectEnv(ResumableEnv):
         pool: str = "train",
         fresh_pool: bool = False,
         region: tuple[int, int] | list[int] | str | None = None,
-        picks: int = 24,
+        picks: int | str = 24,
         candidates: int = 20,
-        budget: int = 240,
+        budget: int | str = 240,
         pooling: str = "uniform",
         initial: str = "state:2",
         segmenter: str = "linear",
@@ -201,10 +204,11 @@ class RegionSelectEnv(ResumableEnv):
         compile: bool = False,
         render_mode: str | None = None,
     ) -> None:
-        self._arguments = decode(Arguments, {name: value for name, value in locals().items() if name != "self"})
+        given = {name: value for name, value in locals().items() if name != "self"}
+        self._arguments = decode(Arguments, given | counted(given))
         self._dataset = self._arguments.opened
         self.render_mode = render_mode
-        self.picks, self._budget = picks, budget
+        self.picks, self._budget = self._arguments.picks, self._arguments.budget
         """Picks K of a round."""
         self.pooling = pooling
         self._shown, self._scores = self._arguments.shown, self._arguments.channels
@@ -286,11 +290,11 @@ class RegionSelectEnv(ResumableEnv):
     def observe_round(self) -> Observation:
         """Return the observations of all picks of this round at once, with a first axis of length K.
 
-        With ``pooling="global"`` all picks share one pool, and the axis has length 1. The state is that of the next
-        pick. Picks past the end of the episode have all candidates masked.
+        With ``pooling="global"`` or ``"ranked"`` all picks share one pool, and the axis has length 1. The state is that
+        of the next pick. Picks past the end of the episode have all candidates masked.
         """
         self._resume()
-        pools = 1 if self.pooling == "global" else self.picks
+        pools = 1 if self._arguments.shared else self.picks
         return {**self._current.observe_all(pools, self._shown), "state": self._observe()["state"]}
 
     @property
@@ -382,7 +386,7 @@ class RegionSelectEnv(ResumableEnv):
             "np_random": self._get_random(),
             "episode": self._episode,
             "campaign": self._campaign.get_state(),
-            "round": self._current.get_state(),
+            "round": self._current.get_state() | {"ranked": self._ranked},
             "counters": (self._round, self._spent),
             "picked": self._picked.tolist(),
         }
@@ -427,6 +431,8 @@ class RegionSelectEnv(ResumableEnv):
         size = data.images.shape[1:3]
         kinds = {"image": size, "pixel": (1, 1)}
         region = self._arguments.region or self._dataset.region
+        if self._arguments.pooling == "ranked":
+            return data, make_windows(size, cast(tuple[int, int], region))
         return data, make_grid(size, kinds[region] if isinstance(region, str) else region, self._dataset.cell)
 
     def _build(self) -> None:
@@ -435,7 +441,7 @@ class RegionSelectEnv(ResumableEnv):
             return
         chosen, (data, grid) = self._arguments, self._loaded
         check_initial(chosen.initial, chosen.pool, data, grid)
-        learner = _make_learner(data, grid, self._dataset.cell, chosen)
+        learner = _make_learner(data, grid, self._dataset, chosen)
         campaign = Campaign(data, chosen.pool, grid, learner, self._renewed if chosen.fresh_pool else None)
         self._reward.check(campaign.reward_labels, chosen.dataset)
         self._campaign, self._built = campaign, True
@@ -488,8 +494,28 @@ class RegionSelectEnv(ResumableEnv):
         """Score the model, unless that is done, and show the next candidates."""
         self._campaign.evaluate()
         turns = range(self._spent, min(self._spent + self.picks, self._budget))
-        chosen = self._arguments
-        self._show(self._campaign.pool.draw(self._round, turns, chosen.candidates, chosen.pooling))
+        pool, chosen = self._campaign.pool, self._arguments
+        if chosen.pooling == "ranked":
+            self._show(self._rank(len(turns)))
+        else:
+            self._show(pool.draw(self._round, turns, chosen.candidates, chosen.pooling))
+
+    def _rank(self, picks: int) -> Candidates:
+        """Return the best windows by the first channel; random ones if that is no map."""
+        campaign, chosen, grid = self._campaign, self._arguments, cast(WindowGrid, self._campaign.grid)
+        maps: Maps = partial(self._lots, grid.shape)
+        if chosen.ranker:
+            maps = partial(self._ranker().maps, chosen.ranker)
+        with campaign.learner.settings():
+            return rank(maps, campaign.pool, grid, picks, chosen.candidates)
+
+    def _ranker(self) -> Ranker:
+        campaign, grid = self._campaign, cast(WindowGrid, self._campaign.grid)
+        make_rng = partial(keyed_rng, self._episode, Stream.PASSES, self._round)
+        return Ranker(campaign.learner, grid, campaign.class_pixels, make_rng, self._arguments.passes)
+
+    def _lots(self, shape: tuple[int, int], image: int) -> tuple[NDArray, None]:
+        return keyed_rng(self._episode, Stream.CANDIDATES, self._round, image).random(shape), None
 
     def _show(self, candidates: Candidates) -> None:
         campaign, evidence, passes = self._campaign, None, self._arguments.passes
@@ -501,6 +527,7 @@ class RegionSelectEnv(ResumableEnv):
                 evidence = Evidence(*known, rng, passes, len(candidates.shown))
             features = self._observer.describe(evidence, campaign)
             self._current = Round(candidates, evidence, features, self._observer.picked_column, self._scores)
+        self._ranked = candidates.ids.copy() if self._arguments.pooling == "ranked" else None
         self._gains, self._live_gains = {}, LiveGains(campaign.learner)
 
     def _end_round(self) -> tuple[float, NDArray[np.float64] | None]:
@@ -565,7 +592,7 @@ class RegionSelectEnv(ResumableEnv):
         }
 
 
-def _make_learner(data: SegmentationData, grid: RegionGrid, cell: int, chosen: Arguments) -> Segmenter:
+def _make_learner(data: SegmentationData, grid: RegionGrid, dataset: Dataset, chosen: Arguments) -> Segmenter:
     """Make the model; these modules import torch, which `import alenv` must not."""
     if chosen.kind.network:
         from alenv.segmenters.networks.learner import NetworkLearner
@@ -573,5 +600,9 @@ def _make_learner(data: SegmentationData, grid: RegionGrid, cell: int, chosen: A
         how = chosen.device, chosen.precision, chosen.recipe, chosen.compile
         return NetworkLearner(data, grid, chosen.segmenter, chosen.weights, *how)
     from alenv.segmenters.probes.learner import Learner
+    from alenv.segmenters.probes.windows import WindowLearner
 
-    return Learner(data, grid, cell, chosen.segmenter, chosen.features, chosen.weights, chosen.dimensions)
+    kind, name, split = (*chosen.initial.split(":"), None, None)[:3]
+    source = open_source(str(name), split, dataset) if kind == "source" else None
+    of_head = chosen.segmenter, chosen.features, chosen.weights, chosen.dimensions
+    return (WindowLearner if isinstance(grid, WindowGrid) else Learner)(data, grid, dataset.cell, *of_head, source)

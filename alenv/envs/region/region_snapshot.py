@@ -6,13 +6,14 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from alenv.data import SegmentationData
 from alenv.envs.region.arguments import Arguments
 from alenv.envs.region.campaign import Campaign
 from alenv.envs.region.initial import check_unscored
 from alenv.envs.snapshot import Key, Random, check_counts, check_same
-from alenv.outside import Count, decode
+from alenv.outside import Count, check_array, decode
 from alenv.pool import Candidates
 from alenv.regions import Ids
 
@@ -30,6 +31,8 @@ class RoundState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     made: Count
     legal: tuple[Count, ...]
     taken: tuple[Count, ...]
+    ranked: NDArray | None = None
+    """The candidates, where they do not follow from the labels alone."""
 
 
 class RegionSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,7 +83,7 @@ def read(
     labelled, initial = saved.campaign.learner["labelled"], saved.campaign.initial
     _check_counters(saved, arguments, len(labelled) - initial)
     check_unscored(labelled[:initial] // campaign.grid.per_image, data)
-    candidates = _draw(saved, arguments, campaign, labelled)
+    candidates = _candidates(saved, arguments, campaign, labelled)
     _check_round(saved.round, candidates)
     _check_picked(saved.picked, campaign, np.append(labelled, candidates.ids[list(saved.round.taken)]))
     return saved, candidates
@@ -95,14 +98,23 @@ def _check_counters(saved: RegionSnapshot, arguments: Arguments, bought: int) ->
     check_counts(counts, number <= before <= number * arguments.picks, f"a round has 1 to {arguments.picks} picks")
 
 
-def _draw(saved: RegionSnapshot, arguments: Arguments, campaign: Campaign, labelled: Ids) -> Candidates:
-    """Return the candidates of the snapshot's round: they follow from what was labelled at its start."""
+def _candidates(saved: RegionSnapshot, arguments: Arguments, campaign: Campaign, labelled: Ids) -> Candidates:
+    """Return the candidates of the snapshot's round: they follow from what was labelled at its start, or are in it."""
     pool, initial = campaign.open_pool(saved.episode), saved.campaign.initial
-    pool.take(labelled[:initial][pool.holds(labelled[:initial])])
-    pool.take(labelled[initial:])
+    campaign.take(pool, labelled[:initial][pool.holds(labelled[:initial])])
+    campaign.take(pool, labelled[initial:])
     (number, spent), made = saved.counters, saved.round.made
     turns = range(spent - made, min(spent - made + arguments.picks, arguments.budget))
-    return pool.draw(number, turns, arguments.candidates, arguments.pooling)
+    ranked = saved.round.ranked
+    if (ranked is None) != (arguments.pooling != "ranked"):
+        raise ValueError("round.ranked: expected candidates with pooling='ranked', and none with another")
+    if ranked is None:
+        return pool.draw(number, turns, arguments.candidates, arguments.pooling)
+    check_array("round.ranked", ranked, np.empty(len(ranked) if ranked.ndim else 0, np.int64))
+    campaign.take(pool, ranked)  # refuses what is labelled or named twice
+    if len(ranked) > arguments.shown or (np.diff(ranked) <= 0).any():
+        raise ValueError(f"round.ranked: expected at most {arguments.shown} candidates in ascending order")
+    return Candidates(ranked, (slice(0, len(ranked)),) * min(len(turns), len(ranked)))
 
 
 def _check_round(saved: RoundState, candidates: Candidates) -> None:

@@ -102,6 +102,8 @@ class NetworkLearner:
         """What results depend on besides data and arguments, as JSON values."""
         self.reset()
 
+    given = 0
+
     def settings(self) -> AbstractContextManager[None]:
         """Return a block in which results repeat, those computed from predictions too."""
         return self._model.settings()

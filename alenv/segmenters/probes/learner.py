@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from alenv.data import SegmentationData
-from alenv.errors import unknown
+from alenv.errors import shown, unknown
 from alenv.labels import region_counts
-from alenv.metrics import Confusion, Reward
+from alenv.metrics import Confusion, Reward, mean_iou
 from alenv.outside import decode
 from alenv.regions import Ids, RegionGrid, check_regions
 from alenv.segmenters.difficulty import DifficultyBranch, attend
@@ -27,17 +27,20 @@ from alenv.segmenters.features import cell_features, count_labels
 from alenv.segmenters.probes import gains
 from alenv.segmenters.probes.design import Design
 from alenv.segmenters.probes.heads import Head, LdaHead, LinearHead
+from alenv.segmenters.probes.source import source_cells
 from alenv.segmenters.segmenter import Prediction, find_segmenter, no_gains
 from alenv.segmenters.similarity import compare
 from alenv.segmenters.threads import THREADS, torch_threads
 
+SOURCE_WEIGHTS = (1.0, 0.1, 0.01)
+"""Of a pixel of the source domain, where one of the target counts 1."""
 CHUNK = 16384
 """Cells that are evaluated at once: the logits stay in the processor's cache."""
 
 
 class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labelled: NDArray
-    head: dict[str, NDArray]
+    head: dict[str, Any]
 
 
 class Learner:
@@ -51,6 +54,8 @@ class Learner:
         features: ``filterbank`` or a backbone of torchvision or timm.
         weights: The backbone's weights, see ``weights.load_weights``.
         dimensions: Length D of a cell's features.
+        source: Labelled data of another domain, which the head is also trained on, with that of ``SOURCE_WEIGHTS``
+            which is best on the reward split after each fit.
 
     Raises:
         ValueError: If a name is unknown.
@@ -66,6 +71,7 @@ class Learner:
         features: str,
         weights: str | None,
         dimensions: int = 64,
+        source: SegmentationData | None = None,
     ) -> None:
         self._data = data
         self._grid = grid
@@ -75,12 +81,17 @@ class Learner:
             cells = cell_features(data, cell, features, weights, dimensions)
         self._vectors, self._counts, self._map = cells.vectors, cells.counts, cells.map
         self._classes = len(data.classes)
+        with self.settings():
+            self._source = source_cells(cells, source, cell) if source else None
+        self.given = int(self._source.counts.sum()) if self._source else 0
+        """Labelled pixels of the source."""
         self._resident: dict[tuple[str, ...], tuple[Tensor, Tensor]] = {}
         self.facts = {
             "features": cells.digest,
             "threads": THREADS,
             "cpu": torch.backends.cpu.get_cpu_capability(),
             "mkldnn": torch.backends.mkldnn.enabled,
+            **({"source": self._source.digest, "source_weights": SOURCE_WEIGHTS} if self._source else {}),
         }
         """What results depend on besides data and arguments, as JSON values."""
         self.reset()
@@ -98,7 +109,12 @@ class Learner:
 
     def reset(self) -> None:
         """Forget all labels."""
-        self._head = self._make_head()
+        weights = SOURCE_WEIGHTS if self._source else (0.0,)
+        self._heads = [self._make_head() for _ in weights]
+        for head, weight in zip(self._heads, weights, strict=True):
+            if self._source:
+                head.add(self._source.x, weight * self._source.counts)
+        self._head = self._heads[0]
         self.labelled: Ids = np.empty(0, np.int64)
         """Ids of the labelled regions, in the order of labelling."""
         self._embedding = torch.empty(0, self._vectors.shape[-1])
@@ -107,13 +123,15 @@ class Learner:
         """Label further regions and fit the head to all labels so far."""
         with self.settings():
             self._add(regions)
-            self._head.fit()
+            for head in self._heads:
+                head.fit()
+            self._choose()
 
     def predict(self, regions: Ids) -> Prediction:
         """Predict regions (n,)."""
         with self.settings():
             x = torch.from_numpy(self._grid.cut(self._vectors, regions, self._cell))
-            embedding = _unit(x.mean((1, 2)))
+            embedding = unit(x.mean((1, 2)))
             nearest, typical = compare(embedding, regions, self._embedding, self.labelled, self._grid)
             return Prediction(self._probs(x), embedding.numpy(), nearest, typical)
 
@@ -255,7 +273,9 @@ class Learner:
 
     def get_state(self) -> dict[str, Any]:
         """Return all that later results depend on."""
-        return {"labelled": self.labelled.copy(), "head": self._head.get_state()}
+        heads = {f"{i}": head.get_state() for i, head in enumerate(self._heads)}
+        head = heads["0"] if len(heads) == 1 else heads
+        return {"labelled": self.labelled.copy(), "head": head}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restore what ``get_state`` returned, in this or another process.
@@ -267,7 +287,9 @@ class Learner:
         self.reset()
         with self.settings():
             self._add(state["labelled"])
-            self._head.set_state(state["head"])
+            for i, head in enumerate(self._heads):
+                head.set_state(state["head"] if len(self._heads) == 1 else state["head"][f"{i}"])
+            self._choose()
 
     def check_state(self, state: dict[str, Any]) -> None:
         """Refuse what ``set_state`` cannot restore.
@@ -277,14 +299,28 @@ class Learner:
         """
         head = decode(_State, state, "entry of the learner").head
         check_regions(state["labelled"], self._grid, len(self._data.images))
+        names = [f"{i}" for i in range(len(self._heads))]
+        if self._source and sorted(head) != names:
+            raise ValueError(f"head: expected the states of {len(names)} heads, not {shown(sorted(head))}")
         with self.settings():
-            self._make_head().set_state(head)
+            for one in [head[name] for name in names] if self._source else [head]:
+                self._make_head().set_state(one)
 
     def _add(self, regions: Ids) -> None:
         x = self._cut(regions)
-        self._head.add(x.flatten(0, 1), torch.from_numpy(self._region_counts(regions)).flatten(0, 1))
+        self._teach(x.flatten(0, 1), torch.from_numpy(self._region_counts(regions)).flatten(0, 1))
         self.labelled = np.concatenate([self.labelled, regions])
-        self._embedding = torch.cat([self._embedding, _unit(x.mean(1))])
+        self._embedding = torch.cat([self._embedding, unit(x.mean(1))])
+
+    def _teach(self, x: Tensor, counts: Tensor) -> None:
+        for head in self._heads:
+            head.add(x, counts)
+
+    def _choose(self) -> None:
+        """Go over to the head that is best on the reward split, if there are several; of equal ones to the first."""
+        if self._source:
+            scores = [mean_iou(self._confusion(self._cells("reward"), head)) for head in self._heads]
+            self._head = self._heads[int(np.argmax(scores))]
 
     def _cut(self, regions: Ids) -> Tensor:
         """Features of the cells of regions, (n, cells, D)."""
@@ -323,11 +359,11 @@ class Learner:
             self._resident[splits] = x[labelled].T.contiguous().T, counts[:, labelled]
         return self._resident[splits]
 
-    def _confusion(self, cells: Iterable[tuple[Tensor, Tensor]]) -> Confusion:
+    def _confusion(self, cells: Iterable[tuple[Tensor, Tensor]], head: Head | None = None) -> Confusion:
         """Return the confusion matrix (C, C) over chunks of cells."""
         total = torch.zeros(self._classes, self._classes, dtype=torch.float64)
         for x, counts in cells:
-            total += winners(self._head.logits(x)) @ counts.T
+            total += winners((head or self._head).logits(x)) @ counts.T
         return total.to(torch.int64).numpy()
 
     def _flat(self, images: Ids) -> tuple[Tensor, Tensor]:
@@ -361,5 +397,6 @@ def _as_maps(flat: Tensor, shape: Sequence[int]) -> Tensor:
     return flat.view(len(flat), *shape).movedim(0, 1)
 
 
-def _unit(x: Tensor) -> Tensor:
+def unit(x: Tensor) -> Tensor:
+    """Scale rows to length one."""
     return torch.nn.functional.normalize(x, dim=1)

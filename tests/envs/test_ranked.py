@@ -1,0 +1,188 @@
+"""Windows of pixels: candidates by rank, whole pictures of which compete; shares of pixels; a source domain."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env, data_equivalence
+
+from alenv.data import IGNORE, load
+from alenv.data.adaptation import class_map
+from alenv.envs.region.ranking import rank
+from alenv.pool import LabelPool
+from alenv.regions import WindowGrid, make_windows
+
+GRID = WindowGrid((14, 17), (3, 3))
+RANKED = {
+    "pooling": "ranked", "region": [3, 3], "picks": 40, "candidates": 4, "budget": 80, "initial": "none",
+    "segmenter": "lda", "pool": "eval",
+}  # fmt: skip
+SOURCE = RANKED | {"split": "dusk", "initial": "source:scenes:day"}
+
+
+def make(**kwargs):
+    return gym.make("RegionSelect-v0", **kwargs).unwrapped
+
+
+def chebyshev(a, b):
+    return np.maximum(abs(a[1] - b[1]), abs(a[2] - b[2])) if a[0] == b[0] else np.inf
+
+
+def one_after_the_other(maps, pool, picks, quota=None):
+    """The largest value of all open windows that overlap no pick, again and again."""
+    free = {image: np.where(is_open.reshape(GRID.shape), maps[image], -np.inf) for image, is_open in pool.open_maps()}
+    had, ids = dict.fromkeys(free, 0), []
+    while len(ids) < picks:
+        allowed = [i for i in free if np.isfinite(free[i]).any() and (quota is None or had[i] < quota)]
+        image = max(allowed, key=lambda i: free[i].max())
+        y, x = np.unravel_index(free[image].argmax(), GRID.shape)
+        free[image][max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3] = -np.inf
+        had[image] += 1
+        ids.append(image * GRID.per_image + y * GRID.shape[1] + x)
+    return ids
+
+
+@pytest.mark.parametrize("picks", [3, 12, 20])
+def test_candidates_hold_what_all_images_in_competition_and_what_equal_quotas_would_pick(picks):
+    rng, images = np.random.default_rng(picks), np.array([2, 5, 6])
+    maps = {image: rng.random(GRID.shape) * scale for image, scale in zip(images.tolist(), (1, 1.6, 0.4), strict=True)}
+    pool = LabelPool(images, GRID.per_image, 0)
+    pool.take(np.array([2 * GRID.per_image + 40]))
+    pool.close(GRID.overlapping(np.array([2 * GRID.per_image + 40])))
+    found = rank(lambda image: (maps[image], None), pool, GRID, picks, 4)
+    ids = found.ids.tolist()
+    assert ids == sorted(set(ids))
+    assert len(found.shown) == picks
+    assert found.shown[0] == slice(0, len(ids))
+    corners = GRID.corners(found.ids)
+    assert all(chebyshev(a, b) > 2 for i, a in enumerate(corners) for b in corners[:i])
+    values = {i: maps[i // GRID.per_image].ravel()[i % GRID.per_image] for i in ids}
+    best = sorted(ids, key=values.get, reverse=True)[:picks]
+    assert best == one_after_the_other(maps, pool, picks)
+    assert set(one_after_the_other(maps, pool, picks // 3 * 3, picks // 3)) <= set(ids)
+
+
+def test_windows_by_hand():
+    array, ids = np.arange(2 * 14 * 17).reshape(2, 14, 17), np.array([0, 16, GRID.per_image + 179])
+    np.testing.assert_array_equal(GRID.corners(ids), [[0, 0, 0], [0, 1, 1], [1, 11, 14]])
+    np.testing.assert_array_equal(GRID.cut(array, ids)[1], array[0, 1:4, 1:4])
+    np.testing.assert_array_equal(GRID.cut(array[:, ::2, ::2], ids, 2)[2], array[1, [[10], [12], [12]], [14, 14, 16]])
+    np.testing.assert_array_equal(GRID.middle(array, ids), [array[0, 1, 1], array[0, 2, 2], array[1, 12, 15]])
+    near = [i for i in range(GRID.per_image) if chebyshev(GRID.corner(i), (0, 1, 1)) < 3]
+    np.testing.assert_array_equal(GRID.overlapping(ids[1:2]), near)
+    with pytest.raises(ValueError, match="needs squares around a pixel"):
+        make_windows((14, 17), (2, 2))
+
+
+def test_full_size_images_are_ranked_without_overlap():
+    grid = WindowGrid((1024, 2048), (3, 3))
+    pool, rng = LabelPool(np.arange(2), grid.per_image, 0), np.random.default_rng(0)
+    found = rank(lambda image: (rng.random(grid.shape, np.float32), None), pool, grid, 2330, 4)
+    image, y, x = grid.locate(found.ids)
+    covered = np.zeros((2, 1024, 2048), np.uint8)
+    for dy in range(3):
+        for dx in range(3):
+            np.add.at(covered, (image, y + dy, x + dx), 1)
+    assert covered.max() == 1
+    assert covered.sum() == 9 * 4 * 2330
+
+
+@pytest.mark.slow
+def test_an_episode_of_windows_keeps_its_books_and_overlaps_nothing():
+    env = make(**RANKED, scores=["ripu", "entropy", "image"])
+    obs, info = env.reset(seed=0)
+    assert env.observation_space.contains(obs)
+    bought, over = [], False
+    while not over:
+        scores = env.observe_round()["scores"][0]
+        _, _, over, _, info = env.step_round(np.argsort(-scores[:, 0], kind="stable")[: info["picks_left"]])
+        bought += info["round_picked"].tolist()
+    assert len(bought) == 80
+    assert all(chebyshev(a, b) > 2 for i, a in enumerate(bought) for b in bought[:i])
+    masks = np.array([env._campaign.data.masks[i, y : y + 3, x : x + 3] for i, y, x in bought])
+    expected = np.bincount(masks[masks != IGNORE], minlength=len(info["class_pixels"]))
+    np.testing.assert_array_equal(info["class_pixels"], expected)
+    assert info["labelled_pixels"] == 720
+
+
+@pytest.mark.slow
+def test_checker_finds_nothing(recwarn):
+    check_env(make(**RANKED, scores=["entropy"]), skip_render_check=True)
+    assert not [str(w.message) for w in recwarn if "alenv" in str(w.message)]
+
+
+@pytest.mark.slow
+def test_channels_of_windows_are_those_of_pixels():
+    """What ranks is what is shown; entropy is the mean over the window, RIPU that of its middle pixel."""
+    env = make(**SOURCE, scores=["ripu", "entropy", "bald"], passes=3)
+    env.reset(seed=0)
+    scores, learner, grid = env.observe_round()["scores"][0], env._campaign.learner, env._campaign.grid
+    ids = env._current.candidates
+    ranker = env._ranker()
+    for column, score in enumerate(env._scores):
+        for image in np.unique(ids // grid.per_image)[:2]:
+            rows = ids // grid.per_image == image
+            values, _ = ranker.maps(score, int(image))
+            np.testing.assert_allclose(scores[rows, column], values.ravel()[ids[rows] % grid.per_image], atol=1e-5)
+    maps = learner.maps(np.array([0]))
+    assert maps.shape == (1, 12, 96, 128)
+    np.testing.assert_allclose(maps.sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_snapshot_of_ranked_candidates_goes_on_bit_for_bit():
+    env, twin = (make(**SOURCE, scores=["entropy", "distance"]) for _ in range(2))
+    env.reset(seed=0)
+    for action in range(50):
+        env.step(action)
+    twin.set_state(env.get_state())
+    for action in range(60, 75):
+        assert data_equivalence(env.step(action), twin.step(action), exact=True)
+    state = env.get_state()
+    wrong = state | {"round": state["round"] | {"ranked": state["round"]["ranked"][::-1].copy()}}
+    with pytest.raises(ValueError, match="ascending"):
+        twin.set_state(wrong)
+
+
+def test_a_source_domain_teaches_before_the_first_pick():
+    without, env = make(**RANKED | {"split": "dusk"}), make(**SOURCE)
+    (_, blank), (_, info) = without.reset(seed=0), env.reset(seed=0)
+    source = env._campaign.learner.given
+    assert source > 0
+    assert info["labels_given"] == blank["labels_given"] + source
+    assert info["class_pixels"].sum() == info["labelled_pixels"] == 0
+    assert info["miou"] > 20 > blank["miou"]
+    assert len(env._campaign.learner._heads) == 3
+    assert "source" in env.fingerprint()["learner"]
+
+
+def test_classes_of_a_source_are_found_by_name():
+    table = class_map("x", ("Sky", "vegetation", "dragon", "SignSymbol"), ("sign", "tree", "sky"))
+    assert table[:5].tolist() == [2, 1, IGNORE, 0, IGNORE]
+    with pytest.raises(ValueError, match="has none of the classes"):
+        class_map("x", ("dragon",), ("sky",))
+
+
+def test_shares_of_the_pixels():
+    env, data = make(**RANKED | {"picks": "1%", "budget": "20%"}), load("scenes")
+    picks = -(-len(data.splits["eval"]) * 96 * 128 // 900)
+    assert (env.picks, env._budget) == (picks, 20 * picks)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"picks": "1"}, "such as '1%'"),
+        ({"picks": "0%"}, "such as '1%'"),
+        ({"picks": "1%", "region": None}, "need region="),
+        ({"region": [24, 32]}, "needs squares"),
+        ({"region": "image"}, "pass region="),
+        ({"segmenter": "tiny"}, "goes with segmenter="),
+        ({"scores": ["difficulty_score"]}, "not known of windows"),
+        ({"initial": "state:2"}, "use 'none'"),
+        ({"initial": "source:scenes:day", "pool": "train"}, "give away the labels"),
+        ({"initial": "source:nowhere"}, "unknown dataset"),
+    ],
+)
+def test_what_cannot_be_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        make(**RANKED | wrong).reset()
