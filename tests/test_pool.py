@@ -34,7 +34,7 @@ def lists(drawn):
 
 
 def again(pool):
-    return LabelPool(pool._images, pool._per_image, pool._episode)
+    return LabelPool(pool.images, pool._per_image, pool._episode)
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)

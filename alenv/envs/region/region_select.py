@@ -55,7 +55,7 @@ class RegionSelectEnv(ResumableEnv):
     initial labels and, as far as they have bought the same regions, the same candidates.
 
     ## Action Space
-    `Discrete(N)` (`Discrete(K N)` with `pooling="global"`): which candidate of the current pool to label. A masked
+    `Discrete(N)` (`Discrete(K N)` with `pooling="global"` or `"ranked"`): which candidate of the current pool to label. A masked
     action buys nothing, costs one pick of the budget and sets `info["invalid_action"]`.
 
     ## Observation Space
@@ -91,9 +91,8 @@ class RegionSelectEnv(ResumableEnv):
 
     ## Information
     The same keys at every step: `round`, `pick`, `picks_left` (in the round), `invalid_action`, `picked` (image, y, x;
-    -1 if none), `miou` and
-    `class_iou` (C,) on the reward split as of the last evaluation, in points; `labelled_regions`, `labelled_pixels`,
-    `cost_clicks`, `images_opened`, `class_pixels` (C,): what was bought; `labels_given`: pixels labelled outside the
+    -1 if none), `miou` and `class_iou` (C,) on the reward split as of the last evaluation, in points;
+    `labelled_regions`, `labelled_pixels`, `cost_clicks`, `images_opened`, `class_pixels` (C,): what was bought; `labels_given`: pixels labelled outside the
     budget (initial labels and the reward split); `pick_gains` (K,): with `pick_gains=True`, at the end of a round, the
     score with all picks minus the score without each one (exact for `lda`, a first-order estimate for `linear`),
     otherwise 0. No entry is ever NaN, because Gymnasium compares infos with `==`: the IoU of a class that does not
@@ -108,10 +107,11 @@ class RegionSelectEnv(ResumableEnv):
     | `pool` | `"train"` | which images are labelled: `train` (agents learn here) or `eval` (policies are judged here) |
     | `fresh_pool` | `False` | `scenes` only: every episode labels newly generated drives |
     | `region` | the dataset's | what one pick labels: `[height, width]` in pixels, `"image"`, or `"pixel"` |
-    | `picks`, `candidates` | 24, 20 | K picks a round, N candidates for each |
-    | `budget` | 240 | regions bought in an episode |
+    | `picks`, `candidates` | 24, 20 | K picks a round, or a share of the pool's pixels, `"1%"`; N candidates for each |
+    | `budget` | 240 | regions bought in an episode, or such a share: of whole rounds if both are shares |
     | `pooling` | `"uniform"` | how candidates are drawn, see below |
-    | `initial` | `"state:2"` | `none`, `state:n` images, `random:n` regions of the pool, or `train` (that split) |
+    | `initial` | `"state:2"` | `none`, `state:n` images, `random:n` regions of the pool, `train` (that split), or |
+    | | | `source:<dataset>[:<split>]`, see below |
     | `segmenter` | `"linear"` | `linear` (logistic regression), `lda` (closed form), `mlp`, or a network, see below |
     | `features` | `"filterbank"` | frozen features of `linear`, `lda` and `mlp`: this, or a backbone, see below |
     | `weights` | `None` | of the backbone: torchvision name, file or package; `"random"`: a network from scratch |
@@ -142,6 +142,19 @@ class RegionSelectEnv(ResumableEnv):
     `"per_image"` each of them comes from one image, and the images take turns; with `"global"` one random pool of K N
     serves all K picks. `"image_clustered"` is `"uniform"` out of as few random images as have enough regions, as in the
     paper's code.
+
+    With `pooling="ranked"` a pick labels a window of `region=[3, 3]` pixels around any pixel (windows reach over no
+    border), as in RIPU and CBDA, and windows never overlap. Probabilities, and all channels made of them, are then of
+    pixels: logits are upsampled bilinearly, and windows are cut out. The pool of K N candidates that all K picks share
+    holds of every image the windows that the first of `scores` puts first, with ties by entropy; random ones if there
+    are no scores, or the first says nothing of single pixels. With N = 4 they hold what equal quotas of all images and
+    what all images in competition would pick. For heads alone; candidates then depend on the model, so policies with
+    different scores are shown different ones.
+
+    With `initial="source:<dataset>[:<split>]"` (domain adaptation) the head also learns from the split `train` of other
+    data: classes are matched by name (`alenv.data.adaptation`), and a pixel of the source counts 1, 0.1 or 0.01 pixels,
+    whichever is best on the reward split after each fit. Of large sources, evenly spaced images are taken. Its labels
+    are given, and not part of `class_pixels`. For heads alone.
 
     The networks `tiny` (for tests), `squeezenet_fpn`, `lite0_fpn`, `fpn_resnet50`, `deeplabv3_resnet50`,
     `deeplabv3_resnet101` and `deeplabv3_mobilenet_v3_large` are trained end to end: for a fixed number of steps on the
