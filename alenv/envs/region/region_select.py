@@ -55,8 +55,8 @@ class RegionSelectEnv(ResumableEnv):
     initial labels and, as far as they have bought the same regions, the same candidates.
 
     ## Action Space
-    `Discrete(N)` (`Discrete(K N)` with `pooling="global"` or `"ranked"`): which candidate of the current pool to label. A masked
-    action buys nothing, costs one pick of the budget and sets `info["invalid_action"]`.
+    `Discrete(N)` (`Discrete(K N)` with `pooling="global"` or `"ranked"`): which candidate of the current pool to label.
+    A masked action buys nothing, costs one pick of the budget and sets `info["invalid_action"]`.
 
     ## Observation Space
     A `Dict` of fresh arrays (with `pooling="global"`, K N stands for N):
@@ -92,7 +92,8 @@ class RegionSelectEnv(ResumableEnv):
     ## Information
     The same keys at every step: `round`, `pick`, `picks_left` (in the round), `invalid_action`, `picked` (image, y, x;
     -1 if none), `miou` and `class_iou` (C,) on the reward split as of the last evaluation, in points;
-    `labelled_regions`, `labelled_pixels`, `cost_clicks`, `images_opened`, `class_pixels` (C,): what was bought; `labels_given`: pixels labelled outside the
+    `labelled_regions`, `labelled_pixels`, `cost_clicks`, `images_opened`, `class_pixels` (C,): what was bought;
+    `labels_given`: pixels labelled outside the
     budget (initial labels and the reward split); `pick_gains` (K,): with `pick_gains=True`, at the end of a round, the
     score with all picks minus the score without each one (exact for `lda`, a first-order estimate for `linear`),
     otherwise 0. No entry is ever NaN, because Gymnasium compares infos with `==`: the IoU of a class that does not
