@@ -20,10 +20,19 @@ from benchmarks.leaderboard.tasks import make_task
 from benchmarks.names import Name, code, markdown
 from benchmarks.terminal import print_table
 
+TIMES = ("ms_per_pick", "env_ms_per_pick")
+
 
 def write_report(suite: Suite, summary: Summary, out: Path) -> None:
-    """Write leaderboard.json, results.csv, leaderboard.md, curves.png and curves.svg."""
-    write_json(out / "leaderboard.json", summary)
+    """Write leaderboard.json, times.json, results.csv, leaderboard.md, curves.png and curves.svg.
+
+    Times have a file of their own, so that equal episodes give the same bytes of all other figures.
+    """
+    policies = {
+        policy: {k: v for k, v in entry.items() if k not in TIMES} for policy, entry in summary["policies"].items()
+    }
+    write_json(out / "leaderboard.json", {**summary, "policies": policies})
+    write_json(out / "times.json", {p: {k: entry[k] for k in TIMES} for p, entry in summary["policies"].items()})
     write_whole(out / "results.csv", to_csv(suite, summary))
     write_whole(out / "leaderboard.md", to_markdown(suite, summary))
     figure = draw_curves(summary)

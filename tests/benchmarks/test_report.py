@@ -230,6 +230,8 @@ def test_files(summary, tmp_path):
     text = (tmp_path / "leaderboard.json").read_text(encoding="utf-8")
     read = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert list(read) == sorted(read)
+    assert "ms_per_pick" not in text
+    assert json.loads((tmp_path / "times.json").read_text())["entropy"]["ms_per_pick"] == pytest.approx(10)
     assert read["views"]["holdout"]["measures"]["AUBC"]["entropy"]["difference"]["mean"] == pytest.approx(1.75)
     for name in ("curves.png", "curves.svg"):
         assert (tmp_path / name).stat().st_size > 10_000
