@@ -27,7 +27,7 @@ from benchmarks.verify.claims import Group, read_folder
 
 README = Path(__file__).parents[1] / "README.md"
 START, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
-ROWS = 5
+ROWS = 3
 """Of a table in the README, besides the baseline."""
 PAGE = """\
 # Submissions
