@@ -33,6 +33,8 @@ def one_after_the_other(maps, pool, picks, quota=None):
     had, ids = dict.fromkeys(free, 0), []
     while len(ids) < picks:
         allowed = [i for i in free if np.isfinite(free[i]).any() and (quota is None or had[i] < quota)]
+        if not allowed:
+            break
         image = max(allowed, key=lambda i: free[i].max())
         y, x = np.unravel_index(free[image].argmax(), GRID.shape)
         free[image][max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3] = -np.inf
@@ -41,10 +43,10 @@ def one_after_the_other(maps, pool, picks, quota=None):
     return ids
 
 
-@pytest.mark.parametrize("picks", [3, 12, 20])
+@pytest.mark.parametrize("picks", [3, 6, 12])
 def test_candidates_hold_what_all_images_in_competition_and_what_equal_quotas_would_pick(picks):
-    rng, images = np.random.default_rng(picks), np.array([2, 5, 6])
-    maps = {image: rng.random(GRID.shape) * scale for image, scale in zip(images.tolist(), (1, 1.6, 0.4), strict=True)}
+    rng, images = np.random.default_rng(picks), np.array([1, 2, 5, 6, 7, 9])
+    maps = {image: rng.random(GRID.shape) + 3 * (image == 5) for image in images.tolist()}
     pool = LabelPool(images, GRID.per_image, 0)
     pool.take(np.array([2 * GRID.per_image + 40]))
     pool.close(GRID.overlapping(np.array([2 * GRID.per_image + 40])))
@@ -57,8 +59,12 @@ def test_candidates_hold_what_all_images_in_competition_and_what_equal_quotas_wo
     assert all(chebyshev(a, b) > 2 for i, a in enumerate(corners) for b in corners[:i])
     values = {i: maps[i // GRID.per_image].ravel()[i % GRID.per_image] for i in ids}
     best = sorted(ids, key=values.get, reverse=True)[:picks]
+    all_of_them = one_after_the_other(maps, pool, 10**6)
+    quotas = one_after_the_other(maps, pool, 10**6, 4 * picks // 12)
+    rest = [i for i in all_of_them if i not in quotas]
+    assert ids == sorted(quotas + rest[: 4 * picks - len(quotas)])
     assert best == one_after_the_other(maps, pool, picks)
-    assert set(one_after_the_other(maps, pool, picks // 3 * 3, picks // 3)) <= set(ids)
+    assert set(one_after_the_other(maps, pool, picks // 6 * 6, picks // 6)) <= set(ids)
 
 
 def test_windows_by_hand():
