@@ -12,6 +12,8 @@ from typing import Any
 
 from agents.curves import like
 from agents.policy import Episode, Info, Observation, play
+from alenv.acquisition import SCORES
+from alenv.errors import unknown
 
 
 class Replay:
@@ -21,11 +23,10 @@ class Replay:
         episode: What to repeat.
     """
 
-    scores: tuple[str, ...] = ()
     oracle = False
 
     def __init__(self, episode: Episode) -> None:
-        self.name = episode.policy
+        self.name, self.scores = episode.policy, _ranked_by(episode)
         self._actions = episode.actions
 
     def reset(self, seed: int) -> None:
@@ -41,6 +42,21 @@ class Replay:
         for action in self._next:
             return action
         raise ValueError(f"the trace of {self.name!r} ends after {len(self._actions)} picks; replay it with its budget")
+
+
+def _ranked_by(episode: Episode) -> tuple[str, ...]:
+    """Return the scores of the policy that played, where they decide what is shown; a trace brings no code along.
+
+    Raises:
+        ValueError: If one is not of this package.
+    """
+    if episode.kwargs.get("pooling") != "ranked":
+        return ()
+    scores = episode.fingerprint["arguments"].get("scores", [])
+    for name in map(str, scores if isinstance(scores, list) else [scores]):
+        if name not in SCORES:
+            raise unknown("score in the trace, not one of this package:", name, SCORES)
+    return tuple(scores)
 
 
 def replay(episode: Episode, kwargs: dict[str, Any] | None = None) -> Episode:

@@ -43,6 +43,27 @@ def test_the_first_difference_is_named(episode):
         replay(replace(episode, picked=picked))
 
 
+@pytest.mark.usefixtures("_places")
+@pytest.mark.slow
+def test_where_scores_decide_what_is_shown_they_are_those_of_the_trace():
+    ranked = {
+        "pooling": "ranked",
+        "pool": "eval",
+        "initial": "source:scenes:day",
+        "split": "dusk",
+        "region": [3, 3],
+        "picks": 40,
+        "budget": 80,
+        "candidates": 2,
+    }
+    [played] = evaluate(make_policy("margin"), ENV, ranked, [3], ("holdout",))
+    assert replay(played).rewards == played.rewards
+    for scores in (["os:system"], 3, [["margin"]]):
+        arguments = played.fingerprint["arguments"] | {"scores": scores}
+        with pytest.raises(ValueError, match="score in the trace, not one of this package"):
+            replay(replace(played, fingerprint=played.fingerprint | {"arguments": arguments}))
+
+
 @pytest.mark.parametrize("budget", [4, 12])
 def test_another_budget_is_refused(episode, budget):
     with pytest.raises(ValueError, match=r"ends after 8 picks|pick 4 was .* is None"):
