@@ -276,7 +276,7 @@ def test_what_is_said_is_checked(made, tmp_path, verify, old, new, message):
 
 def test_the_suite_is_found_by_name(made, tmp_path, capsys):
     source = made / "submissions" / "mining-ridge"
-    for name, message in (("mining", "unknown suite 'mining'; known: ade20k"), ("../x", "expected the name of a file")):
+    for name, message in (("mining", "unknown suite 'mining'; known: "), ("../x", "expected the name of a file")):
         facts = (source / "submission.toml").read_text(encoding="utf-8").replace('"mining"', f'"{name}"')
         folder = write(tmp_path / f"of{len(name)}", source, b"", facts)
         assert main(Args((folder,), out=tmp_path / "verified", jobs=1)) == 1
