@@ -7,7 +7,7 @@ import importlib
 from agents import heuristics, mining
 from agents.environments import mines
 from agents.own_policy import load_own
-from agents.policy import Policy
+from agents.play import Policy
 from alenv.errors import shown, unknown
 
 AGENTS = ("lookahead", "misical", "ralis", "sb3")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.checkpoints import check
-from agents.policy import Observation
+from agents.play import Observation
 from alenv.outside import Count, decode
 
 OBSERVED = ("candidates", "state", "action_mask")

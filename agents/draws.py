@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents import rounds
-from agents.policy import Info, Observation, channels
+from agents.play import Info, Observation, channels
 
 EXPONENTS = (1.0, 2.0, 5.0, 10.0)
 """Of ``power_bald``."""

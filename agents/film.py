@@ -27,7 +27,7 @@ import alenv  # noqa: F401  registers the ids
 from agents.arguments import check_fields
 from agents.catalogue import make_policy
 from agents.environments import mines
-from agents.policy import Info, Policy, shown_to
+from agents.play import Info, Policy, shown_to
 from alenv.files import write_whole
 from alenv.outside import Count, Positive
 

@@ -27,7 +27,7 @@ from agents.draws import (
     StratifiedRandom,
     best,
 )
-from agents.policy import Info, Observation, Policy, channels
+from agents.play import Info, Observation, Policy, channels
 from alenv.acquisition import SCORES, find_score
 from alenv.imports import is_path, source
 

@@ -45,7 +45,7 @@ from agents.arguments import (
 from agents.checkpoints import Weights, check, read_policy
 from agents.environments import make_env
 from agents.lookahead_scorer import Scorer
-from agents.policy import Info, Observation, channels
+from agents.play import Info, Observation, channels
 from agents.training import command
 from alenv.memory import check_memory
 from alenv.observation import CANDIDATE, PROGRESS

@@ -15,7 +15,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.policy import Info, Observation, Policy
+from agents.play import Info, Observation, Policy
 from alenv.mining.features import RELATIONS
 
 COLUMN = {name: index for index, name in enumerate(RELATIONS)}

@@ -30,7 +30,7 @@ from agents.arguments import Rate, check_fields, check_seeds, check_width, read_
 from agents.checkpoints import Weights, check, read_policy
 from agents.dqn import OBSERVED, Parts, Ring, greedy, q_of, td_target, uniform
 from agents.equivariant import Encoder, fit_mask, head, masked
-from agents.policy import Info, Observation
+from agents.play import Info, Observation
 from agents.training import command
 from alenv.envs.mining.arguments import STATE
 from alenv.memory import check_memory

@@ -13,7 +13,7 @@ from alenv.errors import shown
 from alenv.imports import cause, find
 from alenv.outside import decode
 
-FORM = "write 'package.module:Class', of a class with the methods of agents.policy.Policy"
+FORM = "write 'package.module:Class', of a class with the methods of agents.play.Policy"
 
 
 def load_own(spec: str) -> Any:
@@ -54,6 +54,6 @@ def _check(spec: str, policy: Any) -> None:
     try:
         decode(_Attributes, attributes, "attribute")
     except ValueError as error:
-        raise ValueError(f"policy {shown(spec)}: {error}; see agents.policy.Policy for what it must have") from None
+        raise ValueError(f"policy {shown(spec)}: {error}; see agents.play.Policy for what it must have") from None
     if policy.oracle and not callable(getattr(policy, "attach", None)):
-        raise ValueError(f"policy {shown(spec)} is an oracle without a method 'attach'; see agents.policy.Policy")
+        raise ValueError(f"policy {shown(spec)} is an oracle without a method 'attach'; see agents.play.Policy")

@@ -34,7 +34,7 @@ from agents.arguments import Names, NonNegative, Rate, check_fields, check_kwarg
 from agents.checkpoints import Weights, check, read_policy
 from agents.dqn import OBSERVED, q_of, td_target, uniform
 from agents.environments import make_env
-from agents.policy import Info, Observation, channels
+from agents.play import Info, Observation, channels
 from agents.ralis_network import QNetwork
 from agents.ralis_replay import Replay
 from agents.training import command

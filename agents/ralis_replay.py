@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.dqn import Parts, Ring
-from agents.policy import Observation
+from agents.play import Observation
 from alenv.memory import check_memory
 
 

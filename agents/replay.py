@@ -11,7 +11,7 @@ from itertools import zip_longest
 from typing import Any
 
 from agents.curves import like
-from agents.policy import Episode, Info, Observation, play
+from agents.play import Episode, Info, Observation, play
 from alenv.acquisition import SCORES
 from alenv.errors import unknown
 

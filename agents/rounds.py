@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.policy import Info, Observation, Policy
+from agents.play import Info, Observation, Policy
 
 
 def pools(obs: Observation, info: Info) -> slice:

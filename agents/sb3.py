@@ -33,7 +33,7 @@ from agents.checkpoints import Trained, check, read_policy
 from agents.environments import make_env, mines
 from agents.equivariant import Head, Rows, describe, fit_mask
 from agents.mining import play
-from agents.policy import Info, Observation, channels
+from agents.play import Info, Observation, channels
 from agents.training import command
 from alenv.memory import check_memory
 from alenv.outside import Count, Positive, Share, decode

@@ -67,7 +67,7 @@ class Job(Generic[Record]):
 def record_path(folder: Path, name: str, inputs: Any) -> Path:
     """Return where the record of some JSON inputs lies: whatever changes it must be among them."""
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
-    return folder / f"{name}-{digest}.jsonl"
+    return folder / f"{name}-{digest}.json"
 
 
 @dataclass

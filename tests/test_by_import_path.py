@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from agents.catalogue import make_policy
-from agents.policy import evaluate
+from agents.play import evaluate
 from alenv import imports
 from benchmarks.leaderboard import episodes
 from benchmarks.leaderboard.suite import Suite

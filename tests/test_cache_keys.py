@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from agents.policy import Episode
+from agents.play import Episode
 from alenv import data as datasets
 from alenv import state
 from alenv.mining import embeddings

@@ -16,7 +16,7 @@ from rich.console import Console
 import alenv  # noqa: F401  registers the ids
 from agents.catalogue import make_policy
 from agents.lookahead import Args, Run, make_envs
-from agents.policy import evaluate, shown_to
+from agents.play import evaluate, shown_to
 from agents.training import train
 from alenv.acquisition import Score, entropy
 

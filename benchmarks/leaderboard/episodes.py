@@ -13,7 +13,7 @@ from rich.console import Console
 
 from agents.catalogue import make_policy
 from agents.episode import Episode
-from agents.policy import play
+from agents.play import play
 from alenv.errors import shown
 from alenv.state import code_digest
 from benchmarks.jobs import Finished, Job, find_finished, record_path
@@ -52,6 +52,8 @@ def _job(suite: Suite, policy: str, part: Part, out: Path) -> Job[list[Episode]]
     inputs = [FORMAT, suite.env, part.kwargs, part.options, part.seeds, measured, policy]
     inputs += [code_digest(), suite.sources, source(policy, suite.env)]
     path = record_path(out / "episodes" / folder(policy), part.file, inputs)
+    if len(part.seeds) > 1:  # an episode a line
+        path = path.with_suffix(".jsonl")
     make, read = partial(_play, suite.env, policy, part), partial(read_record, suite, policy, part)
     return Job(f"{policy} on {part.name}", path, make, read)
 

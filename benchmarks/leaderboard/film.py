@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from agents.episode import Episode
-from agents.policy import play
+from agents.play import play
 from agents.replay import Replay
 from alenv.outside import decode_json
 from alenv.state import code_digest

@@ -10,7 +10,7 @@ import numpy as np
 
 from agents.curves import Info
 from agents.episode import Episode
-from agents.policy import Observation, play
+from agents.play import Observation, play
 from alenv.data import load
 from alenv.state import code_digest
 from benchmarks.jobs import Job, record_path

@@ -12,7 +12,7 @@ import numpy as np
 from agents.catalogue import make_policy
 from agents.curves import RegionCurves
 from agents.episode import Episode
-from agents.policy import Info, play
+from agents.play import Info, play
 from alenv.errors import shown
 from benchmarks import stats
 from benchmarks.leaderboard.measures import (

@@ -129,6 +129,9 @@ def parse_suite(name: str, text: str) -> Suite:
     """
     suite = make_suite(name, decode_toml(SuiteTable, text))
     check_arguments(suite)
+    for policy in make_task(suite).judges:
+        if policy not in suite.policies:
+            raise ValueError(f"policies={shown(suite.policies)} lack {policy!r}, by which others are scored; add it")
     return suite
 
 

@@ -27,7 +27,7 @@ import tyro
 from PIL import Image
 
 from agents.catalogue import make_policy
-from agents.policy import evaluate
+from agents.play import evaluate
 from alenv.data import find_root
 from alenv.files import write_whole
 from benchmarks.command import check_device, command, make_folder, refusing

@@ -86,7 +86,7 @@ def _read_submission(folder: Path, suite: Path | None) -> Group:
 
 
 def _read_policy(folder: Path, suite: Suite) -> Group:
-    files = sorted(folder.glob("*.jsonl"))
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".jsonl"))
     most = max((len(part.seeds) for part in make_task(suite).parts()), default=0)
     claims, faults = _split(c for file in files for c in _read(file, f"{folder.name}/{file.name}", most))
     return Group(folder.name, suite, None, claims, faults)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.episode import POINTS, Episode
-from agents.policy import play
+from agents.play import play
 from agents.replay import Replay
 from alenv.errors import shown
 from alenv.state import fingerprint

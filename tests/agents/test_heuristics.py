@@ -160,7 +160,7 @@ def test_a_policy_without_its_channels_is_an_error_not_another_policy(name):
 
 
 def test_channels_of_the_suite_do_not_displace_those_of_the_policy():
-    from agents.policy import evaluate
+    from agents.play import evaluate
 
     kwargs = {"picks": 4, "budget": 4}
     runs = [list(evaluate(POLICIES["margin"](), "RegionSelect-v0", kwargs | extra, [0])) for extra in ({}, EXTRA)]

@@ -14,7 +14,7 @@ from agents.catalogue import make_policy
 from agents.heuristics import POLICIES
 from agents.lookahead import Args, LookAheadPolicy, Run, load_policy, look_ahead, loss
 from agents.lookahead_scorer import Scorer
-from agents.policy import evaluate
+from agents.play import evaluate
 from agents.training import train
 from alenv.observation import CANDIDATE, PROGRESS
 from benchmarks.leaderboard.episodes import source

@@ -9,7 +9,7 @@ import pytest
 import alenv  # noqa: F401  registers the ids
 from agents.catalogue import make_policy
 from agents.heuristics import POLICIES
-from agents.policy import Episode, evaluate
+from agents.play import Episode, evaluate
 from alenv.metrics import mean_iou
 
 SMALL = {"picks": 4, "budget": 12, "pool": "eval"}

@@ -14,7 +14,7 @@ from agents.arguments import read_args
 from agents.catalogue import make_policy
 from agents.dqn import td_target, uniform
 from agents.equivariant import standardise
-from agents.policy import evaluate
+from agents.play import evaluate
 from agents.ralis import Args, Run, exploration, joint, load_policy, make_network, make_run
 from agents.ralis_replay import Replay
 from agents.training import command, train

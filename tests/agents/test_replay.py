@@ -7,7 +7,7 @@ import pytest
 from agents.catalogue import make_policy
 from agents.curves import MiningCurves
 from agents.episode import Episode
-from agents.policy import evaluate, play
+from agents.play import evaluate, play
 from agents.replay import replay
 
 ENV = "RegionSelect-v0"

@@ -6,7 +6,7 @@ import pytest
 from gymnasium.utils.env_checker import data_equivalence
 
 from agents.catalogue import make_policy
-from agents.policy import evaluate
+from agents.play import evaluate
 
 SMALL = {"picks": 30, "candidates": 6, "budget": 80, "segmenter": "lda"}
 PIXELS = {"region": "pixel", "initial": "random:60"} | SMALL

@@ -15,7 +15,7 @@ from agents.arguments import read_args
 from agents.catalogue import make_policy
 from agents.equivariant import ILLEGAL, Head, Rows, Value
 from agents.mining import play
-from agents.policy import evaluate
+from agents.play import evaluate
 from agents.sb3 import Args, Run, load_policy, make_envs
 from agents.sb3_models import OFF_POLICY, ON_POLICY, actor, uniform
 from agents.training import train

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents.policy import Episode
+from agents.play import Episode
 from benchmarks import agents
 from benchmarks.leaderboard import episodes
 from benchmarks.leaderboard.suite_file import read_suite

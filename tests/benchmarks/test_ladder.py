@@ -134,10 +134,10 @@ def test_whole_ladder_and_what_is_finished_is_not_run_again(start, tmp_path, mon
     assert figures["tau"]["aubc"][0]["rungs"] == ["low", "high"]
     assert np.shape(figures["gains"]["trace"]["high"]) == (2, 2)
     before = (out / "ladder.md").read_bytes()
-    next((out / "high" / "replays" / "entropy").glob("1-*.jsonl")).unlink()  # as after a kill
-    other = next((out / "high" / "replays" / "core_set").glob("0-*.jsonl"))
+    next((out / "high" / "replays" / "entropy").glob("1-*.json*")).unlink()  # as after a kill
+    other = next((out / "high" / "replays" / "core_set").glob("0-*.json*"))
     other.write_text(json.dumps(json.loads(other.read_text()) | {"actions": [0] * 4, "picked": [[0, 0, 0]] * 4}))
-    next((out / "low" / "episodes" / "random").glob("0-*.jsonl")).write_text("{", encoding="utf-8")
+    next((out / "low" / "episodes" / "random").glob("0-*.json*")).write_text("{", encoding="utf-8")
     assert start() == 0
     assert asked == [12, 6, 1, 2]
     assert (out / "ladder.md").read_bytes() == before
@@ -150,7 +150,7 @@ def test_a_killed_run_goes_on(start, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(command, "replays", killed)
         assert start() == 130
-    assert len(list((tmp_path / "out").glob("*/episodes/*/*.jsonl"))) == 12
+    assert len(list((tmp_path / "out").glob("*/episodes/*/*.json*"))) == 12
     assert not (tmp_path / "out" / "ladder.md").exists()
 
 

@@ -260,7 +260,7 @@ def test_the_whole_way_and_again(start, tmp_path, capsys):
     assert measures["score"]["random"]["mean"] == 0
     wins = measures["gain"]["oracle"]["difference"]["wins"]
     assert wins["up"] >= 0.9 * sum(wins[key] for key in ("up", "ties", "down"))
-    files = sorted(out.rglob("episodes/cosine/*.jsonl"))
+    files = sorted(out.rglob("episodes/cosine/*.json*"))
     first = files[0].read_text()
     for episode in map(json.loads, first.splitlines()):
         assert len(episode["picked"]) == len(set(map(tuple, episode["picked"]))) == 10

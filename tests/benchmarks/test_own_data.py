@@ -85,8 +85,8 @@ def test_the_three_commands_of_the_readme(name, write, photos, tmp_path, capsys)
     first = (tmp_path / "out" / "leaderboard.json").read_bytes()
     assert main(Args(suite=(suite,), out=tmp_path / "out", jobs=1)) == 0
     assert (tmp_path / "out" / "leaderboard.json").read_bytes() == first
-    episodes = set((tmp_path / "out" / "episodes").glob("*/*.jsonl"))
+    episodes = set((tmp_path / "out" / "episodes").glob("*/*.json*"))
     photo = next(root.rglob("*.jpg"))
     Image.open(photo).rotate(180).save(photo)
     assert main(Args(suite=(suite,), out=tmp_path / "out", jobs=1)) == 0  # an edited image: nothing old is shown
-    assert len(set((tmp_path / "out" / "episodes").glob("*/*.jsonl")) - episodes) == 25
+    assert len(set((tmp_path / "out" / "episodes").glob("*/*.json*")) - episodes) == 25

@@ -14,7 +14,7 @@ from PIL import Image
 
 from agents.catalogue import make_policy
 from agents.curves import RegionCurves
-from agents.policy import play
+from agents.play import play
 from benchmarks.leaderboard.film import film
 from benchmarks.leaderboard.page import Bars, Board, Curve, Film, Frame, Line, Sample, Table, to_html
 

@@ -45,7 +45,7 @@ def address():
 
 def records(out):
     """The episodes of a run, without the time that they took."""
-    files = sorted(out.rglob("episodes/*/*.jsonl"))
+    files = sorted(out.rglob("episodes/*/*.json*"))
     return {str(f.relative_to(out)): [json.loads(line) | {"seconds": 0} for line in f.open()] for f in files}
 
 
@@ -88,7 +88,7 @@ def test_a_killed_worker_costs_its_job_alone(address, tmp_path):
     assert len(said) == 4
     [lost] = filter(None, said)
     assert lost.startswith("job 0 failed: WorkerCrashedError")
-    assert sorted(path.name for path in tmp_path.glob("*.jsonl")) == ["1.jsonl", "2.jsonl", "3.jsonl"]
+    assert sorted(path.name for path in tmp_path.glob("*.json*")) == ["1.jsonl", "2.jsonl", "3.jsonl"]
 
 
 def test_a_cluster_that_is_not_there_is_refused(tmp_path, capsys):

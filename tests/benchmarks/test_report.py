@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from scipy import stats as scipy_stats
 
-from agents.policy import Episode
+from agents.play import Episode
 from benchmarks import stats
 from benchmarks.leaderboard.plot import COLUMNS, draw_curves
 from benchmarks.leaderboard.report import print_ranking, ranking_table, to_markdown, write_report

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from agents.policy import Episode
+from agents.play import Episode
 from benchmarks import jobs
 from benchmarks.leaderboard import episodes, regions
 from benchmarks.leaderboard.__main__ import Args, main
@@ -80,7 +80,7 @@ def start(tmp_path):
 
 
 def episode_files(tmp_path, policy):
-    return sorted((tmp_path / "out" / "episodes" / policy).glob("*.jsonl"))
+    return sorted((tmp_path / "out" / "episodes" / policy).glob("*.json*"))
 
 
 def test_second_start_runs_nothing(ran, start):

@@ -101,7 +101,7 @@ def test_what_was_played_is_exact(made, verify):
 
 def test_records_of_other_code_lie_beside_those_of_this_one(made, tmp_path, verify):
     shutil.copytree(made / "runs" / "mining" / "episodes" / "ridge", tmp_path / "run" / "episodes" / "ridge")
-    path = next((tmp_path / "run" / "episodes" / "ridge").glob("*.jsonl"))
+    path = next((tmp_path / "run" / "episodes" / "ridge").glob("*.json*"))
     shutil.copy(path, path.with_name("class_00-0123456789ab.jsonl"))
     status, said = verify(tmp_path / "run")
     assert (status, " 14 0 0 " in said) == (0, True)
@@ -310,7 +310,7 @@ def test_what_is_raised_is_told_and_not_scored(made, tmp_path, verify, raised):
     source = made / "runs" / "mining" / "episodes" / "ridge"
     folder = tmp_path / "run" / "episodes" / "ridge"
     folder.mkdir(parents=True)
-    for path in source.glob("*.jsonl"):
+    for path in source.glob("*.json*"):
         tables = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         for table in tables:
             (table["rewards"] if raised == "rewards" else table["metrics"]["gain"])[1] += 1.0

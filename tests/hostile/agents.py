@@ -106,7 +106,7 @@ specs = st.one_of(
     st.text(max_size=20),
     plain,
     st.sampled_from([":", "a:", ":a", "lookahead:", "lookahed:best.pt", "os:system", "os:abort", "subprocess:Popen"]),
-    st.sampled_from(["code:interact", "agents.heuristics:Rndom", "agents.heuristics:Greedy", "agents.policy:Policy"]),
+    st.sampled_from(["code:interact", "agents.heuristics:Rndom", "agents.heuristics:Greedy", "agents.play:Policy"]),
     st.sampled_from([".x:Y", "a..b:C", "builtins:exit", "misical:/dev/zero", "sb3:.", "ralis:/"]),
     st.tuples(st.sampled_from(["os", "sys", "builtins", *AGENTS]), st.text(max_size=8)).map(":".join),
 )
