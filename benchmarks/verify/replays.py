@@ -66,7 +66,7 @@ class Play:
             [again] = play(Replay(self.episode), self.env, self.kwargs, [self.episode.seed], curves, options)
         except ValueError as error:
             return f"it cannot be replayed ({error}); send what was played"
-        return again
+        return Episode.from_json(again.to_json())  # as records have it: numbers of a metric are all floats
 
 
 def replays(
