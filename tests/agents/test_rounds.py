@@ -46,6 +46,28 @@ def test_episodes_are_bit_equal(name, pooling):
     assert (fast.costs, fast.metrics, fast.class_metrics) == (slow.costs, slow.metrics, slow.class_metrics)
 
 
+def test_a_policy_that_chooses_rounds_is_asked_once_a_round():
+    class Rounds(OneByOne):
+        """Also a policy whose single picks would fail."""
+
+        def __init__(self, policy):
+            super().__init__(policy)
+            self.asked, self.whole = [], policy.act_round
+
+        def act(self, obs, info):
+            raise AssertionError("asked for a single pick")
+
+        def act_round(self, obs, info):
+            self.asked.append(info["picks_left"])
+            return self.whole(obs, info)
+
+    policy = Rounds(make_policy("entropy"))
+    policy.act = Rounds.act.__get__(policy)
+    [episode] = evaluate(policy, "RegionSelect-v0", SMALL | POOLINGS[0], [3], splits=[])
+    assert policy.asked == [30, 30, 20]
+    assert len(episode.actions) == 80
+
+
 @pytest.mark.parametrize("pooling", POOLINGS, ids=lambda kwargs: kwargs["pooling"])
 def test_step_round_is_step_for_step_the_same_with_illegal_picks_too(pooling):
     kwargs = {"scores": ["entropy"], **SMALL, **pooling}

@@ -8,6 +8,7 @@ from gymnasium.utils.env_checker import check_env, data_equivalence
 from alenv.data import IGNORE, load
 from alenv.data.adaptation import class_map
 from alenv.envs.region.ranking import rank
+from alenv.metrics import mean_iou
 from alenv.pool import LabelPool
 from alenv.regions import WindowGrid, make_windows
 
@@ -159,6 +160,18 @@ def test_a_source_domain_teaches_before_the_first_pick():
     assert info["miou"] > 20 > blank["miou"]
     assert len(env._campaign.learner._heads) == 3
     assert "source" in env.fingerprint()["learner"]
+
+
+@pytest.mark.slow
+def test_the_source_weighs_what_is_best_on_the_reward_split():
+    env = make(**SOURCE)
+    _, info = env.reset(seed=0)
+    while info["round"] == 0:  # without labels of the target the weight says nothing
+        _, _, _, _, info = env.step(int(np.flatnonzero(env.action_masks())[0]))
+    learner = env._campaign.learner
+    found = [mean_iou(learner._confusion(learner._cells("reward"), head)) for head in learner._heads]
+    assert len(set(found)) > 1
+    assert info["miou"] == pytest.approx(max(found))
 
 
 def test_classes_of_a_source_are_found_by_name():
