@@ -44,6 +44,7 @@ def _scaled(suite: Suite, summary: Summary) -> dict[str, Array]:
         return {}
     base = figures[suite.baseline]["mean"]
     whole = [policy for policy in figures if "incomplete" not in summary["policies"][policy]["status"]]
+    whole = [policy for policy in whole if policy != suite.baseline]  # 0, and no interval means anything there
     scores = {policy: np.array(list(figures[policy]["by_unit"].values()), float) for policy in whole}
     return {policy: (values[~np.isnan(values)] - base) / (full - base) for policy, values in scores.items()}
 

@@ -20,6 +20,7 @@ from benchmarks.leaderboard.page import Bars, Board, Curve, Film, Frame, Line, S
 
 EVIL = "own:</script><b>&\"'{{ 7*7 }}"
 POLICIES = ["bald", EVIL, "random"]
+LONG = "lookahead:" + "results/" * 12 + "best.pt"
 
 
 def make_page(policies=POLICIES):
@@ -38,7 +39,7 @@ def make_page(policies=POLICIES):
         ],
         bars=[Bars("final IoU", ["road", "sky"], {p: [50.0, None] for p in policies})],
         films=[Film(p, [Frame("24 regions", pixel, 1, 1)]) for p in policies],
-        notes=["IoU in points"],
+        notes=["IoU in points", LONG],
     )
     return to_html("Leaderboard", "python -m benchmarks.leaderboard", [board])
 
@@ -95,7 +96,7 @@ def test_in_a_browser(tmp_path, width, scheme):
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no chromium is installed")
-    (tmp_path / "index.html").write_text(make_page(), encoding="utf-8")
+    (tmp_path / "index.html").write_text(make_page([*POLICIES, LONG]), encoding="utf-8")
     with playwright.sync_playwright() as play_in:
         browser = play_in.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
@@ -105,8 +106,8 @@ def test_in_a_browser(tmp_path, width, scheme):
         page.goto((tmp_path / "index.html").as_uri())
         lines = page.locator("[data-part=curves] polyline")
         lines.first.wait_for(state="attached")
-        assert lines.count() == 3
-        assert page.locator("[data-part=classes] rect").count() == 3
+        assert lines.count() == 4
+        assert page.locator("[data-part=classes] rect").count() == 4
         assert page.evaluate("document.documentElement.scrollWidth") == width  # nothing sticks out
         _toggle(page, lines)
         _walk(page)
@@ -117,10 +118,10 @@ def test_in_a_browser(tmp_path, width, scheme):
 
 def _toggle(page, lines):
     page.get_by_role("checkbox", name="bald").press("Space")
-    assert lines.count() == 2
+    assert lines.count() == 3
     assert not page.locator("[data-film=bald]").is_visible()
     page.get_by_role("checkbox", name="bald").press("Space")
-    assert lines.count() == 3
+    assert lines.count() == 4
     assert page.locator("[data-film=bald]").is_visible()
 
 
