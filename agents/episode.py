@@ -3,7 +3,7 @@
 The trace is all that a replay needs: ``gymnasium.make(env_id, **kwargs)``, ``reset(seed=seed, options=options)``, then
 the ``actions`` one by one. With an equal ``fingerprint`` it gives the same ``rewards``, ``picked``, ``given`` and
 curves, bit for bit; with another one the same ``picked`` and costs, if the data are the same, and metrics that differ
-by what the fingerprints tell. ``agents.curves.like(episode)`` measures the curves at the same points again.
+by what the fingerprints tell. ``agents.recorders.like(episode)`` measures the curves at the same points again.
 
 The curves have one point for the start and one for every measurement. What stands in them depends on the environment:
 

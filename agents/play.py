@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import alenv  # noqa: F401  registers the ids
-from agents.curves import Curves, Info, RegionCurves
 from agents.environments import mines
 from agents.episode import Episode
+from agents.recorders import Info, Recorder, RegionRecorder
 from alenv.acquisition import find_score
 
 Observation = dict[str, NDArray]
@@ -64,7 +64,7 @@ def evaluate(
     Yields:
         The finished episodes.
     """
-    yield from play(policy, env_id, kwargs, seeds, partial(RegionCurves, splits))
+    yield from play(policy, env_id, kwargs, seeds, partial(RegionRecorder, splits))
 
 
 def play(
@@ -72,7 +72,7 @@ def play(
     env_id: str,
     kwargs: dict[str, Any],
     seeds: Iterable[int],
-    curves: Callable[[], Curves],
+    make_recorder: Callable[[], Recorder],
     options: dict[str, Any] | None = None,
 ) -> Iterator[Episode]:
     """Run a policy, one episode per seed: the one loop for all environments.
@@ -83,7 +83,7 @@ def play(
         env_id: Id of the environment.
         kwargs: Arguments of the environment.
         seeds: Those of ``reset``.
-        curves: Makes what measures one episode, see ``agents.curves``.
+        make_recorder: Makes what measures one episode, see ``agents.recorders``.
         options: Those of ``reset``.
 
     Yields:
@@ -94,7 +94,7 @@ def play(
         policy.attach(env.unwrapped)  # type: ignore[attr-defined]
     try:
         for seed in seeds:
-            yield _run(policy, env, env_id, kwargs, seed, curves(), options or {})
+            yield _run(policy, env, env_id, kwargs, seed, make_recorder(), options or {})
     finally:
         env.close()
 
@@ -112,7 +112,7 @@ def _run(
     env_id: str,
     kwargs: dict[str, Any],
     seed: int,
-    curves: Curves,
+    recorder: Recorder,
     options: dict[str, Any],
 ) -> Episode:
     seconds = {"policy": 0.0, "env": 0.0, "evaluator": 0.0}
@@ -125,7 +125,7 @@ def _run(
 
     obs, info = timed("env", env.reset, seed=seed, options=options)
     timed("policy", policy.reset, seed)
-    timed("evaluator", curves.start, env, info)
+    timed("evaluator", recorder.start, env, info)
     actions: list[int] = []
     rewards: list[float] = []
     picked: list[list[int]] = []
@@ -145,8 +145,8 @@ def _run(
             picked.append(np.atleast_1d(info["picked"]).tolist())
         actions += [int(action) for action in chosen]
         rewards += [0.0] * (len(chosen) - 1) + [float(reward)]
-        timed("evaluator", curves.step, env, info)
-    timed("evaluator", curves.end, info)
+        timed("evaluator", recorder.step, env, info)
+    timed("evaluator", recorder.end, info)
     return Episode(
         policy=policy.name,
         oracle=policy.oracle,
@@ -157,10 +157,10 @@ def _run(
         actions=actions,
         rewards=rewards,
         picked=picked,
-        costs=curves.costs,
-        metrics=curves.metrics,
-        class_metrics=curves.class_metrics,
-        given=curves.given,
+        costs=recorder.costs,
+        metrics=recorder.metrics,
+        class_metrics=recorder.class_metrics,
+        given=recorder.given,
         seconds=seconds,
         fingerprint=base.fingerprint(),
     )

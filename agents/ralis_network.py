@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.equivariant import mean, standardise
-from alenv.ralis import BINS
+from alenv.ralis_features import BINS
 
 WIDTH = 128
 """Length of what the two branches make of a candidate and of the state."""

@@ -10,8 +10,8 @@ import dataclasses
 from itertools import zip_longest
 from typing import Any
 
-from agents.curves import like
 from agents.play import Episode, Info, Observation, play
+from agents.recorders import like
 from alenv.acquisition import SCORES
 from alenv.errors import unknown
 

@@ -1,4 +1,4 @@
-"""LabelPool: which regions can be labelled, and the candidates that are shown for each pick."""
+"""UnlabelledPool: which regions can be labelled, and the candidates that are shown for each pick."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Candidates:
     shown: tuple[slice, ...]
 
 
-class LabelPool:
+class UnlabelledPool:
     """The unlabelled regions of an episode.
 
     Args:
@@ -88,15 +88,15 @@ class LabelPool:
         """Draw the candidates of a round.
 
         They are the first unlabelled regions of an order that depends on (episode, round) alone, so labelling one
-        region more moves any pool of the round by at most one region.
+        region more moves any set of the round by at most one region.
 
         Args:
             round_: Number of the round.
             turns: Numbers of the round's K picks in the episode.
-            candidates: Regions N in a pool.
-            pooling: ``uniform``: K disjoint pools out of all images. ``global``: one pool of K N for all picks.
-                ``per_image``: K disjoint pools, each out of one image; the images take turns, in an order that is drawn
-                anew for every lap. ``image_clustered``: K disjoint pools out of as few random images as have enough
+            candidates: Regions N in a set.
+            pooling: ``uniform``: K disjoint sets out of all images. ``global``: one set of K N for all picks.
+                ``per_image``: K disjoint sets, each out of one image; the images take turns, in an order that is drawn
+                anew for every lap. ``image_clustered``: K disjoint sets out of as few random images as have enough
                 regions, as in the code of RALIS; it bounds the images that a network must look at.
 
         Returns:
@@ -122,19 +122,19 @@ class LabelPool:
         return self.images[rows[row]] * self._per_image + within
 
     def _of_images(self, round_: int, turns: range, candidates: int) -> list[Ids]:
-        """Draw one pool for each turn, out of the image whose turn it is."""
+        """Draw one set for each turn, out of the image whose turn it is."""
         rows = np.flatnonzero(self._open.any(1))
         if not len(rows):
             return []
         laps = {turn // len(rows) for turn in turns}
         order = {lap: keyed_rng(self._episode, Stream.IMAGES, lap).permutation(rows) for lap in laps}
         turn_rows = np.array([order[turn // len(rows)][turn % len(rows)] for turn in turns])
-        pools: dict[int, list[Ids]] = {}
+        sets: dict[int, list[Ids]] = {}
         for row, count in zip(*np.unique(turn_rows, return_counts=True), strict=True):
             rng = keyed_rng(self._episode, Stream.CANDIDATES, round_, int(self.images[row]))
             within = first_open(rng, self._open[row], int(count) * candidates)
-            pools[int(row)] = np.array_split(self._ids(row * self._per_image + within), count)
-        return [pool for row in turn_rows if len(pool := pools[int(row)].pop(0))]
+            sets[int(row)] = np.array_split(self._ids(row * self._per_image + within), count)
+        return [one for row in turn_rows if len(one := sets[int(row)].pop(0))]
 
     def _ids(self, positions: NDArray[np.int64]) -> Ids:
         row, within = np.divmod(positions, self._per_image)
@@ -170,7 +170,7 @@ def first_open(rng: np.random.Generator, open_: NDArray[np.bool_], count: int) -
     return np.fromiter(islice(found, wanted), np.int64, wanted)
 
 
-def _shared_out(pools: list[Ids]) -> Candidates:
-    bounds = np.cumsum([0, *map(len, pools)]).tolist()
+def _shared_out(sets: list[Ids]) -> Candidates:
+    bounds = np.cumsum([0, *map(len, sets)]).tolist()
     shown = tuple(slice(a, b) for a, b in pairwise(bounds))
-    return Candidates(np.concatenate([np.empty(0, np.int64), *pools]), shown)
+    return Candidates(np.concatenate([np.empty(0, np.int64), *sets]), shown)

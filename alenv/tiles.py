@@ -1,4 +1,4 @@
-"""Small square pictures of the images of a mining pool: as a policy may see them, and with their label.
+"""Small square pictures of the images that are mined: as a policy may see them, and with their label.
 
 Where the data have photos, these are the photos. A generated image is drawn: unlabelled as the pattern of its vector
 (images that look alike to the ridge regression look alike here), and labelled as the mixture of classes that it holds,
@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageOps
 from alenv import data as datasets
 from alenv import mining
 from alenv.data.resized import palette
-from alenv.mining.pool import MiningPool
+from alenv.mining.embedded import EmbeddedImages
 
 SIDE = 64
 """Pixels of a side."""
@@ -28,7 +28,7 @@ _COLD, _PALE, _WARM = (np.array(colour, float) for colour in ((38, 70, 120), (23
 
 
 class Tiles(Protocol):
-    """Pictures of the images of one pool, ``SIDE`` x ``SIDE``, RGB."""
+    """Pictures of embedded images, ``SIDE`` x ``SIDE``, RGB."""
 
     def unlabelled(self, image: int) -> Image.Image:
         """Return the image as it looks; nothing of its label."""
@@ -41,7 +41,7 @@ class Tiles(Protocol):
 
 
 def tiles(dataset: str, root: str | None, embeddings: str | None) -> Tiles:
-    """Return the pictures of a pool, see ``alenv.mining.load`` for the arguments."""
+    """Return the pictures of embedded images, see ``alenv.mining.load`` for the arguments."""
     if mining.check_name(dataset, root, embeddings)[0] in mining.GENERATED:
         return Drawn(mining.load(dataset, root, embeddings))
     return Photos(datasets.load(dataset, root))
@@ -51,7 +51,7 @@ class Photos:
     """Pictures of data that have images.
 
     Args:
-        data: Its images and masks are those of the mining pool, in the same order.
+        data: Its images and masks are the embedded ones, in the same order.
     """
 
     def __init__(self, data: datasets.SegmentationData) -> None:
@@ -75,19 +75,19 @@ class Photos:
 
 
 class Drawn:
-    """Pictures of a generated pool.
+    """Pictures of generated images.
 
     Args:
-        pool: Vectors, and what its images hold.
+        embedded: Vectors, and what its images hold.
     """
 
-    def __init__(self, pool: MiningPool) -> None:
-        self._pool, self._colours = pool, palette(len(pool.classes))
-        self._first = np.searchsorted(pool.mode_class, np.arange(len(pool.classes)))
+    def __init__(self, embedded: EmbeddedImages) -> None:
+        self._embedded, self._colours = embedded, palette(len(embedded.classes))
+        self._first = np.searchsorted(embedded.mode_class, np.arange(len(embedded.classes)))
 
     def unlabelled(self, image: int) -> Image.Image:
         """Return the pattern of the vector."""
-        vector = np.asarray(self._pool.embeddings[image], float)
+        vector = np.asarray(self._embedded.embeddings[image], float)
         side = int(np.ceil(np.sqrt(len(vector))))
         cells = np.zeros(side * side)
         cells[: len(vector)] = np.tanh(vector * np.sqrt(len(vector)) / 1.5)
@@ -101,20 +101,20 @@ class Drawn:
         picture = Image.new("RGB", (SIDE, SIDE), _NOTHING)
         draw, held = ImageDraw.Draw(picture), self._held(image)
         for (mode, _), box in zip(held, _fields([pixels for _, pixels in held]), strict=True):
-            of = int(self._pool.mode_class[mode])
+            of = int(self._embedded.mode_class[mode])
             colour = self._colours[of] * (1 - 0.16 * (mode - int(self._first[of])))  # a mode is a shade of its class
-            if self._pool.classes[of] != target:
+            if self._embedded.classes[of] != target:
                 colour = (1 - _FADED) * colour + _FADED * _PALE
             draw.rectangle(box, tuple(colour.astype(int).tolist()), _LINE)
         return picture
 
     def colour(self, target: str) -> Colour:
         """Return the colour of the class."""
-        return tuple(self._colours[self._pool.classes.index(target)].tolist())
+        return tuple(self._colours[self._embedded.classes.index(target)].tolist())
 
     def _held(self, image: int) -> list[tuple[int, int]]:
         """Modes and pixels, the largest first."""
-        modes, pixels = self._pool.modes[image].tolist(), self._pool.pixels[image].tolist()
+        modes, pixels = self._embedded.modes[image].tolist(), self._embedded.pixels[image].tolist()
         return sorted(((m, p) for m, p in zip(modes, pixels, strict=True) if m >= 0), key=lambda held: -held[1])
 
 

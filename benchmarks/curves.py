@@ -26,8 +26,8 @@ from rich.table import Table
 from alenv.data.store import key
 from alenv.files import write_whole
 from alenv.mining import curves
+from alenv.mining.embedded import EmbeddedImages
 from alenv.mining.embeddings import embed_dataset
-from alenv.mining.pool import MiningPool
 from alenv.mining.target import Target
 from alenv.outside import Count, Share, decode_json
 from benchmarks.command import check_jobs, command, make_folder, refusing, writing
@@ -87,45 +87,45 @@ def main(args: Args) -> int:
     out = args.out or Path("results") / f"curves-{args.dataset}"
     with refusing():
         check_jobs(args.jobs)
-        pool = embed_dataset(args.dataset, args.root, args.backbone)
+        embedded = embed_dataset(args.dataset, args.root, args.backbone)
         target = Target(args.dataset, args.root, args.backbone)  # the workers find its cache built
-        jobs = _jobs(args, pool, target, out)
+        jobs = _jobs(args, embedded, target, out)
         make_folder(out)
     if not run_all(find_finished(jobs).missing, args.jobs, console):
         return 1
     with writing(out):
         records = find_finished(jobs).records
-        _report(pool, {job.name: records[job.path] for job in jobs}, out, console)
+        _report(embedded, {job.name: records[job.path] for job in jobs}, out, console)
     return 0
 
 
-def _jobs(args: Args, pool: MiningPool, target: Target, out: Path) -> list[Job[list[dict[str, Any]]]]:
+def _jobs(args: Args, embedded: EmbeddedImages, target: Target, out: Path) -> list[Job[list[dict[str, Any]]]]:
     """Return the measuring of every class, named by it."""
-    names = args.classes or _occurring(pool)
+    names = args.classes or _occurring(embedded)
     for name in names:
-        curves.quantities(pool, name)  # an unknown class shows before anything is measured
-    inputs = [target.manifest, pool.splits["train"].tolist()]
+        curves.quantities(embedded, name)  # an unknown class shows before anything is measured
+    inputs = [target.manifest, embedded.splits["train"].tolist()]
     inputs += [curves.SIZES, curves.SIZE, curves.FORCED, curves.REPEATS, VERSION]
     digest = key(*inputs)
     return [
         Job(
             name,
-            record_path(out / "points", f"{pool.classes.index(name):03d}", digest),
-            partial(_measure, args, pool, name),
+            record_path(out / "points", f"{embedded.classes.index(name):03d}", digest),
+            partial(_measure, args, embedded, name),
             _read,
         )
         for name in names
     ]
 
 
-def _occurring(pool: MiningPool) -> list[str]:
-    held = {name: curves.quantities(pool, name) for name in pool.classes}
-    return [name for name, n in held.items() if all(n[pool.splits[part]].any() for part in ("train", "test"))]
+def _occurring(embedded: EmbeddedImages) -> list[str]:
+    held = {name: curves.quantities(embedded, name) for name in embedded.classes}
+    return [name for name, n in held.items() if all(n[embedded.splits[part]].any() for part in ("train", "test"))]
 
 
-def _measure(args: Args, pool: MiningPool, name: str) -> str:
+def _measure(args: Args, embedded: EmbeddedImages, name: str) -> str:
     target = Target(args.dataset, args.root, args.backbone)
-    return json.dumps(null_nan(curves.measure(pool, target, name)))
+    return json.dumps(null_nan(curves.measure(embedded, target, name)))
 
 
 def _read(text: str) -> list[dict[str, Any]]:
@@ -138,12 +138,12 @@ def _read(text: str) -> list[dict[str, Any]]:
     return [{k: np.nan if v is None else v for k, v in msgspec.structs.asdict(point).items()} for point in points]
 
 
-def _report(pool: MiningPool, points: Measured, out: Path, console: Console) -> None:
-    fitted = {name: curves.curve(points.get(name, []), curves.typical(pool, name)) for name in pool.classes}
+def _report(embedded: EmbeddedImages, points: Measured, out: Path, console: Console) -> None:
+    fitted = {name: curves.curve(points.get(name, []), curves.typical(embedded, name)) for name in embedded.classes}
     for name, value in (("curves", fitted), ("points", points)):
         write_whole(out / f"{name}.json", json.dumps(null_nan(value), indent=1))
     write_figure(out / "curves.png", draw(points, fitted))
-    console.print(_correlations(points), _forms(pool, points))
+    console.print(_correlations(points), _forms(embedded, points))
     say(console, f"curves: {out / 'curves.json'}")
 
 
@@ -162,9 +162,9 @@ def _median(values: Sequence[float]) -> str:
     return f"{np.median(finite):.2f} ({len(finite)})" if finite else "-"
 
 
-def _forms(pool: MiningPool, points: Measured) -> Table:
+def _forms(embedded: EmbeddedImages, points: Measured) -> Table:
     table = Table("form", *SCORES, title="median over classes of the cross-validated R2 (classes where it is best)")
-    scale = {name: curves.typical(pool, name) for name in points}
+    scale = {name: curves.typical(embedded, name) for name in points}
     fitted = {score: [curves.curve(p, scale[name], score) for name, p in points.items()] for score in SCORES}
     for form in curves.FORMS:
         cells = []

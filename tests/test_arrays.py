@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alenv import arrays, observation, ralis
+from alenv import arrays, observation, ralis_features
 from alenv.acquisition import SCORES
 
 COUNTS = np.array([5, 0, 200, 31])
@@ -32,12 +32,14 @@ def test_blocks_cover_the_first_axis_once(rows, width, elements):
 def test_features_of_tensors_are_those_of_arrays(elements, monkeypatch):
     monkeypatch.setitem(arrays.BLOCK, "cpu", elements)
     probs, distances = predictions(7), (np.full(7, 0.5, np.float32), np.full(7, -0.1, np.float32))
-    tensor, labelled = torch.from_numpy(probs), ralis.histogram(np.arange(36).reshape(1, 6, 6) % 4, 4)
+    tensor, labelled = torch.from_numpy(probs), ralis_features.histogram(np.arange(36).reshape(1, 6, 6) % 4, 4)
     for unit in (1, 3):
-        expected = ralis.candidate_features(probs, unit, labelled)
-        np.testing.assert_allclose(ralis.candidate_features(tensor, unit, labelled), expected, rtol=0, atol=1e-6)
-        expected = ralis.region_features(probs, unit)
-        np.testing.assert_allclose(ralis.region_features(tensor, unit), expected, rtol=0, atol=1e-6)
+        expected = ralis_features.candidate_features(probs, unit, labelled)
+        np.testing.assert_allclose(
+            ralis_features.candidate_features(tensor, unit, labelled), expected, rtol=0, atol=1e-6
+        )
+        expected = ralis_features.region_features(probs, unit)
+        np.testing.assert_allclose(ralis_features.region_features(tensor, unit), expected, rtol=0, atol=1e-6)
     expected = observation.candidate_features(probs, COUNTS, *distances)
     np.testing.assert_allclose(observation.candidate_features(tensor, COUNTS, *distances), expected, rtol=0, atol=1e-6)
 

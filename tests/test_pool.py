@@ -1,4 +1,4 @@
-"""LabelPool: what is left to label, and candidates that are the same luck for every policy."""
+"""UnlabelledPool: what is left to label, and candidates that are the same luck for every policy."""
 
 import time
 import tracemalloc
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alenv.pool import LabelPool
+from alenv.pool import UnlabelledPool
 from alenv.rng import Stream, keyed_rng
 
 SEEDS = st.integers(0, 2**62 - 1)
@@ -24,7 +24,7 @@ def pools(draw, least=1):
     images = draw(st.lists(st.integers(0, 50), min_size=1, max_size=10, unique=True))
     per_image = draw(st.integers(least, 9))
     ids = [image * per_image + region for image in images for region in range(per_image)]
-    pool = LabelPool(np.array(images, np.int64), per_image, draw(SEEDS))
+    pool = UnlabelledPool(np.array(images, np.int64), per_image, draw(SEEDS))
     return pool, np.array(draw(st.permutations(ids)), np.int64)
 
 
@@ -34,7 +34,7 @@ def lists(drawn):
 
 
 def again(pool):
-    return LabelPool(pool.images, pool._per_image, pool._episode)
+    return UnlabelledPool(pool.images, pool._per_image, pool._episode)
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -63,7 +63,7 @@ def test_candidates_are_unlabelled_and_each_is_drawn_once(pooling, case, labelle
 @given(st.integers(1, 6), st.integers(1, 5), SEEDS, st.integers(1, 4), st.integers(1, 3), st.integers(0, 5))
 def test_images_take_turns(images, laps, episode, picks, candidates, start):
     """After every lap each image has shown its regions equally often, whatever a round's number of picks is."""
-    pool, seen = LabelPool(np.arange(images) * 3, 40, episode), np.zeros(3 * images, int)
+    pool, seen = UnlabelledPool(np.arange(images) * 3, 40, episode), np.zeros(3 * images, int)
     for turn in range(0, laps * images * picks, picks):
         for part in lists(pool.draw(turn // picks, range(turn, turn + picks), candidates, "per_image")):
             assert len(part) == candidates
@@ -73,14 +73,14 @@ def test_images_take_turns(images, laps, episode, picks, candidates, start):
 
 
 def test_turns_pass_over_images_without_regions():
-    pool = LabelPool(np.array([4, 7]), 3, 1)
+    pool = UnlabelledPool(np.array([4, 7]), 3, 1)
     pool.take(np.array([12, 13, 14]))
     parts = lists(pool.draw(0, range(4), 1, "per_image"))
     assert sorted(parts) == [[21], [22], [23]]
 
 
 def test_clusters_are_of_as_few_images_as_hold_enough():
-    pool = LabelPool(np.arange(30), 10, 7)
+    pool = UnlabelledPool(np.arange(30), 10, 7)
     seen = set()
     for round_ in range(200):
         ids = pool.draw(round_, range(4), 6, "image_clustered").ids
@@ -123,13 +123,13 @@ def test_a_draw_depends_on_what_is_labelled_and_not_on_how(pooling, case, labell
 def test_rounds_and_episodes_have_their_own_luck():
     keys = [(episode, round_) for episode in (0, 1) for round_ in (0, 1)]
     for pooling in POOLINGS:
-        draws = [str(LabelPool(np.arange(5), 10, e).draw(r, range(2), 5, pooling).ids) for e, r in keys]
+        draws = [str(UnlabelledPool(np.arange(5), 10, e).draw(r, range(2), 5, pooling).ids) for e, r in keys]
         assert len(set(draws)) == 4
 
 
 def test_candidates_are_uniform():
     """Each of 30 regions is shown in 6 of 30 places: 2000 rounds, five standard deviations."""
-    pool = LabelPool(np.arange(6), 5, 5)
+    pool = UnlabelledPool(np.arange(6), 5, 5)
     shown = np.concatenate([pool.draw(round_, range(2), 3).ids for round_ in range(2000)])
     counts = np.bincount(shown, minlength=30)
     assert abs(counts - 400).max() < 5 * (2000 * 0.2 * 0.8) ** 0.5
@@ -137,7 +137,7 @@ def test_candidates_are_uniform():
 
 def test_golden_draw():
     """Recorded episodes are replayed: the candidates of a key must never change."""
-    pool = LabelPool(np.arange(20, 24), 5, 2**60 + 3)
+    pool = UnlabelledPool(np.arange(20, 24), 5, 2**60 + 3)
     pool.take(np.array([103, 111]))
     for pooling, golden in GOLDEN.items():
         assert lists(pool.draw(2, range(6, 9), 2, pooling)) == golden
@@ -145,7 +145,7 @@ def test_golden_draw():
 
 def test_a_huge_pool_costs_what_is_drawn_of_it():
     """Twenty million pixels: a draw that listed them all would need 160 MB."""
-    pool = LabelPool(np.arange(100), 200_000, 0)
+    pool = UnlabelledPool(np.arange(100), 200_000, 0)
     tracemalloc.start()
     for pooling in POOLINGS:
         assert len(pool.draw(0, range(100), 20, pooling).ids) == 2000
@@ -156,7 +156,7 @@ def test_a_huge_pool_costs_what_is_drawn_of_it():
 
 def test_the_last_regions_cost_no_more_than_the_first():
     """All of 10,000 take some 300 draws of a few: seconds, if each sorted all that were found before."""
-    pool, start = LabelPool(np.arange(10), 1000, 0), time.thread_time()
+    pool, start = UnlabelledPool(np.arange(10), 1000, 0), time.thread_time()
     assert len(np.unique(pool.sample(keyed_rng(0, Stream.CANDIDATES), 10_000))) == 10_000
     assert time.thread_time() - start < 0.3
 
@@ -173,7 +173,7 @@ def test_labelled_and_unlabelled_make_all(case, sizes):
 
 @pytest.mark.parametrize("bad", [[2], [5], [-1], [99], [0, 4, 2], [4, 4]], ids=str)
 def test_foreign_and_labelled_regions_are_errors_that_change_nothing(bad):
-    pool = LabelPool(np.array([0, 2, 4, 6]), 1, 1)
+    pool = UnlabelledPool(np.array([0, 2, 4, 6]), 1, 1)
     pool.take(np.array([2]))
     assert pool.holds(np.array([0, 1, 2, 3, 4, 99])).tolist() == [True, False, False, False, True, False]
     with pytest.raises(ValueError, match=r"not in the pool or is labelled already|named twice"):
@@ -183,7 +183,7 @@ def test_foreign_and_labelled_regions_are_errors_that_change_nothing(bad):
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_nothing_left(pooling):
-    pool = LabelPool(np.array([1, 3]), 1, 1)
+    pool = UnlabelledPool(np.array([1, 3]), 1, 1)
     pool.take(np.array([3, 1]))
     pool.take(np.empty(0, np.int64))
     assert len(pool) == 0

@@ -1,4 +1,4 @@
-"""Mining images of one class: pools of frozen embeddings, and what their images hold."""
+"""Mining images of one class: frozen embeddings, and what their images hold."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from alenv.data import DATASETS
 from alenv.errors import shown, unknown
 from alenv.imports import is_path
 from alenv.memory import check_memory
+from alenv.mining.embedded import EmbeddedImages
 from alenv.mining.mixture import EACH, IMAGES, generate
-from alenv.mining.pool import MiningPool
 from alenv.outside import parse_count
 
 GENERATED = {"mixture": generate}
-"""Pools that need no images; ``name:n`` asks for n of them."""
+"""Datasets that need no images; ``name:n`` asks for n of them."""
 SMALLEST = 1000
 
 
@@ -19,10 +19,10 @@ def check_name(name: str, root: str | None = None, embeddings: str | None = None
     """Check what can be checked without reading data.
 
     Returns:
-        The name without its size, and the size of a generated pool (0 for others).
+        The name without its size, and how many images are to be generated (0 for others).
 
     Raises:
-        ValueError: If the name is unknown, its size is not one, or a generated pool is given arguments of others.
+        ValueError: If the name is unknown, its size is not one, or generated images are given arguments of others.
     """
     kind, colon, size = name.partition(":")
     if kind not in GENERATED:
@@ -43,14 +43,14 @@ def check_name(name: str, root: str | None = None, embeddings: str | None = None
     return kind, images
 
 
-def load(name: str, root: str | None = None, embeddings: str | None = None, vectors: str = "image") -> MiningPool:
-    """Return a pool of embedded images.
+def load(name: str, root: str | None = None, embeddings: str | None = None, vectors: str = "image") -> EmbeddedImages:
+    """Return embedded images.
 
     Args:
         name: ``mixture``, ``mixture:<images>``, or a name in ``alenv.data.DATASETS``, embedded at the first call.
         root: Where that dataset lies, if not in the usual places.
         embeddings: The frozen network that embeds it.
-        vectors: ``cells`` for the cells of the images besides, which a generated pool does not have.
+        vectors: ``cells`` for the cells of the images besides, which generated ones do not have.
 
     Raises:
         ValueError: If a name is unknown.
@@ -61,5 +61,5 @@ def load(name: str, root: str | None = None, embeddings: str | None = None, vect
         return GENERATED[kind](images)
     from alenv.mining.embeddings import embed_cells, embed_dataset  # imports torch: `import alenv` must not
 
-    pool = embed_dataset(name, root, embeddings)
-    return embed_cells(pool, name, root, embeddings) if vectors == "cells" else pool
+    embedded = embed_dataset(name, root, embeddings)
+    return embed_cells(embedded, name, root, embeddings) if vectors == "cells" else embedded

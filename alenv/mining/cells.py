@@ -34,7 +34,7 @@ class Cells:
     Attributes:
         vectors: float32 (n, P, D), of any length.
         counts: uint16 (n, P, columns), pixels of every label in a cell.
-        columns: The column of each of the pool's C classes, (C,).
+        columns: The column of each of all C classes, (C,).
     """
 
     vectors: Floats

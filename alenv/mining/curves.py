@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import spearmanr
 
 from alenv.errors import unknown
-from alenv.mining.pool import MiningPool
+from alenv.mining.embedded import EmbeddedImages
 from alenv.mining.target import Score
 
 SIZES = (10, 20, 40, 80, 160)
@@ -42,18 +42,18 @@ class Scorer(Protocol):
         """Return how well a class is found after training on the images."""
 
 
-def quantities(pool: MiningPool, name: str) -> NDArray[np.int64]:
-    """Return how many pixels of a class each image of a pool has, (n,)."""
-    if name not in pool.classes:
-        raise unknown("class", name, pool.classes)
-    modes = np.flatnonzero(pool.mode_class == pool.classes.index(name))
-    return np.where(np.isin(pool.modes, modes), pool.pixels, 0).sum(1, dtype=np.int64)
+def quantities(embedded: EmbeddedImages, name: str) -> NDArray[np.int64]:
+    """Return how many pixels of a class each image has, (n,)."""
+    if name not in embedded.classes:
+        raise unknown("class", name, embedded.classes)
+    modes = np.flatnonzero(embedded.mode_class == embedded.classes.index(name))
+    return np.where(np.isin(embedded.modes, modes), embedded.pixels, 0).sum(1, dtype=np.int64)
 
 
-def measure(pool: MiningPool, scorer: Scorer, name: str) -> list[dict[str, Any]]:
+def measure(embedded: EmbeddedImages, scorer: Scorer, name: str) -> list[dict[str, Any]]:
     """Draw the sets of a class and score each."""
-    quantity, points = quantities(pool, name), []
-    for protocol, images in draw_sets(pool, name):
+    quantity, points = quantities(embedded, name), []
+    for protocol, images in draw_sets(embedded, name):
         held, score = quantity[images], scorer.score(images, name)
         points.append(
             {"protocol": protocol, "images": len(images), "positives": int((held > 0).sum()), "pixels": int(held.sum())}
@@ -62,15 +62,15 @@ def measure(pool: MiningPool, scorer: Scorer, name: str) -> list[dict[str, Any]]
     return points
 
 
-def draw_sets(pool: MiningPool, name: str) -> Iterator[tuple[str, NDArray[np.int64]]]:
+def draw_sets(embedded: EmbeddedImages, name: str) -> Iterator[tuple[str, NDArray[np.int64]]]:
     """Yield protocol and images of each set; sets of the first two protocols are the same for all classes."""
-    train, repeats = pool.splits["train"], REPEATS
+    train, repeats = embedded.splits["train"], REPEATS
     for size in sorted({min(size, len(train)) for size in SIZES}):
         for i in range(repeats["sizes"]):
             yield "sizes", _rng("sizes", size, i).choice(train, size, replace=False)
     for i in range(repeats["random"]):
         yield "random", _rng("random", i).choice(train, min(SIZE, len(train)), replace=False)
-    positive = quantities(pool, name)[train] > 0
+    positive = quantities(embedded, name)[train] > 0
     have, lack = train[positive], train[~positive]
     for number in (number for number in FORCED if number <= len(have)):
         for i in range(repeats["forced"]):
@@ -159,10 +159,10 @@ def rank_correlation(points: Points, protocol: str, score: str, quantity: str = 
     return float(spearmanr(*zip(*chosen, strict=True)).statistic)
 
 
-def typical(pool: MiningPool, name: str) -> float:
+def typical(embedded: EmbeddedImages, name: str) -> float:
     """Return the mean quantity of the policy images that hold a class; of any class, where none holds it."""
-    held = quantities(pool, name)[pool.splits["train"]]
-    return float(held[held > 0].mean() if held.any() else pool.pixels[pool.pixels > 0].mean())
+    held = quantities(embedded, name)[embedded.splits["train"]]
+    return float(held[held > 0].mean() if held.any() else embedded.pixels[embedded.pixels > 0].mean())
 
 
 def curve(points: Points, scale: float, score: str = "iou") -> dict[str, Any]:

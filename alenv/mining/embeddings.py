@@ -27,7 +27,7 @@ from alenv.data.store import cache_folder, key, open_store
 from alenv.files import write_whole
 from alenv.imports import is_path
 from alenv.mining.cells import ZOOM, Cells
-from alenv.mining.pool import MiningPool
+from alenv.mining.embedded import EmbeddedImages
 from alenv.segmenters.features import Extractor, as_batch, cell_features, make_extractor, map_parallel
 
 BACKBONE = "squeezenet1_0"
@@ -71,11 +71,11 @@ class _Embedder:
         return F.adaptive_avg_pool2d(maps, (BANDS, 1)).flatten().numpy()
 
 
-def embed_dataset(name: str, root: str | None, backbone: str | None) -> MiningPool:
-    """Return the images of a dataset as a mining pool; the first call embeds them.
+def embed_dataset(name: str, root: str | None, backbone: str | None) -> EmbeddedImages:
+    """Return the images of a dataset, embedded; the first call embeds them.
 
     Policy images (``train``) are all that belong neither to ``eval`` nor to ``test``. The dataset's background class
-    is no class of the pool, and every other class has one mode. Held out is the third of the classes that comes first
+    is no class of them, and every other class has one mode. Held out is the third of the classes that comes first
     by a hash of the name, of those with ``ENOUGH`` images; so it is the same wherever the same classes occur.
 
     Args:
@@ -110,14 +110,14 @@ def embed_dataset(name: str, root: str | None, backbone: str | None) -> MiningPo
         return {}
 
     store = open_store(place, source, build)
-    return _pool(data, dataset.background, splits, store.arrays, store.digest)
+    return _embedded(data, dataset.background, splits, store.arrays, store.digest)
 
 
-def embed_cells(pool: MiningPool, name: str, root: str | None, backbone: str | None) -> MiningPool:
-    """Return a pool of ``embed_dataset`` with the cells of its images; the first call computes them.
+def embed_cells(embedded: EmbeddedImages, name: str, root: str | None, backbone: str | None) -> EmbeddedImages:
+    """Return what ``embed_dataset`` does with the cells of its images; the first call computes them.
 
     Args:
-        pool: Of the other arguments.
+        embedded: Of the other arguments.
         name: As for ``embed_dataset``, like the others.
         root: Of the dataset.
         backbone: Of the cells too.
@@ -130,9 +130,9 @@ def embed_cells(pool: MiningPool, name: str, root: str | None, backbone: str | N
     cells = Cells(
         vectors.reshape(len(vectors), -1, vectors.shape[-1]),
         counts.reshape(len(counts), -1, counts.shape[-1]),
-        np.array([data.classes.index(target) for target in pool.classes]),
+        np.array([data.classes.index(target) for target in embedded.classes]),
     )
-    return replace(pool, cells=cells, manifest=key(pool.manifest, features.digest))
+    return replace(embedded, cells=cells, manifest=key(embedded.manifest, features.digest))
 
 
 def count_pixels(masks: NDArray[np.uint8], classes: int) -> NDArray[np.int32]:
@@ -168,14 +168,14 @@ def _splits(data: SegmentationData) -> dict[str, NDArray[np.int64]]:
     return {"train": np.unique(np.concatenate(policy)), **new}
 
 
-def _pool(
+def _embedded(
     data: SegmentationData, background: str | None, splits: dict[str, NDArray[np.int64]], arrays: Any, digest: str
-) -> MiningPool:
+) -> EmbeddedImages:
     mined = [index for index, name in enumerate(data.classes) if name != background]
     classes = tuple(data.classes[index] for index in mined)
     counts = arrays["counts"][:, mined]
     modes, pixels = _rows(counts)
-    return MiningPool(
+    return EmbeddedImages(
         name=data.name,
         embeddings=arrays["embeddings"],
         modes=modes,

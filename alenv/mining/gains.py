@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from alenv.data.store import cache_folder
 from alenv.errors import shown, unknown
-from alenv.mining.pool import MiningPool
+from alenv.mining.embedded import EmbeddedImages
 from alenv.outside import Place, decode, decode_json
 
 Values = NDArray[np.float64]
@@ -74,13 +74,13 @@ class Gain:
         return {form: tuple(FORMS.values())[form] for form in np.unique(self.forms).tolist()}
 
 
-def make_gain(name: str, pool: MiningPool) -> Gain:
+def make_gain(name: str, embedded: EmbeddedImages) -> Gain:
     """Return a gain whose scale is, for each class, the mean quantity of a mode in the images that hold it.
 
     Args:
         name: ``log``: log(1 + n / n0), n0 the scale. ``saturating``: n / (n + h), h = 2.7 scales. ``presence``: whether
             a mode was found. ``curve``: measured, from the file that ``curve_file`` finds; ``curve:<file>`` names it.
-        pool: The images.
+        embedded: The images.
 
     Raises:
         ValueError: If the name is unknown, or a file does not hold curves of all classes.
@@ -88,10 +88,10 @@ def make_gain(name: str, pool: MiningPool) -> Gain:
     """
     kind, _, path = name.partition(":")
     if kind == "curve":
-        return read_curves(Path(path) if path else curve_file(pool.name), pool.classes)
+        return read_curves(Path(path) if path else curve_file(embedded.name), embedded.classes)
     form = list(FORMS).index(kind)
-    classes = np.ones(len(pool.classes))
-    return Gain(np.full(len(classes), form), classes, _scales(pool) * (HALF if kind == "saturating" else 1))
+    classes = np.ones(len(embedded.classes))
+    return Gain(np.full(len(classes), form), classes, _scales(embedded) * (HALF if kind == "saturating" else 1))
 
 
 def check_gain(name: str) -> None:
@@ -168,10 +168,10 @@ def _parse(curves: Mapping[str, _Curve], name: str, path: Path) -> tuple[int, fl
     return list(FORMS).index(form), slope, shape
 
 
-def _scales(pool: MiningPool) -> Values:
+def _scales(embedded: EmbeddedImages) -> Values:
     """Return the mean pixels of an entry of each class; 1 for a class without any."""
-    held = pool.modes >= 0
-    classes = pool.mode_class[pool.modes[held]]
-    count = np.bincount(classes, minlength=len(pool.classes))
-    pixels = np.bincount(classes, pool.pixels[held], len(pool.classes))
+    held = embedded.modes >= 0
+    classes = embedded.mode_class[embedded.modes[held]]
+    count = np.bincount(classes, minlength=len(embedded.classes))
+    pixels = np.bincount(classes, embedded.pixels[held], len(embedded.classes))
     return np.where(count > 0, pixels / np.maximum(count, 1), 1.0)

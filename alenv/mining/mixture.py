@@ -1,4 +1,4 @@
-"""A generated pool: vectors that are noisy sums of what their images hold, of any size, with NumPy alone.
+"""Generated images: vectors that are noisy sums of what their images hold, of any size, with NumPy alone.
 
 Sixty classes of Zipf-like frequency have one to four *modes* (looks). The modes of every other group of four classes
 are unrelated directions, so that finding one says nothing of the others and exploring pays; those of the rest crowd
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alenv.data.store import key, open_store
-from alenv.mining.pool import MiningPool
+from alenv.mining.embedded import EmbeddedImages
 
 IMAGES = 10_000
 DIMENSIONS = 64
@@ -67,8 +67,8 @@ class _World:
 
 
 @cache
-def generate(images: int = IMAGES) -> MiningPool:
-    """Return the pool of so many images; a smaller pool is the start of a larger one.
+def generate(images: int = IMAGES) -> EmbeddedImages:
+    """Return generated images; few of them are the start of many.
 
     Even images are the policy images (``train``), odd ones are new (``eval``). Every fifth class is held out.
 
@@ -77,7 +77,7 @@ def generate(images: int = IMAGES) -> MiningPool:
     """
     arrays, digest = (_mapped if images > MAPPED else _in_memory)(images)
     names = tuple(f"class_{c:02d}" for c in range(CLASSES))
-    return MiningPool(
+    return EmbeddedImages(
         name=f"mixture:{images}",
         embeddings=arrays["embeddings"],
         modes=arrays["modes"],

@@ -39,7 +39,7 @@ class Score:
 class Target:
     """Trains and scores heads for single classes of one dataset.
 
-    Images have the indices that they have in the dataset and in its mining pool.
+    Images have the indices that they have in the dataset and when it is embedded.
 
     Args:
         name: A name in ``alenv.data.DATASETS``.

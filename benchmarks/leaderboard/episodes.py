@@ -24,7 +24,7 @@ from benchmarks.names import folder
 from benchmarks.terminal import say
 
 FORMAT = 2
-"""Part of what names a record: raise it when ``agents.episode`` or ``agents.curves`` change."""
+"""Part of what names a record: raise it when ``agents.episode`` or ``agents.recorders`` change."""
 
 
 @cache
@@ -59,7 +59,7 @@ def _job(suite: Suite, policy: str, part: Part, out: Path) -> Job[list[Episode]]
 
 
 def _play(env: str, policy: str, part: Part) -> str:
-    episodes = play(make_policy(policy, env), env, part.kwargs, part.seeds, part.curves, part.options)
+    episodes = play(make_policy(policy, env), env, part.kwargs, part.seeds, part.make_recorder, part.options)
     return write_record(episodes)
 
 

@@ -43,7 +43,7 @@ class Frame:
 
 @dataclass
 class Camera:
-    """Takes pictures where an episode has points of its curves; it measures nothing (see ``agents.curves.Curves``)."""
+    """Takes pictures where an episode has points of its curves; it measures nothing (see ``agents.recorders``)."""
 
     episode: Episode
     frames: list[Frame] = field(default_factory=list)

@@ -8,9 +8,9 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 
-from agents.curves import Info
 from agents.episode import Episode
 from agents.play import Observation, play
+from agents.recorders import Info
 from alenv.data import load
 from alenv.state import code_digest
 from benchmarks.jobs import Job, record_path
@@ -51,4 +51,4 @@ def _play(env_id: str, part: Part) -> str:
     env.close()
     pool = load(chosen["dataset"], part.kwargs.get("root"), chosen["split"]).splits[chosen["pool"]]
     options = {"initial_images": np.asarray(pool).tolist()}
-    return write_record(play(FullSupervision(), env_id, part.kwargs, part.seeds, part.curves, options))
+    return write_record(play(FullSupervision(), env_id, part.kwargs, part.seeds, part.make_recorder, options))

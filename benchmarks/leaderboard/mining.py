@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from agents.catalogue import make_policy
-from agents.curves import MiningCurves
 from agents.episode import Episode
 from agents.play import play
+from agents.recorders import MiningRecorder
 from alenv import mining
 from alenv.errors import shown
-from alenv.mining.pool import MiningPool
+from alenv.mining.embedded import EmbeddedImages
 from benchmarks.leaderboard.suite import Suite
 from benchmarks.leaderboard.tables import in_order, number, plus_minus, pvalue
 from benchmarks.leaderboard.task import Array, Episodes, Line, Part, Rows, Scores, Summary, View
@@ -88,7 +88,7 @@ class MiningTask:
             least = suite.kwargs.get("positives", 1)
             raise ValueError(f"no class of the pool has more than positives={least} images; use fewer")
         kwargs = {**suite.kwargs, "budget": max(suite.budgets)}
-        curves = partial(MiningCurves, suite.budgets, suite.kwargs)
+        make_recorder = partial(MiningRecorder, suite.budgets, suite.kwargs)
         return [
             Part(
                 f"class {name!r}",
@@ -96,7 +96,7 @@ class MiningTask:
                 {**kwargs, "classes": [name]},
                 {"target_class": name},
                 suite.seeds,
-                curves,
+                make_recorder,
             )
             for name in self.positives
         ]
@@ -119,28 +119,29 @@ class MiningTask:
 
     def _seconds(self, name: str) -> float:
         env, part, start = self._suite.env, self.parts()[0], time.monotonic()
-        list(play(make_policy(name, env), env, part.kwargs, part.seeds[:1], part.curves, part.options))
+        list(play(make_policy(name, env), env, part.kwargs, part.seeds[:1], part.make_recorder, part.options))
         return (time.monotonic() - start) * len(part.seeds)
 
     @cached_property
-    def pool(self) -> MiningPool:
-        """The pool that is mined."""
+    def embedded(self) -> EmbeddedImages:
+        """The images of the dataset."""
         kwargs = self._suite.kwargs
         return mining.load(kwargs.get("dataset", "mixture"), kwargs.get("root"), kwargs.get("embeddings"))
 
     @cached_property
     def positives(self) -> dict[str, int]:
         """Images of each class that can be mined; classes without enough images with or without it are left out."""
-        kwargs, pool = self._suite.kwargs, self.pool
-        split = pool.splits[kwargs.get("pool", "train")]
-        counts = np.zeros(len(pool.classes), np.int64)
+        kwargs, embedded = self._suite.kwargs, self.embedded
+        split = embedded.splits[kwargs.get("pool", "train")]
+        counts = np.zeros(len(embedded.classes), np.int64)
         for start in range(0, len(split), 4096):
-            modes = pool.modes[split[start : start + 4096]]
-            held = np.zeros((len(modes), len(pool.classes) + 1), bool)
-            held[np.arange(len(modes))[:, None], np.where(modes < 0, len(pool.classes), pool.mode_class[modes])] = True
+            modes = embedded.modes[split[start : start + 4096]]
+            held = np.zeros((len(modes), len(embedded.classes) + 1), bool)
+            classes = np.where(modes < 0, len(embedded.classes), embedded.mode_class[modes])  # -1 fills up a row
+            held[np.arange(len(modes))[:, None], classes] = True
             counts += held[:, :-1].sum(0)
         least, most = kwargs.get("positives", 1) + 1, len(split) - kwargs.get("negatives", 1)
-        return {name: int(n) for name, n in zip(pool.classes, counts, strict=True) if least <= n <= most}
+        return {name: int(n) for name, n in zip(embedded.classes, counts, strict=True) if least <= n <= most}
 
     def views(self, episodes: Episodes, full: Episode | None = None) -> dict[str, View]:
         """Return a view of every group of classes and budget, the largest first."""
@@ -163,7 +164,7 @@ class MiningTask:
         return lines
 
     def _groups(self) -> dict[str, list[str]]:
-        heldout = [name for name in self.positives if name in self.pool.heldout]
+        heldout = [name for name in self.positives if name in self.embedded.heldout]
         groups = {"train": [name for name in self.positives if name not in heldout], "heldout": heldout}
         return {group: classes for group, classes in groups.items() if classes}
 

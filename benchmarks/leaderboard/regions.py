@@ -10,9 +10,9 @@ import gymnasium
 import numpy as np
 
 from agents.catalogue import make_policy
-from agents.curves import RegionCurves
 from agents.episode import Episode
 from agents.play import Info, play
+from agents.recorders import RegionRecorder
 from alenv.errors import shown
 from benchmarks import stats
 from benchmarks.leaderboard.measures import (
@@ -35,7 +35,7 @@ SHARES = (0.9, 0.95)
 """Of full supervision."""
 
 
-class _Timed(RegionCurves):
+class _Timed(RegionRecorder):
     """Notes when the first pick can be made."""
 
     def start(self, env: gymnasium.Env, info: Info) -> None:
@@ -82,8 +82,11 @@ class RegionTask:
 
     def parts(self) -> list[Part]:
         """Return one part for each seed."""
-        curves = partial(RegionCurves, self._suite.splits)
-        return [Part(f"seed {seed}", str(seed), self._suite.kwargs, {}, (seed,), curves) for seed in self._suite.seeds]
+        make_recorder = partial(RegionRecorder, self._suite.splits)
+        return [
+            Part(f"seed {seed}", str(seed), self._suite.kwargs, {}, (seed,), make_recorder)
+            for seed in self._suite.seeds
+        ]
 
     def standing(self) -> str:
         """Return what so many seeds are good for."""
@@ -112,9 +115,9 @@ class RegionTask:
     def _first_round(self, policy: str, budget: int) -> tuple[float, float]:
         """Return the seconds until the first pick, and those of the round."""
         suite, start = self._suite, time.monotonic()
-        curves = _Timed(suite.splits)
-        list(play(make_policy(policy), suite.env, suite.kwargs | {"budget": budget}, suite.seeds[:1], lambda: curves))
-        return curves.begun - start, time.monotonic() - curves.begun
+        recorder = _Timed(suite.splits)
+        list(play(make_policy(policy), suite.env, suite.kwargs | {"budget": budget}, suite.seeds[:1], lambda: recorder))
+        return recorder.begun - start, time.monotonic() - recorder.begun
 
     def views(self, episodes: Episodes, full: Episode | None = None) -> dict[str, View]:
         """Return a view of every split."""

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.curves import Curves
 from agents.episode import Episode
+from agents.recorders import Recorder
 
 Array = NDArray[np.float64]
 Episodes = dict[str, list[Episode]]
@@ -32,7 +32,7 @@ class Part:
         kwargs: Arguments of the environment.
         options: Those of ``reset``.
         seeds: One episode for each.
-        curves: Makes what measures an episode.
+        make_recorder: Makes what measures an episode.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Part:
     kwargs: dict[str, Any]
     options: dict[str, Any]
     seeds: tuple[int, ...]
-    curves: Callable[[], Curves]
+    make_recorder: Callable[[], Recorder]
 
 
 @dataclass

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from alenv.errors import unknown
 from benchmarks.command import check_device
-from benchmarks.speed import acquisition, growth, mining, networks, ralis, regions_batch, round
+from benchmarks.speed import acquisition, growth, mining, networks, ralis_features, regions_batch, round
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ MEASUREMENTS: dict[str, Callable[[Args], list[Table]]] = {
         if not name.endswith("mlp")
     },
     "acquisition functions": lambda _: acquisition.tables(),
-    "RALIS features": lambda _: ralis.tables(),
+    "RALIS features": lambda _: ralis_features.tables(),
     "mining": lambda _: mining.tables("mixture"),
     "mining, a million images": lambda _: mining.tables("mixture:1000000"),
     "mining, kinds of VecEnv": lambda _: mining.vec_env_tables("mixture"),

@@ -55,15 +55,15 @@ class Play:
     @property
     def inputs(self) -> list[Any]:
         """Return all that the replay depends on, as JSON values."""
-        measured = repr(self.part.curves)
+        measured = repr(self.part.make_recorder)
         return [self.env, self.kwargs, self.part.options, self.episode.seed, self.episode.actions, measured]
 
     def again(self) -> Replayed:
         """Take the actions."""
-        curves: Any = self.part.curves
+        make_recorder: Any = self.part.make_recorder
         options = self.part.options
         try:
-            [again] = play(Replay(self.episode), self.env, self.kwargs, [self.episode.seed], curves, options)
+            [again] = play(Replay(self.episode), self.env, self.kwargs, [self.episode.seed], make_recorder, options)
         except ValueError as error:
             return f"it cannot be replayed ({error}); send what was played"
         return Episode.from_json(again.to_json())  # as records have it: numbers of a metric are all floats

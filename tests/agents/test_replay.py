@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from agents.catalogue import make_policy
-from agents.curves import MiningCurves
 from agents.episode import Episode
 from agents.play import evaluate, play
+from agents.recorders import MiningRecorder
 from agents.replay import replay
 
 ENV = "RegionSelect-v0"
@@ -91,7 +91,7 @@ def test_mining_is_replayed_from_its_record_alone():
 
     kwargs = {"dataset": "mixture:1000", "pool": "eval", "candidates": 5, "skip": True, "budget": 10, "classes": "all"}
     options = {"target_class": "class_01"}
-    made = play(Looks(), "SingleClassMine-v0", kwargs, [0, 7], lambda: MiningCurves((3, 40), kwargs), options)
+    made = play(Looks(), "SingleClassMine-v0", kwargs, [0, 7], lambda: MiningRecorder((3, 40), kwargs), options)
     for episode in made:
         assert episode.costs["images"] == [0, 3, sum(pick != [-1] for pick in episode.picked)]
         assert episode.metrics["gain"][-1] == pytest.approx(sum(episode.rewards))

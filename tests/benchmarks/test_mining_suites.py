@@ -9,7 +9,7 @@ from hostile.benchmarks import MINED
 from scipy.stats import binomtest
 
 from agents.episode import Episode
-from alenv.mining.pool import MiningPool
+from alenv.mining.embedded import EmbeddedImages
 from benchmarks.leaderboard.__main__ import Args, main
 from benchmarks.leaderboard.episodes import read_record
 from benchmarks.leaderboard.mining import MiningTask, by_positives
@@ -35,7 +35,7 @@ GAINS = {"random": [1, 1, 1, 1, 2.0], "own": [2, 0, 1, 3, 2.0], "oracle": [5, 2,
 def make_pool():
     """Five classes of one mode each; image i holds class i % 6, the sixth kind holds nothing."""
     kinds = np.arange(60) % 6
-    return MiningPool(
+    return EmbeddedImages(
         name="made",
         embeddings=np.zeros((60, 2), np.float32),
         modes=np.where(kinds < 5, kinds, -1)[:, None].astype(np.int16),
@@ -52,7 +52,7 @@ def make_pool():
 def pool(request, monkeypatch):
     """All suites mine the made pool, but those that run."""
     if "start" not in request.fixturenames:
-        monkeypatch.setattr(MiningTask, "pool", make_pool())
+        monkeypatch.setattr(MiningTask, "embedded", make_pool())
 
 
 def make_suite(**changes):

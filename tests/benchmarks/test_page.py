@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from agents.catalogue import make_policy
-from agents.curves import RegionCurves
 from agents.play import play
+from agents.recorders import RegionRecorder
 from benchmarks.leaderboard.film import film
 from benchmarks.leaderboard.page import Bars, Board, Curve, Film, Frame, Line, Sample, Table, to_html
 
@@ -73,8 +73,8 @@ def test_equal_results_give_equal_pages():
 
 def test_a_film_shows_what_was_picked():
     kwargs = {"pool": "eval", "budget": 48, "picks": 8, "segmenter": "lda"}
-    policy, curves = make_policy("entropy", "RegionSelect-v0"), partial(RegionCurves, ("holdout",))
-    [episode] = play(policy, "RegionSelect-v0", kwargs, [3], curves)
+    policy, make_recorder = make_policy("entropy", "RegionSelect-v0"), partial(RegionRecorder, ("holdout",))
+    [episode] = play(policy, "RegionSelect-v0", kwargs, [3], make_recorder)
     frames = film(episode)
     assert [frame.caption.split(":")[0] for frame in frames] == [f"{n} regions" for n in (8, 16, 24, 32, 40, 48)]
     assert f"mIoU on holdout {episode.metrics['miou/holdout'][-1]:.4g}" in frames[-1].caption

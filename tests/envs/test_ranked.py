@@ -9,7 +9,7 @@ from alenv.data import IGNORE, load
 from alenv.data.adaptation import class_map
 from alenv.envs.region.ranking import rank
 from alenv.metrics import mean_iou
-from alenv.pool import LabelPool
+from alenv.pool import UnlabelledPool
 from alenv.regions import WindowGrid, make_windows
 
 GRID = WindowGrid((14, 17), (3, 3))
@@ -48,7 +48,7 @@ def one_after_the_other(maps, pool, picks, quota=None):
 def test_candidates_hold_what_all_images_in_competition_and_what_equal_quotas_would_pick(picks):
     rng, images = np.random.default_rng(picks), np.array([1, 2, 5, 6, 7, 9])
     maps = {image: rng.random(GRID.shape) + 3 * (image == 5) for image in images.tolist()}
-    pool = LabelPool(images, GRID.per_image, 0)
+    pool = UnlabelledPool(images, GRID.per_image, 0)
     pool.take(np.array([2 * GRID.per_image + 40]))
     pool.close(GRID.overlapping(np.array([2 * GRID.per_image + 40])))
     found = rank(lambda image: (maps[image], None), pool, GRID, picks, 4)
@@ -82,7 +82,7 @@ def test_windows_by_hand():
 
 def test_full_size_images_are_ranked_without_overlap():
     grid = WindowGrid((1024, 2048), (3, 3))
-    pool, rng = LabelPool(np.arange(2), grid.per_image, 0), np.random.default_rng(0)
+    pool, rng = UnlabelledPool(np.arange(2), grid.per_image, 0), np.random.default_rng(0)
     found = rank(lambda image: (rng.random(grid.shape, np.float32), None), pool, grid, 2330, 4)
     image, y, x = grid.locate(found.ids)
     covered = np.zeros((2, 1024, 2048), np.uint8)

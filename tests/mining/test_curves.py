@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alenv.mining import curves
-from alenv.mining.pool import MiningPool
+from alenv.mining.embedded import EmbeddedImages
 from alenv.mining.target import Score, Target
 from benchmarks import curves as command
 
@@ -29,7 +29,7 @@ def made_up(images=300, share=0.2):
     pixels = np.where(modes >= 0, rng.integers(1, 1000, modes.shape), 0).astype(np.int32)
     splits = {"train": np.arange(200), "eval": np.arange(200, images)}
     classes, mode_class = ("a", "b"), np.array([0, 1, 1], np.int16)
-    return MiningPool("x", np.zeros((images, 2), np.float32), modes, pixels, mode_class, classes, (), splits, "m")
+    return EmbeddedImages("x", np.zeros((images, 2), np.float32), modes, pixels, mode_class, classes, (), splits, "m")
 
 
 def test_quantities_add_up_the_modes_of_a_class():

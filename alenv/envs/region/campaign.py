@@ -13,7 +13,7 @@ from alenv.data import SegmentationData
 from alenv.labels import region_labels
 from alenv.ledger import Ledger, label_histogram
 from alenv.metrics import Confusion, class_iou, mean_iou
-from alenv.pool import LabelPool
+from alenv.pool import UnlabelledPool
 from alenv.regions import Ids, RegionGrid, WindowGrid
 from alenv.segmenters.segmenter import Segmenter
 
@@ -73,11 +73,11 @@ class Campaign:
         self.given = int(self.reward_labels.sum()) + self.learner.given
         self.scored = False
 
-    def open_pool(self, episode: int) -> LabelPool:
+    def open_pool(self, episode: int) -> UnlabelledPool:
         """Return the pool of an episode with nothing labelled."""
-        return LabelPool(self._images, self.grid.per_image, episode)
+        return UnlabelledPool(self._images, self.grid.per_image, episode)
 
-    def take(self, pool: LabelPool, regions: Ids) -> None:
+    def take(self, pool: UnlabelledPool, regions: Ids) -> None:
         """Take regions out of a pool; windows also take those along that they overlap."""
         pool.take(regions)
         if isinstance(self.grid, WindowGrid) and len(regions):

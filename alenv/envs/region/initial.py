@@ -9,7 +9,7 @@ import numpy as np
 from alenv.data import SegmentationData
 from alenv.envs.region.arguments import parse_initial
 from alenv.errors import shown, unknown
-from alenv.pool import LabelPool
+from alenv.pool import UnlabelledPool
 from alenv.regions import Ids, RegionGrid
 from alenv.rng import Stream, keyed_rng
 
@@ -18,7 +18,7 @@ SCORED = ("reward", "holdout", "test")
 
 
 def initial_regions(
-    initial: str, name: str, data: SegmentationData, grid: RegionGrid, pool: LabelPool, episode: int
+    initial: str, name: str, data: SegmentationData, grid: RegionGrid, pool: UnlabelledPool, episode: int
 ) -> Ids:
     """Return the ids of the regions that are labelled at the start.
 

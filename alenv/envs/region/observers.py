@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv import observation, ralis
+from alenv import observation, ralis_features
 from alenv.envs.region.campaign import Campaign
 from alenv.envs.region.evidence import Evidence
 from alenv.labels import region_labels
@@ -69,7 +69,7 @@ class Compact:
 
 
 class Ralis:
-    """Features of Casanova et al. (2020), see ``alenv.ralis``; the state is what is predicted for the state split.
+    """Features of Casanova et al. (2020), see ``alenv.ralis_features``; the state: predictions for the state split.
 
     Args:
         classes: Names of the classes.
@@ -80,14 +80,14 @@ class Ralis:
 
     def __init__(self, classes: Sequence[str], regions: Ids) -> None:
         self._classes, self._regions = len(classes), regions
-        self.feature_names = ralis.candidate_names(classes)
-        self.state_names = ralis.region_names(classes)
+        self.feature_names = ralis_features.candidate_names(classes)
+        self.state_names = ralis_features.region_names(classes)
         self.state_shape: tuple[int, ...] = (len(regions), len(self.state_names))
 
     def look(self, campaign: Campaign) -> None:
         """Describe the state regions."""
         probs: Any = campaign.learner.predict(self._regions).probs
-        self._state = ralis.region_features(probs, campaign.grid.region[0] // probs.shape[2])
+        self._state = ralis_features.region_features(probs, campaign.grid.region[0] // probs.shape[2])
 
     def describe(self, evidence: Evidence | None, campaign: Campaign) -> NDArray[np.float32]:
         """Describe the candidates."""
@@ -95,7 +95,7 @@ class Ralis:
             return np.empty((0, len(self.feature_names)), np.float32)
         unit = campaign.grid.region[0] // evidence.probs.shape[2]
         labels = region_labels(campaign.data.masks, campaign.grid, campaign.learner.labelled)
-        return ralis.candidate_features(evidence.probs, unit, ralis.histogram(labels, self._classes))
+        return ralis_features.candidate_features(evidence.probs, unit, ralis_features.histogram(labels, self._classes))
 
     def state(self, progress: Progress, campaign: Campaign) -> NDArray[np.float32]:
         """Return what was seen in the state regions at the start of the round."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from alenv.acquisition import WHOLE, MonteCarloMoments, Score, box_mean, entropy, suppressed_top_k
 from alenv.arrays import to_numpy
-from alenv.pool import Candidates, LabelPool
+from alenv.pool import Candidates, UnlabelledPool
 from alenv.regions import Ids, WindowGrid
 from alenv.segmenters.segmenter import Segmenter
 
@@ -56,7 +56,7 @@ class Ranker:
         return self.grid.inner(values[0]), self.grid.inner(ties[0])
 
 
-def rank(maps: Maps, pool: LabelPool, grid: WindowGrid, picks: int, candidates: int) -> Candidates:
+def rank(maps: Maps, pool: UnlabelledPool, grid: WindowGrid, picks: int, candidates: int) -> Candidates:
     """Return the candidates of a round: one pool for all its picks, of windows that do not overlap.
 
     Every image gives the best of its windows, each of which excludes what it overlaps, until half of the candidates

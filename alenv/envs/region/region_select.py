@@ -63,7 +63,7 @@ class RegionSelectEnv(ResumableEnv):
 
     | key | shape, dtype | meaning |
     |---|---|---|
-    | `candidates` | (N, F) float32 in [0, 1] | features of each candidate, see `alenv.observation` (`alenv.ralis`) |
+    | `candidates` | (N, F) float32 in [0, 1] | features: `alenv.observation` (`ralis`: `alenv.ralis_features`) |
     | `state` | (S,) float32 in [0, 1] | progress, labelled class frequencies, class IoUs; `ralis`: (regions, S) |
     | `scores` | (N, channels) float32 | acquisition channels, only if `scores` are asked for |
     | `action_mask` | (N,) int8 | 1 where the candidate exists and was not picked |

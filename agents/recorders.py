@@ -1,4 +1,4 @@
-"""Measure the curves of an episode while it is played: here, where no policy looks."""
+"""What records the curves of an episode while it is played: here, where no policy looks."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 Info = dict[str, Any]
 
 
-class Curves(Protocol):
-    """What is measured in an episode, see ``Episode``."""
+class Recorder(Protocol):
+    """Measures an episode: metrics over costs, see ``Episode``."""
 
     costs: dict[str, list[int]]
     metrics: dict[str, list[float | None]]
@@ -37,7 +37,7 @@ class Curves(Protocol):
         """Measure what is left to measure."""
 
 
-class RegionCurves:
+class RegionRecorder:
     """Costs, IoU and bought labels at the start and after every round.
 
     Args:
@@ -84,7 +84,7 @@ class RegionCurves:
             self.class_metrics[f"class_iou/{split}"].append(by_class)
 
 
-class MiningCurves:
+class MiningRecorder:
     """Gain and what was found of the class at the start and at some numbers of bought images.
 
     Args:
@@ -138,12 +138,12 @@ def _in_points(share: float) -> float | None:
     return None if np.isnan(share) else 100 * float(share)
 
 
-def like(episode: Episode) -> Callable[[], Curves]:
-    """Return what measures the curves of an episode again, at the same points."""
+def like(episode: Episode) -> Callable[[], Recorder]:
+    """Return what makes a recorder of the same curves as an episode has, at the same points."""
     splits = [name.partition("/")[2] for name in episode.metrics if name.startswith("miou/")]
     if splits:
-        return partial(RegionCurves, splits)
-    return partial(MiningCurves, episode.costs["images"][1:], episode.kwargs)
+        return partial(RegionRecorder, splits)
+    return partial(MiningRecorder, episode.costs["images"][1:], episode.kwargs)
 
 
 def _find_target(kwargs: dict[str, Any]) -> Target | None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from alenv import ralis
+from alenv import ralis_features
 from benchmarks.speed.acquisition import fastest
 
 CANDIDATES, LABELLED, STATE = 25_600, 2_560, 240
@@ -20,14 +20,14 @@ CLASSES, CELLS, UNIT = 19, 8, 16
 def tables(repeats: int = 3) -> list[Table]:
     """Measure the features of all candidates, their parts, and those of the state."""
     probs, state = (_probs(np.random.default_rng(seed), n) for seed, n in ((0, CANDIDATES), (1, STATE)))
-    counts = ralis.predicted_histogram(probs, UNIT)
+    counts = ralis_features.predicted_histogram(probs, UNIT)
     labelled = counts[:: CANDIDATES // LABELLED]
     cases = {
-        "candidates, all": lambda: ralis.candidate_features(probs, UNIT, labelled),
-        "of these, the region itself": lambda: ralis.region_features(probs, UNIT),
-        "of these, divergences from labels": lambda: ralis.divergence_histograms(counts, labelled),
-        "of these, divergences from candidates": lambda: ralis.divergence_histograms(counts, counts),
-        "state": lambda: ralis.region_features(state, UNIT),
+        "candidates, all": lambda: ralis_features.candidate_features(probs, UNIT, labelled),
+        "of these, the region itself": lambda: ralis_features.region_features(probs, UNIT),
+        "of these, divergences from labels": lambda: ralis_features.divergence_histograms(counts, labelled),
+        "of these, divergences from candidates": lambda: ralis_features.divergence_histograms(counts, counts),
+        "state": lambda: ralis_features.region_features(state, UNIT),
     }
     out = Table(title=f"RALIS features of {CANDIDATES} candidates, processor time, best of {repeats}")
     out.add_column("part")

@@ -1,4 +1,4 @@
-"""MiningPool: images as frozen embeddings, with the pixels of each class that they hold."""
+"""EmbeddedImages: images as frozen embeddings, with the pixels of each class that they hold."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from alenv.mining.cells import Cells
 
 
 @dataclass(frozen=True)
-class MiningPool:
+class EmbeddedImages:
     """Embeddings and class quantities of n images.
 
     A class has one or more *modes* (looks); data without such knowledge have one mode per class. An image holds at
