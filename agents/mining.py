@@ -38,8 +38,8 @@ class Random:
         return int(self._rng.integers(len(obs["candidates"])))
 
 
-class Scored(ABC):
-    """The candidate with the largest score, a function of the features; never looks at others."""
+class ArgMax(ABC):
+    """The candidate of the largest utility, a function of the features; never looks at others."""
 
     name: str
     scores: tuple[str, ...] = ()
@@ -51,62 +51,62 @@ class Scored(ABC):
 
     def act(self, obs: Observation, info: Info) -> int:
         """Pick the arg-max."""
-        return int(self.score(obs["candidates"].astype(np.float64)).argmax())
+        return int(self.utility(obs["candidates"].astype(np.float64)).argmax())
 
     @abstractmethod
-    def score(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Score features (K, F): (K,)."""
+    def utility(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the utilities (K,) of features (K, F)."""
 
 
-class FixedCosine(Scored):
+class FixedCosine(ArgMax):
     """Cosine to the mean of the positive seeds: open loop, nothing is learned from what is bought."""
 
     name, observation = "fixed_cosine", "cosine"
 
-    def score(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Score candidates."""
+    def utility(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return utilities."""
         return features[:, COLUMN["fixed"]]
 
 
-class Cosine(Scored):
+class Cosine(ArgMax):
     """Cosine to the mean of all positives so far."""
 
     name, observation = "cosine", "cosine"
 
-    def score(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Score candidates."""
+    def utility(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return utilities."""
         return features[:, COLUMN["positive"]]
 
 
-class Ridge(Scored):
+class Ridge(ArgMax):
     """Mean of a ridge regression on all labels so far."""
 
     name = "ridge"
 
-    def score(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Score candidates."""
+    def utility(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return utilities."""
         return features[:, COLUMN["ridge_mean"]]
 
 
-class UpperRidge(Scored):
+class UpperRidge(ArgMax):
     """Upper confidence bound (Auer, 2002; linear as in Li et al., 2010): mean plus half a deviation of the ridge."""
 
     name = "upper_ridge"
     width = 0.5
     """Deviations added to the mean: our choice."""
 
-    def score(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Score candidates; the centred mean is a quarter of the scale of the labels."""
+    def utility(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return utilities; the centred mean is a quarter of the scale of the labels."""
         return 4 * features[:, COLUMN["ridge_mean"]] + self.width * features[:, COLUMN["ridge_deviation"]]
 
 
-class CosineRidge(Scored):
+class CosineRidge(ArgMax):
     """Sum of cosine to the positives and ridge mean, each standardised over the candidates: the heuristic to beat."""
 
     name = "cosine_ridge"
 
-    def score(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Score candidates."""
+    def utility(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return utilities."""
         return _standard(features[:, COLUMN["positive"]]) + _standard(features[:, COLUMN["ridge_mean"]])
 
 
@@ -117,18 +117,18 @@ class DiverseCosineRidge(CosineRidge):
     bonus = 0.3
     """Weight of the standardised distance: our choice."""
 
-    def score(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Score candidates."""
-        return super().score(features) - self.bonus * _standard(features[:, COLUMN["nearest_labelled"]])
+    def utility(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return utilities."""
+        return super().utility(features) - self.bonus * _standard(features[:, COLUMN["nearest_labelled"]])
 
 
-class KCenter(Scored):
+class KCenter(ArgMax):
     """Greedy k-center (Sener and Savarese, 2018): the candidate farthest from all labelled images of any class."""
 
     name = "k_center"
 
-    def score(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Score candidates."""
+    def utility(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return utilities."""
         return -features[:, COLUMN["nearest_labelled"]]
 
 
@@ -138,7 +138,7 @@ class _MiningEnv(Protocol):
     def policy_images(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]: ...
 
 
-class Regressor(Scored):
+class Regressor(ArgMax):
     """Supervised control: a ridge regression of log quantity, fitted on all policy images of the class.
 
     It has labels that the others must buy, but of other images than it mines: ``pool="eval"`` only. The evaluator
@@ -162,8 +162,8 @@ class Regressor(Scored):
             self._target, self._weights = info["target_class"], self._fit(*self._env.policy_images())
         return super().act(obs, info)
 
-    def score(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Score candidates."""
+    def utility(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return utilities."""
         return (2 * features[:, len(RELATIONS) :] - 1)[:, : len(self._weights)] @ self._weights
 
     def _fit(self, vectors: NDArray[np.float32], quantities: NDArray[np.int64]) -> NDArray[np.float64]:

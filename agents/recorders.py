@@ -41,7 +41,7 @@ class RegionRecorder:
     """Costs, IoU and bought labels at the start and after every round.
 
     Args:
-        splits: What is scored besides the reward split.
+        splits: What is evaluated besides the reward split.
     """
 
     units = {  # noqa: RUF012 - as they are called in ``info``
@@ -60,12 +60,12 @@ class RegionRecorder:
         self.given: dict[str, int] = {}
 
     def start(self, env: gym.Env, info: Info) -> None:
-        """Score the initial labels."""
+        """Accuracy the initial labels."""
         self.given["pixels"] = int(info["labels_given"])
         self._add(env, info)
 
     def step(self, env: gym.Env, info: Info) -> None:
-        """Score after the last pick of a round."""
+        """Accuracy after the last pick of a round."""
         if info["round"] > self._round:
             self._add(env, info)
 
@@ -119,9 +119,9 @@ class MiningRecorder:
             self._add(info)
         if self._target is not None:
             lengths = [self.given["images"] + bought for bought in self.costs["images"][1:]]
-            scores = self._target.score_prefixes(self._labelled, lengths, info["target_class"])
+            found = self._target.evaluate_prefixes(self._labelled, lengths, info["target_class"])
             for name in ("iou", "average_precision"):
-                self.metrics[name] = [None, *(_in_points(getattr(score, name)) for score in scores)]
+                self.metrics[name] = [None, *(_in_points(getattr(one, name)) for one in found)]
 
     @property
     def _bought(self) -> int:
@@ -147,7 +147,7 @@ def like(episode: Episode) -> Callable[[], Recorder]:
 
 
 def _find_target(kwargs: dict[str, Any]) -> Target | None:
-    """Return what trains and scores heads on mined images; None for generated embeddings, which have no images."""
+    """Return what trains and evaluates heads on mined images; None for generated embeddings, which have no images."""
     place = kwargs.get("dataset", "mixture"), kwargs.get("root"), kwargs.get("embeddings")
     return None if mining.check_name(*place)[1] else _load_target(*place)
 

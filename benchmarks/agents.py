@@ -4,7 +4,7 @@
     python -m benchmarks.agents --suite configs/suites/agents_scenes.toml
 
 A view of the leaderboard's episodes. Policies that differ in a last ``_<number>`` alone are one agent that was trained
-several times. Its score for an evaluation seed (in mining: a class) is the mean over its trainings; differences are
+several times. Its value for an evaluation seed (in mining: a class) is the mean over its trainings; differences are
 paired by it, mean ± half the 95 % t-interval, in brackets that over trainings.
 """
 
@@ -27,7 +27,7 @@ from benchmarks.leaderboard.episodes import finished
 from benchmarks.leaderboard.suite import Suite
 from benchmarks.leaderboard.suite_file import read_suite
 from benchmarks.leaderboard.tables import markdown_table, number
-from benchmarks.leaderboard.task import Scores
+from benchmarks.leaderboard.task import Values
 from benchmarks.leaderboard.tasks import make_task
 from benchmarks.names import Name
 from benchmarks.stats import holm, paired_difference
@@ -54,21 +54,21 @@ def agent(policy: str) -> str:
     return re.sub(r"_\d+(\.pt)?$", "", policy)
 
 
-def grouped(scores: Scores) -> Groups:
-    """Return the scores of every training of every agent: agent, policy, (units,); units without a score are left out.
+def grouped(values: Values) -> Groups:
+    """Return the values of every training of every agent: agent, policy, (units,); units without a value are left out.
 
     Args:
-        scores: Of all policies, by unit.
+        values: Of all policies, by unit.
     """
-    units = [unit for unit in next(iter(scores.values())) if all(np.isfinite(by[unit]) for by in scores.values())]
+    units = [unit for unit in next(iter(values.values())) if all(np.isfinite(by[unit]) for by in values.values())]
     groups: Groups = defaultdict(dict)
-    for policy, by_unit in scores.items():
+    for policy, by_unit in values.items():
         groups[agent(policy)][policy] = np.array([by_unit[unit] for unit in units])
     return groups
 
 
 def table(groups: Groups, against: tuple[str, ...]) -> list[list[str]]:
-    """Lay out agents, the best first: score, differences, and single trainings."""
+    """Lay out agents, the best first: mean, differences, and single trainings."""
     means = {name: np.mean(list(trainings.values()), axis=0) for name, trainings in groups.items()}
     present = [name for name in against if name in means]
     columns = {name: _differences(groups, means, name) for name in present}

@@ -36,7 +36,7 @@ from benchmarks.jobs import Job, find_finished, record_path, run_all
 from benchmarks.names import shortened
 from benchmarks.terminal import say
 
-SCORES = ("iou", "average_precision")
+MEASURES = ("iou", "average_precision")
 VERSION = 1
 """Part of what names the measured points: raise it when ``alenv.mining.target`` or its head change."""
 SHOWN = 12
@@ -62,7 +62,7 @@ class Args:
 
 
 class Point(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A set of images and the scores of the head that was trained on it; None where the class cannot be scored."""
+    """A set of images and the accuracy of the head that was trained on it; None where the class cannot be tested."""
 
     protocol: Literal["sizes", "random", "forced"]
     images: Count
@@ -148,9 +148,9 @@ def _report(embedded: EmbeddedImages, points: Measured, out: Path, console: Cons
 
 
 def _correlations(points: Measured) -> Table:
-    table = Table("protocol", *SCORES, "iou with images", title="median over classes of Spearman's correlation")
+    table = Table("protocol", *MEASURES, "iou with images", title="median over classes of Spearman's correlation")
     for protocol in curves.REPEATS:
-        kinds = [(score, "pixels") for score in SCORES] + [("iou", "positives")]
+        kinds = [(measure, "pixels") for measure in MEASURES] + [("iou", "positives")]
         values = [[curves.rank_correlation(p, protocol, *kind) for p in points.values()] for kind in kinds]
         table.add_row(protocol, *(_median(column) for column in values))
     return table
@@ -163,9 +163,9 @@ def _median(values: Sequence[float]) -> str:
 
 
 def _forms(embedded: EmbeddedImages, points: Measured) -> Table:
-    table = Table("form", *SCORES, title="median over classes of the cross-validated R2 (classes where it is best)")
+    table = Table("form", *MEASURES, title="median over classes of the cross-validated R2 (classes where it is best)")
     scale = {name: curves.typical(embedded, name) for name in points}
-    fitted = {score: [curves.curve(p, scale[name], score) for name, p in points.items()] for score in SCORES}
+    fitted = {measure: [curves.curve(p, scale[name], measure) for name, p in points.items()] for measure in MEASURES}
     for form in curves.FORMS:
         cells = []
         for entries in fitted.values():
@@ -184,8 +184,8 @@ def draw(points: Measured, fitted: Mapping[str, Mapping[str, Any]]) -> Figure:
     figure = Figure(figsize=(12, 2.6 * max(1, rows)), layout="constrained")
     for axis, name in zip(figure.subplots(max(1, rows), 4, squeeze=False).ravel(), names, strict=False):
         for protocol, colour in zip(curves.REPEATS, ("#0072B2", "#E69F00", "#009E73"), strict=True):
-            chosen = [(p["pixels"], 100 * p["iou"]) for p in points[name] if p["protocol"] == protocol]
-            axis.plot(*zip(*chosen, strict=True), ".", color=colour, label=protocol, markersize=4)
+            sets = [(p["pixels"], 100 * p["iou"]) for p in points[name] if p["protocol"] == protocol]
+            axis.plot(*zip(*sets, strict=True), ".", color=colour, label=protocol, markersize=4)
         n = np.linspace(0, max(point["pixels"] for point in points[name]), 200)
         curve = fitted[name]
         if not curve["fallback"]:

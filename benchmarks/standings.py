@@ -1,6 +1,6 @@
 """Write the tables of all submissions: whole beside them, and the first rows into the README, between its markers.
 
-Scores are read off the curves of the submissions, which ``benchmarks.verify`` replays; rewards are not looked at. The
+Values are read off the curves of the submissions, which ``benchmarks.verify`` replays; rewards are not looked at. The
 trainings of an agent are one row.
 """
 
@@ -18,7 +18,7 @@ from benchmarks.agents import agent, grouped, table
 from benchmarks.command import command, refusing, writing
 from benchmarks.leaderboard.suite import Suite
 from benchmarks.leaderboard.tables import markdown_table, number
-from benchmarks.leaderboard.task import Line, Rows, Scores
+from benchmarks.leaderboard.task import Line, Rows, Values
 from benchmarks.leaderboard.tasks import make_task
 from benchmarks.names import Name
 from benchmarks.stats import area_under_curve
@@ -32,7 +32,7 @@ ROWS = 3
 PAGE = """\
 # Submissions
 
-Scores are read off the curves in `traces.jsonl.gz`, which `python -m benchmarks.verify benchmarks/submissions/*`
+Values are read off the curves in `traces.jsonl.gz`, which `python -m benchmarks.verify benchmarks/submissions/*`
 replays. Mean (difference to the baseline ± half the 95 % interval over what is paired, in brackets over trainings);
 bold: p < .05 after Holm's correction, and neither interval holds 0. The trainings of an agent are one row; oracles,
 which are given labels that were not bought, come last. Written by `python -m benchmarks.standings`.
@@ -130,23 +130,23 @@ def _of_suite(suite: Suite, groups: list[Group], most: int | None) -> str:
 
 
 def _rows(suite: Suite, episodes: dict[str, list[Episode]], said: dict[str, Submission]) -> Rows:
-    """Lay out scores and differences to the baseline: the best by the first score first, oracles last."""
-    lines, score = make_task(suite).lines(episodes), make_task(suite).score
+    """Lay out values and differences to the baseline: the best by the first measure first, oracles last."""
+    lines, measure = make_task(suite).lines(episodes), make_task(suite).measure
     unit = next(iter(lines.values())).cost
     lines = {name: line for name, line in lines.items() if line.cost == unit}  # others are in the reports
-    tables = [table(grouped(_scores(line)), (suite.baseline,))[1:] for line in lines.values()]
+    tables = [table(grouped(_values(line)), (suite.baseline,))[1:] for line in lines.values()]
     rows: Rows = [
-        ["policy", "track", *(f"{score}, {name} (- {suite.baseline})" for name in lines), "ms per pick"],
+        ["policy", "track", *(f"{measure}, {name} (- {suite.baseline})" for name in lines), "ms per pick"],
     ]
     for policy in sorted((row[0] for row in tables[0]), key=lambda policy: said[policy].track == "oracle"):
         found = [row[1:3] for rows in tables for row in rows if row[0] == policy]
-        scores = [f"{mean} ({gain})" if gain else mean for mean, gain in found]
-        rows.append([Name(policy), said[policy].track, *scores, _time(episodes, policy)])
+        cells = [f"{mean} ({gain})" if gain else mean for mean, gain in found]
+        rows.append([Name(policy), said[policy].track, *cells, _time(episodes, policy)])
     return rows
 
 
-def _scores(line: Line) -> Scores:
-    """Return the area under a curve of mIoU, and the end of a curve of scores."""
+def _values(line: Line) -> Values:
+    """Return the area under a curve of mIoU, and the end of a curve of a mining suite."""
     area = line.cost == "regions"
     return {
         policy: {

@@ -38,9 +38,9 @@ class PairedDifference(NamedTuple):
     p_wilcoxon: float | None
 
 
-def competition_ranks(scores: Sequence[float]) -> list[int]:
-    """Ranks from 1, the largest score first; equal scores share the better rank: 1, 2, 2, 4."""
-    return [1 + sum(other > score for other in scores) for score in scores]
+def competition_ranks(values: Sequence[float]) -> list[int]:
+    """Ranks from 1, the largest value first; equal values share the better rank: 1, 2, 2, 4."""
+    return [1 + sum(other > value for other in values) for value in values]
 
 
 def mean_interval(values: ArrayLike) -> Interval:
@@ -60,8 +60,8 @@ def paired_difference(x: ArrayLike, y: ArrayLike) -> PairedDifference:
     """Compare two samples paired by seed.
 
     Args:
-        x: one score per seed.
-        y: the scores of the reference for the same seeds, in the same order.
+        x: one value per seed.
+        y: the values of the reference for the same seeds, in the same order.
 
     Returns:
         The mean of d = x - y, its t-interval, and the p-values of the paired t-test and of
@@ -214,32 +214,32 @@ def _p_paired(d: Array) -> Array:
     return 2 * stats.t.sf(t, d.shape[1] - 1)
 
 
-def iqm(scores: ArrayLike) -> Array:
+def iqm(values: ArrayLike) -> Array:
     """Interquartile mean of (..., runs, tasks): sort all n, trim n // 4 at each end, average."""
-    scores = np.asarray(scores, dtype=float)
-    pooled = np.sort(scores.reshape(*scores.shape[:-2], -1), axis=-1)
+    values = np.asarray(values, dtype=float)
+    pooled = np.sort(values.reshape(*values.shape[:-2], -1), axis=-1)
     trim = pooled.shape[-1] // 4
     return pooled[..., trim : pooled.shape[-1] - trim].mean(axis=-1)
 
 
 def stratified_bootstrap(
-    scores: ArrayLike, statistic: Callable[[Array], Array], seed: int, resamples: int = 10_000
+    values: ArrayLike, statistic: Callable[[Array], Array], seed: int, resamples: int = 10_000
 ) -> Interval:
     """Percentile interval of a statistic; runs are resampled with replacement within each task.
 
     Args:
-        scores: (runs, tasks).
+        values: (runs, tasks).
         statistic: maps (..., runs, tasks) to (...), such as `iqm`.
         seed: of the one generator that draws all resamples.
         resamples: how many.
 
     Returns:
-        The statistic of the scores themselves, and its 2.5 and 97.5 bootstrap percentiles.
+        The statistic of the values themselves, and its 2.5 and 97.5 bootstrap percentiles.
     """
-    scores = np.asarray(scores, dtype=float)
-    picks = np.random.default_rng(seed).integers(len(scores), size=(resamples, *scores.shape))
-    low, high = np.percentile(statistic(np.take_along_axis(scores[None], picks, axis=1)), [2.5, 97.5])
-    return Interval(float(statistic(scores)), float(low), float(high))
+    values = np.asarray(values, dtype=float)
+    picks = np.random.default_rng(seed).integers(len(values), size=(resamples, *values.shape))
+    low, high = np.percentile(statistic(np.take_along_axis(values[None], picks, axis=1)), [2.5, 97.5])
+    return Interval(float(statistic(values)), float(low), float(high))
 
 
 def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:

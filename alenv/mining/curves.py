@@ -18,7 +18,7 @@ from scipy.stats import spearmanr
 
 from alenv.errors import unknown
 from alenv.mining.embedded import EmbeddedImages
-from alenv.mining.target import Score
+from alenv.mining.target import Accuracy
 
 SIZES = (10, 20, 40, 80, 160)
 SIZE = 60
@@ -35,10 +35,10 @@ Points = Sequence[Mapping[str, Any]]
 """Measured sets: ``protocol, images, positives, pixels, iou, average_precision`` each."""
 
 
-class Scorer(Protocol):
-    """What scores a set of images: ``target.Target``, or a stand-in."""
+class Evaluator(Protocol):
+    """What a set of images is worth: ``target.Target``, or a stand-in."""
 
-    def score(self, images: ArrayLike, target: str) -> Score:
+    def evaluate(self, images: ArrayLike, target: str) -> Accuracy:
         """Return how well a class is found after training on the images."""
 
 
@@ -50,14 +50,14 @@ def quantities(embedded: EmbeddedImages, name: str) -> NDArray[np.int64]:
     return np.where(np.isin(embedded.modes, modes), embedded.pixels, 0).sum(1, dtype=np.int64)
 
 
-def measure(embedded: EmbeddedImages, scorer: Scorer, name: str) -> list[dict[str, Any]]:
-    """Draw the sets of a class and score each."""
+def measure(embedded: EmbeddedImages, evaluator: Evaluator, name: str) -> list[dict[str, Any]]:
+    """Draw the sets of a class and evaluate each."""
     quantity, points = quantities(embedded, name), []
     for protocol, images in draw_sets(embedded, name):
-        held, score = quantity[images], scorer.score(images, name)
+        held, found = quantity[images], evaluator.evaluate(images, name)
         points.append(
             {"protocol": protocol, "images": len(images), "positives": int((held > 0).sum()), "pixels": int(held.sum())}
-            | {"iou": score.iou, "average_precision": score.average_precision}
+            | {"iou": found.iou, "average_precision": found.average_precision}
         )
     return points
 
@@ -151,12 +151,12 @@ def cross_validate(form: str, n: NDArray, accuracy: NDArray, scale: float) -> fl
     return 1 - float(np.square(accuracy - predicted).sum() / max(np.square(accuracy - mean).sum(), 1e-300))
 
 
-def rank_correlation(points: Points, protocol: str, score: str, quantity: str = "pixels") -> float:
-    """Return Spearman's correlation of quantity and score within a protocol; NaN where one of them never changes."""
-    chosen = [(point[quantity], point[score]) for point in points if point["protocol"] == protocol]
-    if len(chosen) < DISTINCT or any(len(set(column)) < 2 for column in zip(*chosen, strict=True)):
+def rank_correlation(points: Points, protocol: str, measure: str, quantity: str = "pixels") -> float:
+    """Return Spearman's correlation of quantity and accuracy within a protocol; NaN where one of them never changes."""
+    pairs = [(point[quantity], point[measure]) for point in points if point["protocol"] == protocol]
+    if len(pairs) < DISTINCT or any(len(set(column)) < 2 for column in zip(*pairs, strict=True)):
         return np.nan
-    return float(spearmanr(*zip(*chosen, strict=True)).statistic)
+    return float(spearmanr(*zip(*pairs, strict=True)).statistic)
 
 
 def typical(embedded: EmbeddedImages, name: str) -> float:
@@ -165,7 +165,7 @@ def typical(embedded: EmbeddedImages, name: str) -> float:
     return float(held[held > 0].mean() if held.any() else embedded.pixels[embedded.pixels > 0].mean())
 
 
-def curve(points: Points, scale: float, score: str = "iou") -> dict[str, Any]:
+def curve(points: Points, scale: float, measure: str = "iou") -> dict[str, Any]:
     """Choose the form that predicts best and fit it to all points.
 
     Where there are fewer than ``DISTINCT`` quantities, or none of the forms rises, it is ``log(1 + n / scale)``.
@@ -173,8 +173,8 @@ def curve(points: Points, scale: float, score: str = "iou") -> dict[str, Any]:
     Returns:
         ``form, parameters``, then for the record ``r2`` by form (cross-validated) and why it fell back, if it did.
     """
-    usable = [point for point in points if np.isfinite(point[score])]
-    n, accuracy = (np.array([point[column] for point in usable], np.float64) for column in ("pixels", score))
+    usable = [point for point in points if np.isfinite(point[measure])]
+    n, accuracy = (np.array([point[column] for point in usable], np.float64) for column in ("pixels", measure))
     if len(np.unique(n)) < DISTINCT:
         return _fallback(scale, {}, f"{len(np.unique(n))} different quantities, {DISTINCT} are needed")
     r2 = {form: cross_validate(form, n, accuracy, scale) for form in FORMS}

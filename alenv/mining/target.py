@@ -1,7 +1,7 @@
-"""What mined images are worth: a head trained on them alone, scored on the test images.
+"""What mined images are worth: the accuracy of a head trained on them alone, on the test images.
 
 The head is a binary logistic regression on frozen cell features, class against rest: small, convex and therefore free
-of training noise. Cells keep their label counts, so scores over cells are exact over pixels.
+of training noise. Cells keep their label counts, so an accuracy over cells is exact over pixels.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from alenv.segmenters.threads import torch_threads
 
 
 @dataclass(frozen=True)
-class Score:
-    """How well a class is found, 0..1; NaN where no scored pixel has the class.
+class Accuracy:
+    """How well a class is found, 0..1; NaN where no tested pixel has the class.
 
     Attributes:
         iou: Intersection over union of the cells that the head assigns to the class.
@@ -37,7 +37,7 @@ class Score:
 
 
 class Target:
-    """Trains and scores heads for single classes of one dataset.
+    """Trains and evaluates heads for single classes of one dataset.
 
     Images have the indices that they have in the dataset and when it is embedded.
 
@@ -45,7 +45,7 @@ class Target:
         name: A name in ``alenv.data.DATASETS``.
         root: Where the dataset lies, if not in the usual places.
         backbone: Of the cell features: a torchvision model (``squeezenet1_0`` by default), or ``filterbank``.
-        split: The images that are scored.
+        split: The images to test on.
 
     Raises:
         ValueError: If a name is unknown, or files or weights are not what they should be.
@@ -60,28 +60,28 @@ class Target:
         features = cell_features(data, cell, backbone or BACKBONE, None)
         self.classes = data.classes
         self.manifest = key(data.manifest, features.digest, split)
-        """Hash of all that a score depends on, but the arithmetic."""
-        self._scored = data.splits[split]
+        """Hash of all that an accuracy depends on, but the arithmetic."""
+        self._tested = data.splits[split]
         self._cell_pixels = cell * cell
         self._x, self._counts = features.vectors, features.counts
         self._labelled = features.counts.sum(-1, dtype=np.int32)
-        self._scored_x = self._features(self._scored)
+        self._tested_x = self._features(self._tested)
 
-    def score(self, images: ArrayLike, target: str) -> Score:
-        """Train a head on all cells of some images, and score it.
+    def evaluate(self, images: ArrayLike, target: str) -> Accuracy:
+        """Train a head on all cells of some images, and measure it on the test images.
 
         Args:
             images: Indices of the images, in any order; none at all is allowed.
             target: Name of the class.
 
         Raises:
-            ValueError: If the class is unknown, or an image is among the scored ones.
+            ValueError: If the class is unknown, or an image is among those that are tested.
         """
-        [score] = self.score_prefixes(images, [len(np.asarray(images))], target)
-        return score
+        [accuracy] = self.evaluate_prefixes(images, [len(np.asarray(images))], target)
+        return accuracy
 
-    def score_prefixes(self, images: ArrayLike, lengths: Sequence[int], target: str) -> list[Score]:
-        """Score the first images of a list, for several lengths: each head starts from the one before.
+    def evaluate_prefixes(self, images: ArrayLike, lengths: Sequence[int], target: str) -> list[Accuracy]:
+        """Evaluate the first images of a list, for several lengths: each head starts from the one before.
 
         The minimum does not depend on the start, but the fit ends within its tolerance of it.
 
@@ -91,27 +91,27 @@ class Target:
             target: Name of the class.
 
         Raises:
-            ValueError: As for ``score``.
+            ValueError: As for ``evaluate``.
         """
         mined = list(dict.fromkeys(np.asarray(images, np.int64).tolist()))
         self._check(np.array(mined, np.int64), target)
-        index, done, scores = self.classes.index(target), 0, []
-        own, rest = self._split(self._scored, index)
+        index, done, found = self.classes.index(target), 0, []
+        own, rest = self._split(self._tested, index)
         head = LinearHead(self._x.shape[-1], 2, self._cell_pixels)
         for length in lengths:
             with torch_threads(1):
                 self._train(head, np.sort(np.array(mined[done:length], np.int64)), index)
-                logits = head.logits(self._scored_x)
-            scores.append(score_cells((logits[1] - logits[0]).numpy(), own, rest))
+                logits = head.logits(self._tested_x)
+            found.append(cell_accuracy((logits[1] - logits[0]).numpy(), own, rest))
             done = max(done, length)
-        return scores
+        return found
 
     def _check(self, images: NDArray[np.int64], target: str) -> None:
         if target not in self.classes:
             raise unknown("class", target, self.classes)
-        if len(leaked := np.intersect1d(images, self._scored)):
+        if len(leaked := np.intersect1d(images, self._tested)):
             raise ValueError(
-                f"image {leaked[0]} ({len(leaked)} in all) is among those that are scored; mine other splits"
+                f"image {leaked[0]} ({len(leaked)} in all) is among those that are tested; mine other splits"
             )
 
     def _train(self, head: LinearHead, images: NDArray[np.int64], index: int) -> None:
@@ -128,25 +128,25 @@ class Target:
         return own, self._labelled[images].ravel() - own
 
 
-def score_cells(score: NDArray[np.floating], own: NDArray[np.int64], rest: NDArray[np.int64]) -> Score:
-    """Score cells by the pixels they hold.
+def cell_accuracy(logits: NDArray[np.floating], own: NDArray[np.int64], rest: NDArray[np.int64]) -> Accuracy:
+    """Return how well cells are classified, counted in the pixels they hold.
 
     Args:
-        score: (cells,), above 0 where the class is predicted.
+        logits: (cells,), above 0 where the class is predicted.
         own: (cells,), pixels of the class.
         rest: (cells,), labelled pixels of all other classes.
     """
     if not own.any():
-        return Score(np.nan, np.nan)
-    found = score > 0
+        return Accuracy(np.nan, np.nan)
+    found = logits > 0
     iou = own[found].sum() / (own.sum() + rest[found].sum())
-    return Score(float(iou), average_precision(score, own, rest))
+    return Accuracy(float(iou), average_precision(logits, own, rest))
 
 
-def average_precision(score: NDArray[np.floating], own: NDArray[np.int64], rest: NDArray[np.int64]) -> float:
-    """Average the precision over the pixels of a class, cells in falling order of score; equal scores count as one."""
-    order = np.argsort(-score, kind="stable")
-    last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
+def average_precision(logits: NDArray[np.floating], own: NDArray[np.int64], rest: NDArray[np.int64]) -> float:
+    """Average the precision over the pixels of a class, cells in falling order of logits; equal ones count as one."""
+    order = np.argsort(-logits, kind="stable")
+    last = np.flatnonzero(np.append(np.diff(logits[order]) != 0, True))
     hits, misses = np.cumsum(own[order])[last], np.cumsum(rest[order])[last]
     gained = np.diff(hits, prepend=0)
     return float((gained * hits / np.maximum(hits + misses, 1)).sum() / hits[-1])

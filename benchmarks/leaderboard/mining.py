@@ -1,6 +1,6 @@
 """Suites on SingleClassMine: what is mined with some budgets, compared by class.
 
-Raw gains differ between classes by orders of magnitude, so a class's score is
+Raw gains differ between classes by orders of magnitude, so a class has a normalised score,
 ``(G - G_random) / (G_oracle - G_random)`` with G the mean over seeds: 0 is random, 1 the oracle. Intervals and tests
 are over classes.
 """
@@ -23,7 +23,7 @@ from alenv.errors import shown
 from alenv.mining.embedded import EmbeddedImages
 from benchmarks.leaderboard.suite import Suite
 from benchmarks.leaderboard.tables import in_order, number, plus_minus, pvalue
-from benchmarks.leaderboard.task import Array, Episodes, Line, Part, Rows, Scores, Summary, View
+from benchmarks.leaderboard.task import Array, Episodes, Line, Part, Rows, Summary, Values, View
 from benchmarks.names import Name, folder
 
 ORACLE = "oracle"
@@ -46,7 +46,7 @@ class MiningTask:
         suite: What is run.
     """
 
-    unit, score, headline = "class", "score", ("score",)
+    unit, measure, headline = "class", "score", ("score",)
     judges = (ORACLE,)
     rankings = ("score",)
     notes = """\
@@ -191,10 +191,10 @@ class MiningTask:
             if all(metric in e.metrics for e in episodes)
         }
 
-    def _scores(self, classes: list[str], i: int, means: Means) -> Scores:
+    def _scores(self, classes: list[str], i: int, means: Means) -> Values:
         """Return the scores at a budget, of the classes that the policy shares with random and the oracle."""
         random, oracle = means.get(self._suite.baseline, {}), means.get(ORACLE, {})
-        scores: Scores = {}
+        scores: Values = {}
         for policy, own in means.items():
             scores[policy] = {}
             for name in classes:
@@ -223,7 +223,7 @@ class MiningTask:
             }
         return View(measures, shown, 1.0)
 
-    def by_class(self, episodes: Episodes) -> dict[str, Scores]:
+    def by_class(self, episodes: Episodes) -> dict[str, Values]:
         """Return the scores, which are those of classes, of every view."""
         return {f"score, {name}": view.measures["score"] for name, view in self.views(episodes).items()}
 
@@ -268,8 +268,8 @@ def by_positives(scores: dict[str, float], counts: dict[str, int]) -> dict[str, 
     """Average scores over classes with similar numbers of positives; those without a score are left out."""
     bins = {}
     for low, high in BINS:
-        chosen = [score for name, score in scores.items() if low <= counts[name] <= high and not np.isnan(score)]
-        if chosen:
+        found = [score for name, score in scores.items() if low <= counts[name] <= high and not np.isnan(score)]
+        if found:
             name = f"{low} to {high}" if high < 10**9 else f"{low} and more"
-            bins[name] = {"classes": len(chosen), "score": float(np.mean(chosen))}
+            bins[name] = {"classes": len(found), "score": float(np.mean(found))}
     return bins

@@ -1,4 +1,4 @@
-"""Several suites in one: scores of each between its baseline (0) and full supervision, or the oracle of mining (1)."""
+"""Several suites in one: values of each between its baseline (0) and full supervision, or the oracle of mining (1)."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def overall(runs: Sequence[tuple[Suite, Summary]]) -> Summary:
         interval that resamples seeds (or classes) within each suite. The best policy comes first.
     """
     scaled = {suite.name: _scaled(suite, summary) for suite, summary in runs}
-    policies = dict.fromkeys(policy for scores in scaled.values() for policy in scores)
+    policies = dict.fromkeys(policy for values in scaled.values() for policy in values)
     figures = {}
     for policy in policies:
-        own = {name: scores[policy] for name, scores in scaled.items() if policy in scores}
+        own = {name: values[policy] for name, values in scaled.items() if policy in values}
         if len(own) > 1:
             interval = stats.mean_of_strata(list(own.values()), BOOTSTRAP_SEED)
             figures[policy] = {"suites": {name: float(s.mean()) for name, s in own.items()}, **interval._asdict()}
@@ -37,20 +37,20 @@ def overall(runs: Sequence[tuple[Suite, Summary]]) -> Summary:
 
 
 def _scaled(suite: Suite, summary: Summary) -> dict[str, Array]:
-    """Return the scores of the policies with all episodes in the first view, on the scale."""
+    """Return the values of the policies with all episodes in the first view, on the scale."""
     view = next(iter(summary["views"].values()))
-    figures, full = view["measures"][make_task(suite).score], view["full"]
+    figures, full = view["measures"][make_task(suite).measure], view["full"]
     if full is None or suite.baseline not in figures:
         return {}
     base = figures[suite.baseline]["mean"]
     whole = [policy for policy in figures if "incomplete" not in summary["policies"][policy]["status"]]
     whole = [policy for policy in whole if policy != suite.baseline]  # 0, and no interval means anything there
-    scores = {policy: np.array(list(figures[policy]["by_unit"].values()), float) for policy in whole}
-    return {policy: (values[~np.isnan(values)] - base) / (full - base) for policy, values in scores.items()}
+    shares = {policy: np.array(list(figures[policy]["by_unit"].values()), float) for policy in whole}
+    return {policy: (values[~np.isnan(values)] - base) / (full - base) for policy, values in shares.items()}
 
 
 def overall_table(figures: Summary) -> Rows:
-    """Header and rows: the score in each suite, and the mean over suites."""
+    """Header and rows: the value in each suite, and the mean over suites."""
     suites = list(dict.fromkeys(name for entry in figures.values() for name in entry["suites"]))
     rows: Rows = [["policy", *map(Name, suites), "mean of suites [95 %]"]]
     for policy, entry in figures.items():

@@ -1,4 +1,4 @@
-"""Budget curves of a summary: one small panel for every policy, so that a score of policies stays readable."""
+"""Budget curves of a summary: one small panel for every policy, so that twenty policies stay readable."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from benchmarks.leaderboard.measures import (
 )
 from benchmarks.leaderboard.suite import Suite
 from benchmarks.leaderboard.tables import in_order, number, plus_minus
-from benchmarks.leaderboard.task import Episodes, Line, Part, Rows, Scores, Summary, View
+from benchmarks.leaderboard.task import Episodes, Line, Part, Rows, Summary, Values, View
 from benchmarks.names import Name
 
 RANKED_SEEDS, PROVISIONAL_SEEDS = 10, 5
@@ -51,7 +51,7 @@ class RegionTask:
         suite: What is run.
     """
 
-    unit, score, headline = "seed", "AUBC", ("AUBC", "final mIoU")
+    unit, measure, headline = "seed", "AUBC", ("AUBC", "final mIoU")
     judges: tuple[str, ...] = ()
     rankings = ("AUBC", f"AUBC by {ALL_LABELS}")
     notes = f"""\
@@ -125,10 +125,10 @@ class RegionTask:
         return {split: self._view(split, grid, episodes, full) for split in self._suite.splits}
 
     def _view(self, split: str, grid: list[float], episodes: Episodes, full: Episode | None) -> View:
-        def by_seed(measure: Callable[[Episode], float]) -> Scores:
+        def by_seed(measure: Callable[[Episode], float]) -> Values:
             return {policy: {e.seed: measure(e) for e in found} for policy, found in episodes.items()}
 
-        def areas(unit: str) -> Scores:
+        def areas(unit: str) -> Values:
             return by_seed(partial(area, split=split, unit=unit, ends=common_ends(episodes, unit)))
 
         measures = {
@@ -164,7 +164,7 @@ class RegionTask:
             for split in self._suite.splits
         }
 
-    def by_class(self, episodes: Episodes) -> dict[str, Scores]:
+    def by_class(self, episodes: Episodes) -> dict[str, Values]:
         """Return the final IoU of each class on every split, averaged over episodes."""
         env = gymnasium.make(self._suite.env, **self._suite.kwargs)
         names = env.unwrapped.class_names  # type: ignore[attr-defined]

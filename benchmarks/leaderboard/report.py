@@ -43,10 +43,10 @@ def write_report(suite: Suite, summary: Summary, out: Path) -> None:
 def ranking_table(suite: Suite, summary: Summary, view: str) -> Rows:
     """Header and rows: ranked policies first, then those without a rank, oracles last."""
     found, task = summary["views"][view], make_task(suite)
-    figures, others = found["measures"][task.score], task.rankings[1:]
+    figures, others = found["measures"][task.measure], task.rankings[1:]
     header, cells = task.columns(summary, view)
-    first = ["rank", "policy", task.score, Name(f"{task.score} - {suite.baseline}"), "p (Holm)", "difference"]
-    last = [f"rank, {name.removeprefix(f'{task.score} ')}" for name in others]
+    first = ["rank", "policy", task.measure, Name(f"{task.measure} - {suite.baseline}"), "p (Holm)", "difference"]
+    last = [f"rank, {name.removeprefix(f'{task.measure} ')}" for name in others]
     rows = [[*first, *header, *last, "ms per pick", "status"]]
     for policy in (policy for policy in _by_rank(found, summary) if policy in figures):
         entry, difference = summary["policies"][policy], figures[policy].get("difference", {})
@@ -86,10 +86,10 @@ def _by_rank(found: Summary, summary: Summary) -> list[str]:
 
 def statistics_table(suite: Suite, summary: Summary, view: str) -> Rows:
     """Robust figures beside the means, and what difference could have been shown."""
-    score = make_task(suite).score
-    header = ["policy", f"IQM of {score} [95 %]", "P(improvement)", "p (Wilcoxon)", "detectable"]
+    measure = make_task(suite).measure
+    header = ["policy", f"IQM of {measure} [95 %]", "P(improvement)", "p (Wilcoxon)", "detectable"]
     rows = [header]
-    figures = summary["views"][view]["measures"][score]
+    figures = summary["views"][view]["measures"][measure]
     for policy in (policy for policy in in_order(summary) if policy in figures):
         f = figures[policy]
         cells = [Name(policy), "{mean:.2f} [{low:.2f}, {high:.2f}]".format(**f["iqm"]) if "iqm" in f else "-"]
@@ -167,7 +167,7 @@ def notes(suite: Suite, summary: Summary) -> str:
 - Difference: better or worse only where the interval at Holm's level does not hold 0; otherwise it is not shown.
 - Who is beaten by whom: at so many points of the curves the policy of the column is better than that of the row, by
   paired t-tests at 5 %, Holm-adjusted over all pairs at a point.
-- Rank: by {task.score}. Equal scores share a rank (1, 2, 2, 4). A policy with missing episodes has no rank, nor has an
+- Rank: by {task.measure}. Equal ones share a rank (1, 2, 2, 4). A policy with missing episodes has no rank, nor has an
   oracle, which sees labels that were not bought.
 - Time per pick: the policy's own. The channels that it asks for are computed by the environment, whose time stands
   under what the labels cost.

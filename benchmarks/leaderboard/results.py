@@ -1,4 +1,4 @@
-"""The scores of a summary as a tidy table: one line for every policy, measure and seed (or class)."""
+"""The values of a summary as a tidy table: one line for every policy, measure and seed (or class)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from agents.episode import Episode
 from benchmarks import stats
 from benchmarks.leaderboard.suite import Suite
-from benchmarks.leaderboard.task import Array, Episodes, Line, Scores, Summary, View
+from benchmarks.leaderboard.task import Array, Episodes, Line, Summary, Values, View
 from benchmarks.leaderboard.tasks import make_task
 
 BOOTSTRAP_SEED = 0
@@ -48,7 +48,7 @@ def summarize(suite: Suite, episodes: Episodes, full: Episode | None = None) -> 
         "setups": _setups(everything),
         "given": _given(everything),
         "bootstrap_seed": BOOTSTRAP_SEED,
-        "policies": _ordered(policies, next(iter(compared.values())), task.score),
+        "policies": _ordered(policies, next(iter(compared.values())), task.measure),
         "views": compared,
         "curves": {name: _curves(line, suite.baseline) for name, line in lines.items()},
         "beaten": {name: _beaten(line, policies) for name, line in lines.items() if line.cost == cost},
@@ -94,9 +94,9 @@ def _describe(episodes: Sequence[Episode], wanted: int, standing: str) -> Summar
 def _compare(view: View, baseline: str, policies: Summary, rankings: Sequence[str]) -> Summary:
     """Every policy in one view, by every measure."""
     oracles = {policy for policy, entry in policies.items() if entry["oracle"]}
-    measures = {name: _measure(scores, baseline, oracles) for name, scores in view.measures.items()}
-    score = next(iter(measures.values()))
-    for figures in score.values():
+    measures = {name: _measure(values, baseline, oracles) for name, values in view.measures.items()}
+    first = next(iter(measures.values()))
+    for figures in first.values():
         values = _known(list(figures["by_unit"].values()))
         if len(values):
             figures["iqm"] = stats.stratified_bootstrap(values[:, None], stats.iqm, BOOTSTRAP_SEED)._asdict()
@@ -121,21 +121,21 @@ def _ranks(figures: Summary, policies: Summary) -> dict[str, int]:
     return dict(zip(ranked, ranks, strict=True))
 
 
-def _measure(scores: Scores, baseline: str, oracles: set[str]) -> Summary:
+def _measure(values: Values, baseline: str, oracles: set[str]) -> Summary:
     """Every policy by one measure: its mean with a 95 % t-interval over units, and its difference to the baseline."""
     figures: Summary = {}
-    for policy, by_unit in scores.items():
+    for policy, by_unit in values.items():
         figures[policy] = {**_interval(list(by_unit.values())), "by_unit": by_unit}
-        shared = [unit for unit in by_unit if unit in scores.get(baseline, {})]
+        shared = [unit for unit in by_unit if unit in values.get(baseline, {})]
         if policy != baseline and shared:
-            x, y = (np.array([scores[name][unit] for unit in shared]) for name in (policy, baseline))
+            x, y = (np.array([values[name][unit] for unit in shared]) for name in (policy, baseline))
             figures[policy]["difference"] = _difference(x, y)
     _adjust_pvalues([f["difference"] for p, f in figures.items() if "difference" in f and p not in oracles])
     return figures
 
 
 def _difference(x: Array, y: Array) -> Summary:
-    """Paired difference over the units in which both have a score."""
+    """Paired difference over the units in which both have a value."""
     known = ~np.isnan(x - y)
     x, y = x[known], y[known]
     if not len(x):
@@ -200,9 +200,9 @@ def _known(values: ArrayLike) -> Array:
     return values[~np.isnan(values)]
 
 
-def _ordered(policies: Summary, view: Summary, score: str) -> Summary:
+def _ordered(policies: Summary, view: Summary, measure: str) -> Summary:
     """Put the best policy of a view first, with its rank, and those without episodes last."""
-    figures = view["measures"][score]
+    figures = view["measures"][measure]
     order = sorted(figures, key=lambda policy: -np.nan_to_num(figures[policy]["mean"], nan=-np.inf))
     order += [policy for policy in policies if policy not in figures]
     return {policy: policies[policy] | {"rank": view["ranks"].get(policy)} for policy in order}

@@ -15,8 +15,8 @@ from agents.recorders import Recorder
 Array = NDArray[np.float64]
 Episodes = dict[str, list[Episode]]
 """Finished episodes by policy."""
-Scores = dict[str, dict[Any, float]]
-"""By policy and unit: what is compared in pairs. NaN where a unit has no score."""
+Values = dict[str, dict[Any, float]]
+"""By policy and unit: what is compared in pairs. NaN where a unit has no value."""
 Summary = dict[str, Any]
 Rows = list[list[str]]
 """A header and the rows of a table."""
@@ -50,10 +50,10 @@ class View:
     Attributes:
         measures: By name. The first is what policies are ranked by.
         figures: By policy, what else is told of it.
-        full: The score of full supervision, if it was asked for; that of an oracle that is 1 by definition.
+        full: The value of full supervision, if it was asked for; that of an oracle that is 1 by definition.
     """
 
-    measures: dict[str, Scores]
+    measures: dict[str, Values]
     figures: dict[str, Summary] = field(default_factory=dict)
     full: float | None = None
 
@@ -80,15 +80,15 @@ class Task(Protocol):
 
     Attributes:
         unit: What differences are paired by: seeds, or classes.
-        score: Name of the measure by which policies are ranked.
-        judges: Policies, besides the baseline, without which nothing is scored.
+        measure: Name of the measure by which policies are ranked.
+        judges: Policies, besides the baseline, without which nothing is compared.
         rankings: The measures by which they are ranked, this one and others.
         headline: The measures by which trained agents are compared.
         notes: How to read the columns, in Markdown.
     """
 
     unit: str
-    score: str
+    measure: str
     judges: tuple[str, ...]
     rankings: tuple[str, ...]
     headline: tuple[str, ...]
@@ -132,11 +132,11 @@ class Task(Protocol):
     def lines(self, episodes: Episodes) -> dict[str, Line]:
         """Return the curves."""
 
-    def by_class(self, episodes: Episodes) -> dict[str, Scores]:
+    def by_class(self, episodes: Episodes) -> dict[str, Values]:
         """Return by title what every policy reaches for each class."""
 
     def columns(self, summary: Summary, view: str) -> tuple[list[str], dict[str, list[str]]]:
-        """Return what a ranking says besides the score: header, and cells by policy."""
+        """Return what a ranking says besides the measure: header, and cells by policy."""
 
     def tables(self, summary: Summary, view: str) -> dict[str, Rows]:
         """Return more tables of a view, by title."""

@@ -4,7 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from agents.mining import POLICIES, CosineRidge, Regressor, Scored, UpperRidge, play
+from agents.mining import POLICIES, ArgMax, CosineRidge, Regressor, UpperRidge, play
 from alenv.mining.features import RELATIONS
 
 ID = "SingleClassMine-v0"
@@ -43,8 +43,8 @@ def test_shuffled_features_are_no_better_than_random():
     rng = np.random.default_rng(0)
 
     class Shuffled(CosineRidge):
-        def score(self, features):
-            return rng.permutation(super().score(features))
+        def utility(self, features):
+            return rng.permutation(super().utility(features))
 
     env = gym.make(ID, **SMALL)
     targets = names(env)[::2]
@@ -60,17 +60,17 @@ def test_upper_bound_is_on_the_scale_of_labels():
     mean = np.array([0.5, -0.25])
     features[:, RELATIONS.index("ridge_mean")] = 0.5 + (mean - mean.mean()) / 4
     features[:, RELATIONS.index("ridge_deviation")] = [0.2, 0.8]
-    score = UpperRidge().score(features)
-    assert score[0] - score[1] == pytest.approx(0.75 - 0.5 * 0.6)
+    utility = UpperRidge().utility(features)
+    assert utility[0] - utility[1] == pytest.approx(0.75 - 0.5 * 0.6)
 
 
-def test_scored_policies_do_not_depend_on_the_order_of_candidates():
+def test_policies_by_utility_do_not_depend_on_the_order_of_candidates():
     features = np.random.default_rng(0).random((20, len(RELATIONS)))
     order = np.random.default_rng(1).permutation(20)
     for make in POLICIES.values():
         policy = make()
-        if isinstance(policy, Scored) and not isinstance(policy, Regressor):
-            np.testing.assert_allclose(policy.score(features[order]), policy.score(features)[order], atol=1e-9)
+        if isinstance(policy, ArgMax) and not isinstance(policy, Regressor):
+            np.testing.assert_allclose(policy.utility(features[order]), policy.utility(features)[order], atol=1e-9)
 
 
 def test_regressor_says_what_it_needs():

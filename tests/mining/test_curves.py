@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from alenv.mining import curves
 from alenv.mining.embedded import EmbeddedImages
-from alenv.mining.target import Score, Target
+from alenv.mining.target import Accuracy, Target
 from benchmarks import curves as command
 
 N = np.array([0, 1, 10, 100, 500, 1000, 3000, 8000, 20000, 50000, 3.0, 40, 700, 1500, 12000])
@@ -65,8 +65,8 @@ def test_sets_repeat_and_are_shared_by_the_classes():
 
 def test_measure_counts_what_a_set_holds():
     pool = made_up()
-    scorer = SimpleNamespace(score=lambda images, name: Score(len(images) / 1000, 0.5))
-    points = curves.measure(pool, scorer, "b")
+    evaluator = SimpleNamespace(evaluate=lambda images, name: Accuracy(len(images) / 1000, 0.5))
+    points = curves.measure(pool, evaluator, "b")
     for point, (protocol, images) in zip(points, curves.draw_sets(pool, "b"), strict=True):
         held = curves.quantities(pool, "b")[images]
         assert point["protocol"] == protocol
@@ -149,17 +149,17 @@ def test_typical_quantity():
 
 def test_command_goes_on_where_it_stopped(tiny, tmp_path, monkeypatch, capsys):
     args = command.Args(*tiny, out=tmp_path, classes=("person", "chair"))
-    score, calls = Target.score, []
+    evaluate, calls = Target.evaluate, []
 
     def counted(self, images, name):
         calls.append(name)
         if len(calls) > 80:
             raise KeyboardInterrupt
         if len(calls) % 10 == 1:
-            return score(self, images, name)
-        return Score(len(images) / 200, len(images) / 300)  # as a training would, which takes longer
+            return evaluate(self, images, name)
+        return Accuracy(len(images) / 200, len(images) / 300)  # as a training would, which takes longer
 
-    monkeypatch.setattr(Target, "score", counted)
+    monkeypatch.setattr(Target, "evaluate", counted)
     monkeypatch.setattr("benchmarks.jobs.in_processes", lambda calls, jobs: (call.do() for call in calls))
     assert command.main(args) == 130
     assert set(calls) == {"person", "chair"}

@@ -71,7 +71,7 @@ class Campaign:
         self.ledger = Ledger(classes)
         self.class_pixels = np.zeros(classes, np.int64)
         self.given = int(self.reward_labels.sum()) + self.learner.given
-        self.scored = False
+        self.evaluated = False
 
     def open_pool(self, episode: int) -> UnlabelledPool:
         """Return the pool of an episode with nothing labelled."""
@@ -95,16 +95,16 @@ class Campaign:
             self._fit(regions)
 
     def evaluate(self) -> None:
-        """Score the model on the reward split, unless it is scored."""
-        if not self.scored:
-            self.score(self.learner.evaluate("reward"))
+        """Evaluate the model on the reward split, unless this is done."""
+        if not self.evaluated:
+            self.record(self.learner.evaluate("reward"))
 
-    def score(self, confusion: Confusion) -> None:
+    def record(self, confusion: Confusion) -> None:
         """Take note of the model's confusion matrix on the reward split."""
         self.confusion = confusion
         self.class_iou = 100 * np.nan_to_num(class_iou(confusion))
         self.miou = mean_iou(confusion)
-        self.scored = True
+        self.evaluated = True
 
     def get_state(self) -> dict[str, Any]:
         """Return the model, and how many of its regions were given; the rest follows from these."""
@@ -133,17 +133,17 @@ class Campaign:
 
     def _fit(self, regions: Ids) -> None:
         self.learner.fit(regions)
-        self.scored = False
+        self.evaluated = False
 
     def _masks(self, regions: Ids) -> NDArray[np.uint8]:
         return region_labels(self.data.masks, self.grid, regions)
 
 
 def evaluate_together(campaigns: Sequence[Campaign]) -> None:
-    """Score the models of some twins, those that are not scored yet, in one product."""
+    """Evaluate the models of some twins, where this is not done yet, in one product."""
     from alenv.segmenters.probes import joint
 
-    waiting = [campaign for campaign in campaigns if not campaign.scored]
+    waiting = [campaign for campaign in campaigns if not campaign.evaluated]
     learners = [cast("Learner", campaign.learner) for campaign in waiting]
     for campaign, confusion in zip(waiting, joint.evaluate(learners), strict=True):
-        campaign.score(confusion)
+        campaign.record(confusion)
