@@ -128,12 +128,12 @@ def check_width(hidden: int, squares: int) -> None:
         )
 
 
-def check_kwargs(kwargs: Mapping[str, Any], chosen: Collection[str]) -> None:
+def check_kwargs(kwargs: Mapping[str, Any], reserved: Collection[str]) -> None:
     """Refuse arguments of the environment that the training chooses itself.
 
     Raises:
         ValueError: For the first of them.
     """
     for name in kwargs:
-        if name in chosen:
+        if name in reserved:
             raise ValueError(f"kwargs.{name}={shown(kwargs[name])}: the training chooses it; take it out of [kwargs]")

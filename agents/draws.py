@@ -35,7 +35,7 @@ class Random:
 
 
 class StratifiedRandom(Random):
-    """A uniform pick from a predicted class that is drawn first, so that rare classes are met as often as others.
+    """A uniform pick from a predicted class that is drawn first, so that rare classes are picked as often as others.
 
     Our baseline: the class of a region is that of its largest mean probability.
     """
@@ -46,8 +46,8 @@ class StratifiedRandom(Random):
     def act(self, obs: Observation, info: Info) -> int:
         """Pick any candidate of any class among the candidates."""
         classes = np.where(obs["action_mask"], channels(obs, self)[:, 0], -1)
-        chosen = self._rng.choice(np.unique(classes[classes >= 0]))
-        return int(self._rng.choice(np.flatnonzero(classes == chosen)))
+        drawn = self._rng.choice(np.unique(classes[classes >= 0]))
+        return int(self._rng.choice(np.flatnonzero(classes == drawn)))
 
 
 class PowerBald(Random):

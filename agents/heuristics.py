@@ -122,9 +122,9 @@ class Ripu:
         index = np.arange(len(image))  # as in `act`, the last of equal ones wins
         order = np.lexsort((-index, -entropy, -score, obs["action_mask"][0] == 0, image))
         turn = np.zeros(len(image)) if self.dynamic else self._turns(image, order)
-        chosen = rounds.best(tuple(key[None] for key in (-turn, score, entropy, index)), obs, info)
-        self._picks.update(image[chosen].tolist())
-        return chosen
+        picks = rounds.best(tuple(key[None] for key in (-turn, score, entropy, index)), obs, info)
+        self._picks.update(image[picks].tolist())
+        return picks
 
     def _turns(self, image: NDArray[np.float32], order: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return how many picks its image will have had when it is a candidate's turn, if ``order`` is that of each."""

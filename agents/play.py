@@ -136,15 +136,15 @@ def _run(
     while not terminated:
         if by_round:
             obs = timed("env", base.observe_round)
-            chosen = timed("policy", policy.act_round, obs, info)  # type: ignore[attr-defined]
-            _, reward, terminated, _, info = timed("env", base.step_round, chosen)
+            picks = timed("policy", policy.act_round, obs, info)  # type: ignore[attr-defined]
+            _, reward, terminated, _, info = timed("env", base.step_round, picks)
             picked += info["round_picked"].tolist()
         else:
-            chosen = [int(timed("policy", policy.act, obs, info))]
-            obs, reward, terminated, _, info = timed("env", env.step, chosen[0])
+            picks = [int(timed("policy", policy.act, obs, info))]
+            obs, reward, terminated, _, info = timed("env", env.step, picks[0])
             picked.append(np.atleast_1d(info["picked"]).tolist())
-        actions += [int(action) for action in chosen]
-        rewards += [0.0] * (len(chosen) - 1) + [float(reward)]
+        actions += [int(action) for action in picks]
+        rewards += [0.0] * (len(picks) - 1) + [float(reward)]
         timed("evaluator", recorder.step, env, info)
     timed("evaluator", recorder.end, info)
     return Episode(

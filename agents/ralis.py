@@ -45,8 +45,8 @@ from alenv.wrappers import JointPools
 
 TRAINING, VALIDATION = 1_000_000, 2_000_000
 """First seeds of training, by ten thousands for every ``seed``, and of validation."""
-CHOSEN = ("budget", "picks", "candidates", "observation", "scores", "pool", "fresh_pool", "pick_gains")
-"""Arguments of the environment that are not in ``kwargs``."""
+RESERVED = ("budget", "picks", "candidates", "observation", "scores", "pool", "fresh_pool", "pick_gains")
+"""Arguments of the environment that have fields of their own, so that ``kwargs`` cannot have them."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Args:
         """Refuse what cannot be trained."""
         check_fields(self)
         check_seeds(self, 10_000, "episodes")
-        check_kwargs(self.kwargs, CHOSEN)
+        check_kwargs(self.kwargs, RESERVED)
         for name in self.scores:
             if name in SCORES and SCORES[name].live:
                 raise ValueError(f"score {name!r} changes within a round, which JointPools does not show; drop it")

@@ -36,10 +36,10 @@ def one_by_one(policy: Policy, obs: Observation, info: Info) -> NDArray[np.int64
     """Ask a policy for one pick after the other."""
     part, alone = pools(obs, info), shared(obs, info)
     rows = {key: value[part] for key, value in obs.items() if key != "state"}
-    masks, chosen = rows["action_mask"].copy(), []
+    masks, picks = rows["action_mask"].copy(), []
     for pick in range(info["picks_left"]):
         row = 0 if alone else pick
         seen = {key: value[row] for key, value in rows.items()} | {"action_mask": masks[row], "state": obs["state"]}
-        chosen.append(policy.act(seen, info))
-        masks[row, chosen[-1]] = 0
-    return np.array(chosen, np.int64)
+        picks.append(policy.act(seen, info))
+        masks[row, picks[-1]] = 0
+    return np.array(picks, np.int64)

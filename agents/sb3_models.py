@@ -126,14 +126,14 @@ def make_model(args: Any, env: VecEnv) -> BaseAlgorithm:
     else:
         check_memory("rollout", args.rollout, args.num_envs * row)
     network = {"features_extractor_class": Rows, "features_extractor_kwargs": {"hidden": args.hidden}, "net_arch": []}
-    chosen = _off_policy(args) if args.algorithm in OFF_POLICY else _on_policy(args)
+    own = _off_policy(args) if args.algorithm in OFF_POLICY else _on_policy(args)
     if args.algorithm in ON_POLICY:
         network["ortho_init"] = False  # made for SB3's own layers, which are replaced
     if args.algorithm == "qrdqn":
         network["n_quantiles"] = args.quantiles
     rate = LinearSchedule(args.learning_rate, args.learning_rate / 10, 1.0)
     common = {"learning_rate": rate, "gamma": args.gamma, "batch_size": args.batch, "device": "cpu"}
-    model = kind(policy, env, policy_kwargs=network, **common, **chosen)
+    model = kind(policy, env, policy_kwargs=network, **common, **own)
     model.whole = args.steps
     model.set_logger(Logger(None, []))  # what it records is read by the training loop
     return model

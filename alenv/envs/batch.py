@@ -97,8 +97,8 @@ class Batch(Resumable, VectorEnv[Observation, NDArray, NDArray]):
             ValueError: If an option, a seed, their number or the mask is wrong. Whatever is refused changes nothing:
                 the episodes before go on.
         """
-        chosen: Any = decode(self.options_type, {} if options is None else options, "reset option")
-        mask, seeds, named = self._reset_mask(chosen.reset_mask), self._check_seeds(seed), self._named(chosen)
+        decoded: Any = decode(self.options_type, {} if options is None else options, "reset option")
+        mask, seeds, named = self._reset_mask(decoded.reset_mask), self._check_seeds(seed), self._named(decoded)
         if mask.all():
             self._snapshot = None
         else:
@@ -117,11 +117,11 @@ class Batch(Resumable, VectorEnv[Observation, NDArray, NDArray]):
         """
         self._resume()
         count = int(cast(spaces.Discrete, self.single_action_space).n)
-        chosen, resting = checked_all(actions, self.num_envs, count, "one for each episode"), self._over.copy()
+        picks, resting = checked_all(actions, self.num_envs, count, "one for each episode"), self._over.copy()
         if self.autoreset_mode is AutoresetMode.DISABLED and resting.any():
             ended = np.flatnonzero(resting).tolist()
             raise gym.error.ResetNeeded(f"episodes {ended} are over; call reset(options={{'reset_mask': mask}})")
-        rewards = self._act(chosen, ~resting)
+        rewards = self._act(picks, ~resting)
         if resting.any():
             self._begin(np.flatnonzero(resting), None)
         obs, over = self._observe(ALL), self._over.copy()
@@ -205,7 +205,7 @@ class Batch(Resumable, VectorEnv[Observation, NDArray, NDArray]):
         self._restore_generators(generators)
 
     @abstractmethod
-    def _named(self, chosen: Any) -> Any:
+    def _named(self, options: Any) -> Any:
         """Check the reset options, and return what ``_begin`` is told of them; None if they say nothing."""
 
     @abstractmethod
@@ -264,7 +264,7 @@ class Batch(Resumable, VectorEnv[Observation, NDArray, NDArray]):
         return list(seeds)
 
     def _seed(self, seeds: Sequence[int | None], mask: Mask) -> None:
-        """Give new generators to the chosen environments that have a seed, and to those that never had one."""
+        """Give new generators to those environments that have a seed, and to those that never had one."""
         if not self._generators:
             pairs = [seeding.np_random(seed) for seed in seeds]
             self._generators, self._random_seeds = [list(column) for column in zip(*pairs, strict=True)]

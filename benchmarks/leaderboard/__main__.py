@@ -112,8 +112,8 @@ def _runs(args: Args, out: Path) -> list[Run]:
         else:
             for found in extra.values():
                 found.append(policy)
-    chosen = [restricted(with_policies(suite, extra[suite.name]), args.only, args.seeds) for suite in suites]
-    return [Run(suite, out if len(chosen) == 1 else out / suite.name) for suite in chosen]
+    wanted = [restricted(with_policies(suite, extra[suite.name]), args.only, args.seeds) for suite in suites]
+    return [Run(suite, out if len(wanted) == 1 else out / suite.name) for suite in wanted]
 
 
 def _backend(args: Args) -> Backend:

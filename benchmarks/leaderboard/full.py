@@ -47,8 +47,8 @@ def full_job(suite: Suite, out: Path) -> list[Job[Episode]]:
 
 def _play(env_id: str, part: Part) -> str:
     env = gymnasium.make(env_id, **part.kwargs)
-    chosen = env.unwrapped.fingerprint()["arguments"]  # type: ignore[attr-defined]
+    arguments = env.unwrapped.fingerprint()["arguments"]  # type: ignore[attr-defined]
     env.close()
-    pool = load(chosen["dataset"], part.kwargs.get("root"), chosen["split"]).splits[chosen["pool"]]
+    pool = load(arguments["dataset"], part.kwargs.get("root"), arguments["split"]).splits[arguments["pool"]]
     options = {"initial_images": np.asarray(pool).tolist()}
     return write_record(play(FullSupervision(), env_id, part.kwargs, part.seeds, part.make_recorder, options))

@@ -105,9 +105,9 @@ class RegionTask:
             By policy the seconds of as many such rounds as the budget has, and of their beginning.
         """
         env = gymnasium.make(self._suite.env, **self._suite.kwargs)
-        chosen = env.unwrapped.fingerprint()["arguments"]  # type: ignore[attr-defined]
+        arguments = env.unwrapped.fingerprint()["arguments"]  # type: ignore[attr-defined]
         env.close()
-        budget, picks = chosen["budget"], chosen["picks"]
+        budget, picks = arguments["budget"], arguments["picks"]
         self._first_round(policies[0], min(budget, picks))
         each = {policy: self._first_round(policy, min(budget, picks)) for policy in policies}
         return {policy: begun + played * -(-budget // picks) for policy, (begun, played) in each.items()}

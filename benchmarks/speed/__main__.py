@@ -20,7 +20,7 @@ from rich.console import Console
 
 from benchmarks.command import command, make_folder, refusing, writing
 from benchmarks.speed import gpu, growth
-from benchmarks.speed.catalogue import Args, chosen, measure
+from benchmarks.speed.catalogue import Args, measure, selected
 from benchmarks.terminal import say
 
 P, T = ParamSpec("P"), TypeVar("T")
@@ -31,7 +31,7 @@ def main(args: Args) -> int:
     """Measure what is asked for, and print it as it comes; what cannot be measured here says why."""
     console = Console()
     with refusing():
-        names = chosen(args)
+        names = selected(args)
         if args.growth:
             make_folder(args.out)
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # of the processes

@@ -50,7 +50,7 @@ MEASUREMENTS: dict[str, Callable[[Args], list[Table]]] = {
 """All that can be measured, by name."""
 
 
-def chosen(args: Args) -> list[str]:
+def selected(args: Args) -> list[str]:
     """Return the names of the measurements that are meant.
 
     Raises:

@@ -176,8 +176,8 @@ def _plain_fit(learner: Any, regions: Ids, sgd: torch.optim.Optimizer) -> None:
     masks = np.asarray(learner._data.masks[images[:, None, None], ys[:, :, None], xs[:, None, :]])
     labels = torch.from_numpy(masks).long().to(learner._model.device)
     for part in torch.arange(len(regions)).split(learner._training.batch):
-        chosen = part.numpy()
-        logits = learner._model.network(learner._model.frames.crops(images[chosen], ys[chosen], xs[chosen]))
+        rows = part.numpy()
+        logits = learner._model.network(learner._model.frames.crops(images[rows], ys[rows], xs[rows]))
         sgd.zero_grad()
         F.cross_entropy(logits, labels[part.to(labels.device)], ignore_index=IGNORE).backward()
         sgd.step()

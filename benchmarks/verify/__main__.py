@@ -31,7 +31,7 @@ from benchmarks.terminal import print_table, say
 from benchmarks.verify.claims import DamagedError, Group, Verdict, read_folder
 from benchmarks.verify.expected import check_group, expected
 from benchmarks.verify.replays import NEAR, Replayed, fault_of_choice, judge, replayed, replays
-from benchmarks.verify.tables import Replays, rung_curves, rung_table, verdict_table
+from benchmarks.verify.tables import Replays, comparison_curves, comparison_table, verdict_table
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Args:
     suite: Path | None = None
     """suite file (default: the one that the submission names, or that is called as the folder of the run)"""
     segmenter: str | None = None
-    """replay the choices on another rung, such as lda, and compare the curves (RegionSelect)"""
+    """replay the choices with another segmenter, such as lda, and compare the curves (RegionSelect)"""
     sample: int | None = None
     """episodes of every policy that are replayed, chosen at random; all are read (default: all)"""
     seed: int = 0
@@ -97,11 +97,11 @@ def _read(args: Args) -> tuple[list[Group], list[Verdict]]:
         except DamagedError as error:
             damaged.append(Verdict(folder.name, "failed", str(error)))
     for group in groups if args.segmenter else ():
-        _check_rung(group, args.segmenter)
+        _check_segmenter(group, args.segmenter)
     return groups, damaged
 
 
-def _check_rung(group: Group, segmenter: str | None) -> None:
+def _check_segmenter(group: Group, segmenter: str | None) -> None:
     if mines(group.suite.env):
         raise ValueError(f"--segmenter {segmenter}: {group.name} mines, which trains no model; leave it out")
     check_arguments(replace(group.suite, kwargs={**group.suite.kwargs, "segmenter": segmenter}))
@@ -149,9 +149,9 @@ def _report(verdicts: Sequence[Verdict], found: Sequence[Replays], args: Args, c
             of_suite = [one for one in found if one.group.suite.name == suite]
             print_table(console, f"replayed: {suite}", verdict_table(of_suite), left=("policy",))
     else:
-        write_json(args.out / "curves.json", rung_curves(found, args.segmenter))
+        write_json(args.out / "curves.json", comparison_curves(found, args.segmenter))
         for metric in dict.fromkeys(name for one in found for name in make_task(one.group.suite).needs()):
-            print_table(console, metric, rung_table(found, args.segmenter, metric), left=("policy",))
+            print_table(console, metric, comparison_table(found, args.segmenter, metric), left=("policy",))
 
 
 if __name__ == "__main__":

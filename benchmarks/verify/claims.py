@@ -69,20 +69,20 @@ def read_folder(folder: Path, suite: Path | None) -> list[Group]:
         return [_read_submission(folder, suite)]
     if not (folder / "episodes").is_dir():
         raise ValueError(f"{folder} is no submission ({FACTS}) and no run (episodes/); name the folder of one")
-    chosen = read_suite(suite) if suite else find_suite(folder.resolve().name)
-    return [_read_policy(path, chosen) for path in sorted((folder / "episodes").iterdir()) if path.is_dir()]
+    named = read_suite(suite) if suite else find_suite(folder.resolve().name)
+    return [_read_policy(path, named) for path in sorted((folder / "episodes").iterdir()) if path.is_dir()]
 
 
 def _read_submission(folder: Path, suite: Path | None) -> Group:
     name = folder.resolve().name
     try:
         said = read_submission(folder)
-        chosen = read_suite(suite) if suite else find_suite(said.suite)
+        named = read_suite(suite) if suite else find_suite(said.suite)
     except ValueError as error:
         raise DamagedError(str(error)) from None
-    most = sum(len(part.seeds) for part in make_task(chosen).parts())
+    most = sum(len(part.seeds) for part in make_task(named).parts())
     claims, faults = _split(_read(folder / TRACES, f"{name}/{TRACES}", most))
-    return Group(name, chosen, said, claims, faults)
+    return Group(name, named, said, claims, faults)
 
 
 def _read_policy(folder: Path, suite: Suite) -> Group:

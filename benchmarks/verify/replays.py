@@ -36,7 +36,7 @@ Points of a class, as rare as it may be, may differ by ten times as much (0.22),
 """
 ROUNDING = 1e-6
 """The same of what is not in points."""
-CHOSEN = ("scores", "observation")
+SHOWN = ("scores", "observation")
 """Arguments by which a policy is shown more: they change nothing else."""
 
 Replayed = Episode | str
@@ -156,7 +156,7 @@ def _fault_of_setup(said: dict[str, Any], own: dict[str, Any]) -> str | None:
 
 
 def _setup(fingerprint: dict[str, Any]) -> dict[str, Any]:
-    arguments = {name: value for name, value in fingerprint["arguments"].items() if name not in CHOSEN}
+    arguments = {name: value for name, value in fingerprint["arguments"].items() if name not in SHOWN}
     return {name: value for name, value in fingerprint.items() if name != "sha256"} | {"arguments": arguments}
 
 

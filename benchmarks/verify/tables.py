@@ -49,7 +49,7 @@ def verdict_table(found: Sequence[Replays]) -> Rows:
     return rows
 
 
-def rung_table(found: Sequence[Replays], segmenter: str, metric: str) -> Rows:
+def comparison_table(found: Sequence[Replays], segmenter: str, metric: str) -> Rows:
     """Lay out areas and ends of a curve, as they are said and with another model."""
     rows: Rows = [["policy", "area", Name(f"area, {segmenter}"), "end", Name(f"end, {segmenter}")]]
     for one in found:
@@ -59,7 +59,7 @@ def rung_table(found: Sequence[Replays], segmenter: str, metric: str) -> Rows:
     return rows
 
 
-def rung_curves(found: Sequence[Replays], segmenter: str) -> dict[str, Any]:
+def comparison_curves(found: Sequence[Replays], segmenter: str) -> dict[str, Any]:
     """Return the mean curves, by policy and metric: costs, values as they are said, and with another model."""
     return {
         one.group.name: {

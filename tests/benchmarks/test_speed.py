@@ -4,13 +4,13 @@ import pytest
 
 from alenv.data import DATASETS
 from benchmarks.speed import growth
-from benchmarks.speed.catalogue import MEASUREMENTS, Args, chosen
+from benchmarks.speed.catalogue import MEASUREMENTS, Args, selected
 
 
 def test_only_means_a_name_or_all_that_contain_a_part():
-    assert chosen(Args()) == list(MEASUREMENTS)
-    assert chosen(Args(only=("mining",))) == ["mining"]
-    assert chosen(Args(only=("VecEnv", "scenes, l"))) == ["scenes, lda", "scenes, linear", "mining, kinds of VecEnv"]
+    assert selected(Args()) == list(MEASUREMENTS)
+    assert selected(Args(only=("mining",))) == ["mining"]
+    assert selected(Args(only=("VecEnv", "scenes, l"))) == ["scenes, lda", "scenes, linear", "mining, kinds of VecEnv"]
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_only_means_a_name_or_all_that_contain_a_part():
 )
 def test_what_cannot_be_measured_is_refused(args, text):
     with pytest.raises(ValueError, match=text.replace("?", r"\?")):
-        chosen(args)
+        selected(args)
 
 
 def test_growth_is_that_of_rounds_on_what_is_made_up(monkeypatch, tmp_path):
@@ -39,5 +39,5 @@ def test_growth_is_that_of_rounds_on_what_is_made_up(monkeypatch, tmp_path):
 
 def test_an_exponent_is_that_of_the_size():
     assert growth.exponents((1, 2, 4), [1.0, 2.0, 8.0]) == pytest.approx((1.5, 2))
-    assert "images, regions" in chosen(Args(growth=True))
-    assert chosen(Args(growth=True, only=("classes",))) == ["classes, lda", "classes, linear"]
+    assert "images, regions" in selected(Args(growth=True))
+    assert selected(Args(growth=True, only=("classes",))) == ["classes, lda", "classes, linear"]

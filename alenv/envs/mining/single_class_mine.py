@@ -183,8 +183,8 @@ class SingleClassMineEnv(ResumableEnv):
             ValueError: If an option or a class is unknown, or the class has too few images. Whatever is refused
                 changes nothing: the episode before goes on.
         """
-        chosen, task = decode(Options, {} if options is None else options, "reset option"), self._build()
-        named = None if chosen.target_class is None else task.named(chosen.target_class)
+        decoded, task = decode(Options, {} if options is None else options, "reset option"), self._build()
+        named = None if decoded.target_class is None else task.named(decoded.target_class)
         super().reset(seed=seed)  # whatever is refused was refused before anything changed, or is refused here
         self._snapshot = None
         key = int(self.np_random.integers(2**62))
@@ -368,8 +368,8 @@ class SingleClassMineEnv(ResumableEnv):
 
     @cached_property
     def _sheet(self) -> ContactSheet:
-        chosen = self._arguments
-        pictures = tiles(chosen.dataset, chosen.root, chosen.embeddings)
+        arguments = self._arguments
+        pictures = tiles(arguments.dataset, arguments.root, arguments.embeddings)
         return ContactSheet(pictures, self._shown, self._budget)
 
     def _page(self) -> Page:

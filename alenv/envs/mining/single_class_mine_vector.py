@@ -154,10 +154,10 @@ class SingleClassMineVectorEnv(Batch):
         self._task = task
         return task
 
-    def _named(self, chosen: BatchOptions) -> int | None:
+    def _named(self, options: BatchOptions) -> int | None:
         """The class that is to be mined in the place of a drawn one."""
         task = self._build()
-        return None if chosen.target_class is None else task.named(chosen.target_class)
+        return None if options.target_class is None else task.named(options.target_class)
 
     @property
     def _manifest(self) -> str:

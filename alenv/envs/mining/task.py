@@ -22,7 +22,7 @@ class MiningTask:
     Attributes:
         arguments: Of the environment.
         vectors: float32 (n, D) of all images, and ``cells``, their cells if they are compared by these, else None.
-        images: Those of the chosen pool, int64; ``policy_images`` are those of ``train``.
+        images: Those of the pool, int64; ``policy_images`` are those of ``train``.
         modes: int16 (n, S), and ``pixels`` int32 (n, S): what images hold.
         classes: Names of the C classes.
         eligible: Classes that an episode may be about.
@@ -83,16 +83,16 @@ class MiningTask:
 
     def seeds(self, key: int, target: int) -> list[int]:
         """Return the images labelled at the start of an episode, first those that hold its class."""
-        have, chosen = self.members(target), list[int]()
+        have, drawn = self.members(target), list[int]()
         for slot in range(self.arguments.seeds):
             positive, attempt = slot < self.arguments.positives, 0
             pool, stream = (have, Draw.POSITIVES) if positive else (self.images, Draw.NEGATIVES)
             image = int(pool[draw(key, stream, len(pool), slot)])
-            while image in chosen or (not positive and self.holds(image, target)):
+            while image in drawn or (not positive and self.holds(image, target)):
                 attempt += 1
                 image = int(pool[draw(key, stream, len(pool), slot, attempt)])
-            chosen.append(image)
-        return chosen
+            drawn.append(image)
+        return drawn
 
     def held(self, image: int, target: int) -> Iterator[tuple[int, int]]:
         """Yield what one image holds of a class: modes (numbered within the class) and their pixels."""
@@ -126,18 +126,18 @@ class MiningTask:
 
     def _choose(self) -> NDArray[np.int64]:
         """Return the classes of the argument ``classes`` that have enough images."""
-        chosen = self.arguments.classes
-        if not isinstance(chosen, str):
-            named = np.array([self._find(name) for name in chosen])
+        wanted = self.arguments.classes
+        if not isinstance(wanted, str):
+            named = np.array([self._find(name) for name in wanted])
             for target in named[~self._enough[named]]:
                 self._refuse(int(target))
             return np.unique(named)
         heldout = np.array([name in self._heldout for name in self.classes])
         kinds = {"train": ~heldout, "heldout": heldout, "all": np.full(len(heldout), True)}
-        eligible = np.flatnonzero(kinds[chosen] & self._enough)
+        eligible = np.flatnonzero(kinds[wanted] & self._enough)
         if not len(eligible):
             raise ValueError(
-                f"classes={chosen!r}: none of them has enough images in pool={self.arguments.pool!r} of "
+                f"classes={wanted!r}: none of them has enough images in pool={self.arguments.pool!r} of "
                 f"{self.arguments.dataset!r}; use fewer seeds or other classes"
             )
         return eligible
@@ -158,11 +158,11 @@ class MiningTask:
             raise ValueError(
                 f"class {self.classes[target]!r} is not among classes={self.arguments.classes!r}; use classes='all'"
             )
-        chosen, have = self.arguments, len(self.members(target))
+        arguments, have = self.arguments, len(self.members(target))
         raise ValueError(
-            f"class {self.classes[target]!r} is in {have} of the {len(self.images)} images of pool={chosen.pool!r}; "
-            f"an episode with positives={chosen.positives} and negatives={chosen.negatives} needs "
-            f"{chosen.positives + 1} with it and {chosen.negatives} without; use fewer seeds or another class"
+            f"class {self.classes[target]!r} is in {have} of the {len(self.images)} images of pool={arguments.pool!r}; "
+            f"an episode with positives={arguments.positives} and negatives={arguments.negatives} needs "
+            f"{arguments.positives + 1} with it and {arguments.negatives} without; use fewer seeds or another class"
         )
 
 

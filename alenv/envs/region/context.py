@@ -61,11 +61,11 @@ class Coverage:
     def __init__(
         self, embedding: NDArray[np.float32], nearest: NDArray[np.float32], predicted: NDArray[np.int64]
     ) -> None:
-        chosen = np.unique(np.linspace(0, len(embedding) - 1, TARGETS).round().astype(np.int64))
-        distance = 1 - np.einsum("id,jd->ij", embedding, embedding[chosen])
-        radius = pure_radius(distance[chosen], predicted[chosen])
+        anchors = np.unique(np.linspace(0, len(embedding) - 1, TARGETS).round().astype(np.int64))
+        distance = 1 - np.einsum("id,jd->ij", embedding, embedding[anchors])
+        radius = pure_radius(distance[anchors], predicted[anchors])
         self._near = distance < radius
-        self._covered = 1 - nearest[chosen] < radius
+        self._covered = 1 - nearest[anchors] < radius
 
     def pick(self, index: int, first: int) -> None:
         """Take note of a pick."""

@@ -79,17 +79,17 @@ def rank(maps: Maps, pool: UnlabelledPool, grid: WindowGrid, picks: int, candida
     quota, first = wanted // (2 * images), 2 * wanted // images + 1
     lists = {image: _best(maps, grid, image, is_open, first) for image, is_open in pool.open_maps()}
     while True:
-        chosen = _merge(list(lists.values()), wanted, quota)
+        counts = _merge(list(lists.values()), wanted, quota)
         cut = [
             (image, is_open)
-            for (image, is_open), taken in zip(pool.open_maps(), chosen, strict=True)
+            for (image, is_open), taken in zip(pool.open_maps(), counts, strict=True)
             if taken == lists[image].wanted  # all that was asked for: the next ones may be as good
         ]
         if not cut:
             break
         for image, is_open in cut:
             lists[image] = _best(maps, grid, image, is_open, 4 * lists[image].wanted)
-    ids = np.sort(np.concatenate([one.ids[:taken] for one, taken in zip(lists.values(), chosen, strict=True)]))
+    ids = np.sort(np.concatenate([one.ids[:taken] for one, taken in zip(lists.values(), counts, strict=True)]))
     return Candidates(ids, (slice(0, len(ids)),) * min(picks, len(ids)))
 
 

@@ -248,9 +248,9 @@ class RegionSelectEnv(ResumableEnv):
             ValueError: If an option is unknown, or an initial image is unknown or belongs to a scored split. Whatever
                 is refused changes nothing: the episode before goes on.
         """
-        chosen = decode(Options, {} if options is None else options, "reset option")
+        decoded = decode(Options, {} if options is None else options, "reset option")
         self._build()
-        named = self._named(chosen.initial_images)  # whatever is refused is refused before anything changes
+        named = self._named(decoded.initial_images)  # whatever is refused is refused before anything changes
         super().reset(seed=seed)
         self._begin(int(self.np_random.integers(2**62)), named)
         self._open_round()
@@ -450,14 +450,14 @@ class RegionSelectEnv(ResumableEnv):
         return data, make_grid(size, kinds[region] if isinstance(region, str) else region, self._dataset.cell)
 
     def _build(self) -> None:
-        """Make the model: once, and not before the first reset: a process that has met CUDA cannot fork."""
+        """Make the model: once, and not before the first reset: a process that has used CUDA cannot fork."""
         if self._built:
             return
-        chosen, (data, grid) = self._arguments, self._loaded
-        check_initial(chosen.initial, chosen.pool, data, grid)
-        learner = _make_learner(data, grid, self._dataset, chosen)
-        campaign = Campaign(data, chosen.pool, grid, learner, self._renewed if chosen.fresh_pool else None)
-        self._reward.check(campaign.reward_labels, chosen.dataset)
+        arguments, (data, grid) = self._arguments, self._loaded
+        check_initial(arguments.initial, arguments.pool, data, grid)
+        learner = _make_learner(data, grid, self._dataset, arguments)
+        campaign = Campaign(data, arguments.pool, grid, learner, self._renewed if arguments.fresh_pool else None)
+        self._reward.check(campaign.reward_labels, arguments.dataset)
         self._campaign, self._built = campaign, True
 
     def _join(self, other: RegionSelectEnv) -> None:
@@ -488,8 +488,10 @@ class RegionSelectEnv(ResumableEnv):
 
     def _initial(self) -> Ids:
         """The regions that are labelled before the first pick."""
-        campaign, chosen = self._campaign, self._arguments
-        return initial_regions(chosen.initial, chosen.pool, campaign.data, campaign.grid, campaign.pool, self._episode)
+        campaign, arguments = self._campaign, self._arguments
+        return initial_regions(
+            arguments.initial, arguments.pool, campaign.data, campaign.grid, campaign.pool, self._episode
+        )
 
     def _check_splits(self, splits: Sequence[str]) -> None:
         known = self._campaign.data.splits
@@ -508,20 +510,20 @@ class RegionSelectEnv(ResumableEnv):
         """Score the model, unless that is done, and show the next candidates."""
         self._campaign.evaluate()
         turns = range(self._spent, min(self._spent + self.picks, self._budget))
-        pool, chosen = self._campaign.pool, self._arguments
-        if chosen.pooling == "ranked":
+        pool, arguments = self._campaign.pool, self._arguments
+        if arguments.pooling == "ranked":
             self._show(self._rank(len(turns)))
         else:
-            self._show(pool.draw(self._round, turns, chosen.candidates, chosen.pooling))
+            self._show(pool.draw(self._round, turns, arguments.candidates, arguments.pooling))
 
     def _rank(self, picks: int) -> Candidates:
         """Return the best windows by the first channel; random ones if that is no map."""
-        campaign, chosen, grid = self._campaign, self._arguments, cast(WindowGrid, self._campaign.grid)
+        campaign, arguments, grid = self._campaign, self._arguments, cast(WindowGrid, self._campaign.grid)
         maps: Maps = partial(self._lots, grid.shape)
-        if chosen.ranker:
-            maps = partial(self._ranker().maps, chosen.ranker)
+        if arguments.ranker:
+            maps = partial(self._ranker().maps, arguments.ranker)
         with campaign.learner.settings():
-            return rank(maps, campaign.pool, grid, picks, chosen.candidates)
+            return rank(maps, campaign.pool, grid, picks, arguments.candidates)
 
     def _ranker(self) -> Ranker:
         campaign, grid = self._campaign, cast(WindowGrid, self._campaign.grid)
@@ -606,17 +608,17 @@ class RegionSelectEnv(ResumableEnv):
         }
 
 
-def _make_learner(data: SegmentationData, grid: RegionGrid, dataset: Dataset, chosen: Arguments) -> Segmenter:
+def _make_learner(data: SegmentationData, grid: RegionGrid, dataset: Dataset, arguments: Arguments) -> Segmenter:
     """Make the model; these modules import torch, which `import alenv` must not."""
-    if chosen.kind.network:
+    if arguments.kind.network:
         from alenv.segmenters.networks.learner import NetworkLearner
 
-        how = chosen.device, chosen.precision, chosen.recipe, chosen.compile
-        return NetworkLearner(data, grid, chosen.segmenter, chosen.weights, *how)
+        how = arguments.device, arguments.precision, arguments.recipe, arguments.compile
+        return NetworkLearner(data, grid, arguments.segmenter, arguments.weights, *how)
     from alenv.segmenters.probes.learner import Learner
     from alenv.segmenters.probes.windows import WindowLearner
 
-    kind, name, split = (*chosen.initial.split(":"), None, None)[:3]
+    kind, name, split = (*arguments.initial.split(":"), None, None)[:3]
     source = open_source(str(name), split, dataset) if kind == "source" else None
-    of_head = chosen.segmenter, chosen.features, chosen.weights, chosen.dimensions
+    of_head = arguments.segmenter, arguments.features, arguments.weights, arguments.dimensions
     return (WindowLearner if isinstance(grid, WindowGrid) else Learner)(data, grid, dataset.cell, *of_head, source)

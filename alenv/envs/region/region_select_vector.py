@@ -106,10 +106,10 @@ class RegionSelectVectorEnv(Batch):
 
     def _check_renewed(self, data: SegmentationData) -> None:
         """Refuse more episodes with images of their own than can be held."""
-        chosen = self._arguments
-        if chosen.fresh_pool:
-            cells = data.masks.size // chosen.opened.cell**2
-            features = cells * (4 * chosen.dimensions + 2 * len(data.classes))
+        arguments = self._arguments
+        if arguments.fresh_pool:
+            cells = data.masks.size // arguments.opened.cell**2
+            features = cells * (4 * arguments.dimensions + 2 * len(data.classes))
             check_memory("num_envs", self.num_envs, data.images.nbytes + data.masks.nbytes + features)
 
     @property
@@ -120,9 +120,9 @@ class RegionSelectVectorEnv(Batch):
         state = self._episodes[episode].get_state()
         return {name: value for name, value in state.items() if name not in ("arguments", "data")}
 
-    def _named(self, chosen: BatchOptions) -> Ids | None:
+    def _named(self, options: BatchOptions) -> Ids | None:
         self._build()
-        return self._episodes[0]._named(chosen.initial_images)
+        return self._episodes[0]._named(options.initial_images)
 
     def _begin(self, episodes: NDArray[np.int64], named: Ids | None) -> None:
         for i in episodes.tolist():
@@ -156,8 +156,8 @@ class RegionSelectVectorEnv(Batch):
         return np.array([episode._over for episode in self._episodes])
 
     def _observe(self, which: Rows) -> Observation:
-        chosen = [self._episodes[i] for i in self._numbers[which].tolist()]
-        return _stacked([episode._observe() for episode in chosen])
+        episodes = [self._episodes[i] for i in self._numbers[which].tolist()]
+        return _stacked([episode._observe() for episode in episodes])
 
     def _report(self) -> Info:
         infos = [episode._info(*end) for episode, end in zip(self._episodes, self._ends, strict=True)]
