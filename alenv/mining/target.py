@@ -19,7 +19,7 @@ from alenv.data.store import key
 from alenv.errors import unknown
 from alenv.mining.embeddings import BACKBONE
 from alenv.segmenters.features import cell_features
-from alenv.segmenters.probes.heads import LinearHead
+from alenv.segmenters.probes.linear import LinearHead
 from alenv.segmenters.threads import torch_threads
 
 

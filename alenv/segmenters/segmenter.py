@@ -123,8 +123,8 @@ class Kind:
 
 _NETWORKS = "alenv.segmenters.networks.architectures"
 SEGMENTERS = {
-    "linear": Kind("alenv.segmenters.probes.heads:LinearHead", gains=True, gradients=True, posterior=True),
-    "lda": Kind("alenv.segmenters.probes.heads:LdaHead", gains=True, gradients=True),
+    "linear": Kind("alenv.segmenters.probes.linear:LinearHead", gains=True, gradients=True, posterior=True),
+    "lda": Kind("alenv.segmenters.probes.lda:LdaHead", gains=True, gradients=True),
     "mlp": Kind("alenv.segmenters.probes.mlp:MlpHead", gradients=True),
     "tiny": Kind(f"{_NETWORKS}:TINY", network=True),
     "squeezenet_fpn": Kind(f"{_NETWORKS}:SQUEEZENET_FPN", network=True),

@@ -6,7 +6,7 @@ import torch
 
 from alenv.segmenters.probes import gains
 from alenv.segmenters.probes.design import Design
-from alenv.segmenters.probes.heads import LinearHead
+from alenv.segmenters.probes.linear import LinearHead
 
 C, D, CELLS = 3, 4, 5
 UNIT = 100

@@ -12,8 +12,9 @@ from scipy.stats import spearmanr
 from alenv.acquisition import bald
 from alenv.data import IGNORE
 from alenv.regions import RegionGrid
-from alenv.segmenters.probes.heads import DROPOUT, LinearHead, class_weights, dropped, with_bias
+from alenv.segmenters.probes.heads import DROPOUT, class_weights, dropped, with_bias
 from alenv.segmenters.probes.learner import Learner
+from alenv.segmenters.probes.linear import LinearHead
 
 both = pytest.mark.parametrize("segmenter", ["linear", "lda"])
 every = pytest.mark.parametrize("segmenter", ["linear", "lda", "mlp"])

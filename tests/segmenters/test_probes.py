@@ -9,7 +9,9 @@ from scipy.optimize import minimize
 
 from alenv.segmenters.probes import gains, heads
 from alenv.segmenters.probes.convex import CELLS, Curvature, minimise
-from alenv.segmenters.probes.heads import LdaHead, LinearHead, class_weights, with_bias
+from alenv.segmenters.probes.heads import class_weights, with_bias
+from alenv.segmenters.probes.lda import LdaHead
+from alenv.segmenters.probes.linear import LinearHead
 
 D, C, CELL_PIXELS = 5, 4, 16
 

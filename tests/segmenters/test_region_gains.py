@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from alenv.segmenters.probes import gains
-from alenv.segmenters.probes.heads import LinearHead
+from alenv.segmenters.probes.linear import LinearHead
 
 
 def sigmoid(x):

@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alenv.segmenters.probes.heads import LinearHead, with_bias
+from alenv.segmenters.probes.heads import with_bias
+from alenv.segmenters.probes.linear import LinearHead
 
 REGIONS = 32
 """Regions at once: bounds the memory."""

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alenv.segmenters.probes.heads import LdaHead, LinearHead
+from alenv.segmenters.probes.lda import LdaHead
+from alenv.segmenters.probes.linear import LinearHead
 
 SHARPNESS = 2.0
 """Factor on the logits of the soft score: closer to the arg-max that is scored, still smooth."""

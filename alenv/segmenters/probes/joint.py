@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from alenv.metrics import Confusion
-from alenv.segmenters.probes.heads import LdaHead, LinearHead
+from alenv.segmenters.probes.lda import LdaHead
 from alenv.segmenters.probes.learner import Learner, winners
+from alenv.segmenters.probes.linear import LinearHead
 from alenv.segmenters.threads import THREADS, torch_threads
 
 WIDTH = 32

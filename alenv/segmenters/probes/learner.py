@@ -26,7 +26,9 @@ from alenv.segmenters.difficulty import DifficultyBranch, attend
 from alenv.segmenters.features import cell_features, count_labels
 from alenv.segmenters.probes import gains
 from alenv.segmenters.probes.design import Design
-from alenv.segmenters.probes.heads import Head, LdaHead, LinearHead
+from alenv.segmenters.probes.heads import Head
+from alenv.segmenters.probes.lda import LdaHead
+from alenv.segmenters.probes.linear import LinearHead
 from alenv.segmenters.probes.source import source_cells
 from alenv.segmenters.segmenter import Prediction, find_segmenter, no_gains
 from alenv.segmenters.similarity import compare
