@@ -77,6 +77,10 @@ def sources(arguments: Mapping[str, Any]) -> dict[str, str]:
     """
     names = [arguments.get(argument) for argument in ("dataset", "segmenter", "features", "embeddings")]
     names += arguments.get("scores", ())
+    if (initial := str(arguments.get("initial"))).startswith("source:"):
+        from alenv.data.adaptation import parse_source  # which asks this module what an import path is
+
+        names.append(parse_source(initial)[0])
     return {name: source(name) for name in names if isinstance(name, str) and is_path(name)}
 
 

@@ -31,6 +31,11 @@ class RegionGrid:
         return self.size[0] // self.region[0], self.size[1] // self.region[1]
 
     @property
+    def steps(self) -> tuple[int, int]:
+        """Pixels from one region to the next below it, and to the next on its right."""
+        return self.region
+
+    @property
     def per_image(self) -> int:
         """Number of regions in an image."""
         return self.shape[0] * self.shape[1]
@@ -100,6 +105,11 @@ class WindowGrid(RegionGrid):
     def shape(self) -> tuple[int, int]:
         """Rows and columns of windows in an image."""
         return self.size[0] - self.region[0] + 1, self.size[1] - self.region[1] + 1
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Windows are one pixel apart."""
+        return 1, 1
 
     @property
     def radius(self) -> int:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from alenv import data as datasets
 from alenv.data.dataset import IGNORE, Dataset, SegmentationData
+from alenv.errors import shown
 
 SYNONYMS = {
     "sidewalk": "pavement",
@@ -22,11 +23,28 @@ SYNONYMS = {
 """One name for what street scenes call differently."""
 
 
+def parse_source(initial: str) -> tuple[str, str | None]:
+    """Return the dataset and the split that ``initial="source:<dataset>[:<split>]"`` names.
+
+    Args:
+        initial: Its dataset is one of ours, or ``package.module:name`` of the user's.
+
+    Raises:
+        ValueError: If there is more after the split.
+    """
+    _, name, *rest = initial.split(":")
+    if name not in datasets.DATASETS and rest:
+        name, rest = f"{name}:{rest[0]}", rest[1:]
+    if len(rest) > 1:
+        raise ValueError(f"initial={shown(initial)}: write 'source:<dataset>' or 'source:<dataset>:<split>'")
+    return name, rest[0] if rest else None
+
+
 def open_source(name: str, split: str | None, target: Dataset) -> SegmentationData:
     """Return a source domain whose masks are in the classes of the target; ignored where it has no such class.
 
     Args:
-        name: Of a dataset, which has a split ``train``.
+        name: Of a dataset, which has a split ``train``; see ``data.open_dataset``.
         split: Name of its split table; its first for None.
         target: The dataset that is labelled.
 

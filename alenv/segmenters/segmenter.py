@@ -97,6 +97,13 @@ class Segmenter(Protocol):
         """Refuse what ``set_state`` cannot restore."""
 
 
+class WindowSegmenter(Segmenter, Protocol):
+    """One whose regions can be windows of pixels: ``WindowLearner`` or ``NetworkLearner``."""
+
+    def map_passes(self, image: int, rng: np.random.Generator, count: int) -> Iterator[Any]:
+        """Yield the same Monte-Carlo predictions as ``passes``, of all pixels of an image: (1, C, h, w)."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of segmenter.

@@ -195,7 +195,7 @@ def test_shares_of_the_pixels():
         ({"picks": "1%", "region": None}, "need region="),
         ({"region": [24, 32]}, "needs squares"),
         ({"region": "image"}, "pass region="),
-        ({"segmenter": "tiny"}, "goes with segmenter="),
+        ({"observation": "ralis"}, "goes with observation="),
         ({"scores": ["difficulty_score"]}, "not known of windows"),
         ({"initial": "state:2"}, "use 'none'"),
         ({"initial": "source:scenes:day", "pool": "train"}, "give away the labels"),

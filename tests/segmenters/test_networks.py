@@ -10,7 +10,7 @@ from alenv.data import IGNORE
 from alenv.regions import RegionGrid
 from alenv.segmenters.networks.architectures import Design, dropout, make_network, standardise
 from alenv.segmenters.networks.layers import MaxPool, bilinear, resize
-from alenv.segmenters.networks.training import Training, crops, endless, epoch, get_weights, loss, set_weights
+from alenv.segmenters.networks.training import crops, endless, epoch, get_weights, loss, set_weights
 from alenv.segmenters.networks.windows import Windows
 from alenv.segmenters.segmenter import SEGMENTERS
 
@@ -215,10 +215,10 @@ def test_crops_contain_their_regions(side):
 
 def test_an_epoch_meets_every_region_once():
     grid, ids = RegionGrid((96, 128), (96, 128)), np.arange(10)
-    seen = [images for images, _, _ in epoch(np.random.default_rng(0), grid, ids, Training(batch=4))]
+    seen = [images for images, _, _ in epoch(np.random.default_rng(0), grid, ids, 64, batch=4)]
     assert [len(images) for images in seen] == [4, 4, 2]
     np.testing.assert_array_equal(np.sort(np.concatenate(seen)), ids)
-    assert len(list(endless(np.random.default_rng(0), grid, ids, Training(long_batch=4, long_steps=7)))) == 7
+    assert [len(next(endless(np.random.default_rng(0), grid, some, 64, 4))[0]) for some in (ids, ids[:0])] == [4, 0]
 
 
 def test_weights_go_round_in_any_memory_format():

@@ -14,6 +14,7 @@ from alenv import data as datasets
 from alenv import observation
 from alenv.acquisition import GRADIENTS, MAPS, POSTERIOR, Score, class_number, find_score
 from alenv.data import Dataset
+from alenv.data.adaptation import parse_source
 from alenv.errors import shown, unknown
 from alenv.imports import FEATURES, find_function, is_path
 from alenv.memory import check_memory
@@ -125,11 +126,9 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if self.fresh_pool and not self.opened.generated:
             raise ValueError(f"fresh_pool=True: {self.dataset!r} cannot be generated; only 'scenes' can")
         kind, _ = parse_initial(self.initial, self.pool)
-        if kind == "source" and self.kind.network:
-            raise ValueError(f"initial={self.initial!r} needs segmenter={named(network=False)}, not a network")
         if (
             kind == "source"
-            and self.initial.split(":")[1] == self.dataset
+            and parse_source(self.initial)[0] == self.dataset
             and self.pool == "train"
             and not self.fresh_pool
         ):
@@ -178,10 +177,8 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def _check_ranked(self) -> None:
         if not isinstance(self.region, tuple):
             raise ValueError(f"pooling='ranked' labels windows; pass region=[3, 3], or [1, 1], not {self.region!r}")
-        if self.kind.network or self.observation == "ralis" or self.pick_gains:
-            raise ValueError(
-                "pooling='ranked' goes with segmenter='linear', 'lda' or 'mlp', observation='compact' and no pick_gains"
-            )
+        if self.observation == "ralis" or self.pick_gains:
+            raise ValueError("pooling='ranked' goes with observation='compact' and no pick_gains")
         for name in self.scores:
             if not RANKED.issuperset(find_score(name).needs):
                 raise ValueError(f"score {name!r} is not known of windows; use another pooling than 'ranked'")

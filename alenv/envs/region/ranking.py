@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,7 @@ from alenv.acquisition import WHOLE, MonteCarloMoments, Score, box_mean, entropy
 from alenv.arrays import to_numpy
 from alenv.pool import Candidates, UnlabelledPool
 from alenv.regions import Ids, WindowGrid
-from alenv.segmenters.segmenter import Segmenter
-
-if TYPE_CHECKING:
-    from alenv.segmenters.probes.windows import WindowLearner
+from alenv.segmenters.segmenter import WindowSegmenter
 
 Maps = Callable[[int], tuple[NDArray, NDArray | None]]
 """From an image to the values of its windows, and what decides between equal ones."""
@@ -34,7 +31,7 @@ class Ranker:
         passes: Number of these.
     """
 
-    learner: Segmenter
+    learner: WindowSegmenter
     grid: WindowGrid
     class_counts: NDArray[np.int64]
     make_rng: Callable[[], np.random.Generator]
@@ -42,12 +39,11 @@ class Ranker:
 
     def maps(self, score: Score, image: int) -> tuple[NDArray, NDArray]:
         """Return the values of all windows of an image, and their mean entropy."""
-        learner = cast("WindowLearner", self.learner)
-        probs = learner.maps(np.array([image]))
+        probs = self.learner.maps(np.array([image]))
         known: dict[str, Any] = {"probs": probs, "image_probs": probs, "class_counts": self.class_counts}
         if "moments" in score.needs:
             known["moments"] = moments = MonteCarloMoments[Any]()
-            for one in learner.map_passes(image, self.make_rng(), self.passes):
+            for one in self.learner.map_passes(image, self.make_rng(), self.passes):
                 moments.add(one)
         seen = to_numpy(score.apply(*(known[need] for need in score.needs)))
         score.check_whole(seen, (1, *self.grid.size))

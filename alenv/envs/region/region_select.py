@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from alenv import data as datasets
 from alenv import render
 from alenv.data import Dataset, GeneratedDataset, SegmentationData
-from alenv.data.adaptation import open_source
+from alenv.data.adaptation import open_source, parse_source
 from alenv.envs.actions import checked, checked_all
 from alenv.envs.region import region_snapshot
 from alenv.envs.region.arguments import Arguments, Options
@@ -35,7 +35,7 @@ from alenv.outside import decode
 from alenv.pool import Candidates
 from alenv.regions import Ids, RegionGrid, WindowGrid, make_grid, make_windows
 from alenv.rng import Stream, keyed_rng
-from alenv.segmenters.segmenter import Segmenter
+from alenv.segmenters.segmenter import Segmenter, WindowSegmenter
 
 Observation = dict[str, NDArray]
 Info = dict[str, Any]
@@ -526,9 +526,10 @@ class RegionSelectEnv(ResumableEnv):
             return rank(maps, campaign.pool, grid, picks, arguments.candidates)
 
     def _ranker(self) -> Ranker:
-        campaign, grid = self._campaign, cast(WindowGrid, self._campaign.grid)
+        campaign, passes = self._campaign, self._arguments.passes
+        learner, grid = cast(WindowSegmenter, campaign.learner), cast(WindowGrid, campaign.grid)
         make_rng = partial(keyed_rng, self._episode, Stream.PASSES, self._round)
-        return Ranker(campaign.learner, grid, campaign.class_pixels, make_rng, self._arguments.passes)
+        return Ranker(learner, grid, campaign.class_pixels, make_rng, passes)
 
     def _lots(self, shape: tuple[int, int], image: int) -> tuple[NDArray, None]:
         return keyed_rng(self._episode, Stream.CANDIDATES, self._round, image).random(shape), None
@@ -610,15 +611,15 @@ class RegionSelectEnv(ResumableEnv):
 
 def _make_learner(data: SegmentationData, grid: RegionGrid, dataset: Dataset, arguments: Arguments) -> Segmenter:
     """Make the model; these modules import torch, which `import alenv` must not."""
+    given = arguments.initial.startswith("source:")
+    source = open_source(*parse_source(arguments.initial), dataset) if given else None
     if arguments.kind.network:
         from alenv.segmenters.networks.learner import NetworkLearner
 
         how = arguments.device, arguments.precision, arguments.recipe, arguments.compile
-        return NetworkLearner(data, grid, arguments.segmenter, arguments.weights, *how)
+        return NetworkLearner(data, grid, arguments.segmenter, arguments.weights, *how, source)
     from alenv.segmenters.probes.learner import Learner
     from alenv.segmenters.probes.windows import WindowLearner
 
-    kind, name, split = (*arguments.initial.split(":"), None, None)[:3]
-    source = open_source(str(name), split, dataset) if kind == "source" else None
     of_head = arguments.segmenter, arguments.features, arguments.weights, arguments.dimensions
     return (WindowLearner if isinstance(grid, WindowGrid) else Learner)(data, grid, dataset.cell, *of_head, source)

@@ -76,8 +76,8 @@ class BoughtLabels:
 
     def take(self, masks: NDArray[np.uint8], regions: Ids) -> None:
         """Copy the labels of regions out of the masks of all images."""
-        for region, labels in zip(regions.tolist(), region_labels(masks, self._grid, regions), strict=True):
-            image, y, x = self._grid.corner(region)
+        corners = self._grid.corners(regions).tolist()
+        for (image, y, x), labels in zip(corners, region_labels(masks, self._grid, regions), strict=True):
             bought = self.maps.setdefault(image, np.full(self._grid.size, IGNORE, np.uint8))
             bought[y : y + labels.shape[0], x : x + labels.shape[1]] = labels
 

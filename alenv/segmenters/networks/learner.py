@@ -4,6 +4,9 @@ What is a choice here, and why:
 
 - The first labels train the network for a fixed number of steps; the result is cached on disk. A round is one epoch
   over its own regions (Casanova et al., ICLR 2020), or, with ``recipe="retrain"``, the long training on all labels.
+- With a source domain, the first training is on its labels alone, and half of every later batch is of them: the loss
+  is the mean over the source's labelled pixels plus that over the target's, each forward pass apart (as in RIPU, Xie et
+  al., CVPR 2022). A round of windows of pixels is a fixed number of steps around all labels so far, not an epoch.
 - Batch norm learns its statistics in the long training and keeps them in a round: those of a few crops that look
   alike would carry it away.
 - A region's embedding for ``nearest`` and ``typical`` is that of the model that met its label: the one it was picked
@@ -19,6 +22,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +38,13 @@ from alenv.data.store import open_store
 from alenv.errors import unknown
 from alenv.metrics import Confusion, Reward
 from alenv.outside import Count, check_array, decode
-from alenv.regions import Ids, RegionGrid, check_regions
+from alenv.regions import Ids, RegionGrid, WindowGrid, check_regions
 from alenv.segmenters.networks.architectures import dropout
 from alenv.segmenters.networks.difficulty import predict_difficulty
-from alenv.segmenters.networks.frames import BoughtLabels
+from alenv.segmenters.networks.frames import BoughtLabels, Frames
 from alenv.segmenters.networks.layers import resize
 from alenv.segmenters.networks.model import NetworkModel
+from alenv.segmenters.networks.source import Source
 from alenv.segmenters.networks.training import TRAININGS, Crops, Optimizer, endless, epoch, loss
 from alenv.segmenters.segmenter import Prediction, no_gains
 from alenv.segmenters.similarity import compare
@@ -73,6 +78,7 @@ class NetworkLearner:
         precision: ``float32``, ``bfloat16`` (autocast), or ``auto``: bfloat16 where the device is fast at it.
         recipe: ``incremental`` or ``retrain``: what a round trains on.
         compile: Whether torch.compile makes the code of all but the last layer. Bits then depend on the compiler.
+        source: Labelled data of another domain, of which half of every batch is.
 
     Raises:
         ValueError: If a name is unknown.
@@ -90,6 +96,7 @@ class NetworkLearner:
         precision: str = "auto",
         recipe: str = "incremental",
         compile: bool = False,
+        source: SegmentationData | None = None,
     ) -> None:
         if recipe not in ("incremental", "retrain"):
             raise unknown("recipe", recipe, ["incremental", "retrain"])
@@ -98,11 +105,17 @@ class NetworkLearner:
         self._classes = len(data.classes)
         self._model = NetworkModel(data, grid, segmenter, weights, device, precision, SEED, compile)
         self._training = TRAININGS.get(segmenter, self._model.network.schedule)
-        self.facts = {**self._model.facts, "training": asdict(self._training), "recipe": recipe}
+        self._source = Source(source, self._model.device) if source else None
+        self.given = self._source.given if self._source else 0
+        """Labelled pixels of the source."""
+        self.facts = {
+            **self._model.facts,
+            "training": asdict(self._training),
+            "recipe": recipe,
+            **({"source_domain": self._source.facts} if self._source else {}),
+        }
         """What results depend on besides data and arguments, as JSON values."""
         self.reset()
-
-    given = 0
 
     def settings(self) -> AbstractContextManager[None]:
         """Return a block in which results repeat, those computed from predictions too."""
@@ -120,20 +133,11 @@ class NetworkLearner:
         self._forget()
 
     def fit(self, regions: Ids) -> None:
-        """Label further regions and train on them."""
-        if not len(regions):
-            return
-        with self.settings():
-            if self._fits == 0 or self._recipe == "retrain":
-                self._take(regions)
-                self._train_long()
-            else:
-                embedding = self._embed(regions)
-                self._take(regions)
-                self._train_round(regions)
-                self._embedding = torch.cat([self._embedding, embedding])
-        self._fits += 1
-        self._forget()
+        """Label further regions and train on them; before the first, on the source domain if there is one."""
+        if self._source and not self._fits:
+            self._learn(np.empty(0, np.int64))
+        if len(regions):
+            self._learn(regions)
 
     def predict(self, regions: Ids) -> Prediction:
         """Predict regions (n,), pixel by pixel, with one pass of each image through the network."""
@@ -174,6 +178,15 @@ class NetworkLearner:
             for i, logits in enumerate(self._model.logits(images)):
                 maps[i] = self._model.full(logits).softmax(1)[0]
             return maps
+
+    def map_passes(self, image: int, rng: np.random.Generator, count: int) -> Iterator[Tensor]:
+        """Predict all pixels of an image again and again, (1, C, h, w): with an equal ``rng``, as ``passes``."""
+        with self.settings():
+            features = self._model.features(image)
+        for _ in range(count):
+            with self.settings():
+                probs = self._model.look_again_at_all(features, rng)
+            yield probs
 
     def difficulty(self, images: Ids) -> NDArray[np.float32]:
         """Predict how wrong the model is at each pixel of whole images: (m,) -> (m, h, w), in [0, 1].
@@ -255,7 +268,8 @@ class NetworkLearner:
         """
         saved = decode(_State, state, "entry of the learner")
         check_regions(saved.labelled, self._grid, len(self._data.images))
-        if (saved.fits > 0) != (len(saved.labelled) > 0) or saved.fits > len(saved.labelled):
+        most = len(saved.labelled) + (self._source is not None)
+        if not (len(saved.labelled) > 0) <= saved.fits <= most:
             raise ValueError(f"fits={saved.fits}: there are {len(saved.labelled)} labelled regions to fit to")
         momentum = self._model.parameters if saved.momentum.size else 0
         embedding = np.empty((len(saved.labelled), self._model.channels), np.float32)
@@ -264,6 +278,19 @@ class NetworkLearner:
         check_array("weights", saved.weights, self._model.get_weights().numpy(), LARGEST)
         with self.settings():
             self._model.try_weights(torch.tensor(saved.weights))
+
+    def _learn(self, regions: Ids) -> None:
+        with self.settings():
+            if self._fits == 0 or self._recipe == "retrain":
+                self._take(regions)
+                self._train_long()
+            else:
+                embedding = self._embed(regions)
+                self._take(regions)
+                self._train_round(regions)
+                self._embedding = torch.cat([self._embedding, embedding])
+        self._fits += 1
+        self._forget()
 
     def _take(self, regions: Ids) -> None:
         self._labels.take(self._data.masks, regions)
@@ -282,7 +309,8 @@ class NetworkLearner:
             np.save(folder / "embedding.npy", self._embedding.numpy())
             return {}
 
-        source = fingerprint(learner=self.facts, region=self._grid.region, labels=self._content())["sha256"]
+        shape = self._grid.region, self._grid.steps
+        source = fingerprint(learner=self.facts, region=shape, labels=self._content())["sha256"]
         store = open_store(f"network-{self._segmenter}-{source[:16]}", source, build)
         self._model.set_weights(torch.tensor(store.arrays["weights"]))
         self._embedding = torch.tensor(store.arrays["embedding"])
@@ -291,14 +319,16 @@ class NetworkLearner:
     def _train_from_start(self) -> None:
         self._model.restart()
         training, rng = self._training, self._rng()
-        steps = endless(rng, self._grid, self.labelled, training)
-        rates = np.linspace(training.long_rate, 0, training.long_steps, endpoint=False)
+        batches = endless(rng, self._grid, self.labelled, training.crop, self._share(training.long_batch))
+        steps = training.source_steps if self._source else training.long_steps
+        rates = np.linspace(training.long_rate, 0, steps, endpoint=False)
         optimizer = Optimizer(self._model.network, training)
         self._model.network.train()
         try:
             with tqdm(rates, f"training {self._segmenter}", leave=False, disable=None) as bar:  # None: on terminals
-                for crops, rate in zip(steps, bar, strict=True):
-                    bar.set_postfix(loss=self._step(crops, optimizer, float(rate), rng), refresh=False)
+                for rate, crops in zip(bar, batches, strict=False):
+                    value = self._step(crops, training.long_batch, optimizer, float(rate), rng)
+                    bar.set_postfix(loss=value, refresh=False)
         finally:
             self._model.network.eval()
         self._momentum = None
@@ -306,28 +336,43 @@ class NetworkLearner:
         self._embedding = self._embed(self.labelled)
 
     def _train_round(self, regions: Ids) -> None:
-        """Train for one epoch on the newest regions."""
+        """Train for one epoch on the newest regions; if they are windows of pixels, for some steps on all labels."""
         training, rng = self._training, self._rng()
         optimizer = Optimizer(self._model.network, training, self._momentum)
-        for crops in epoch(rng, self._grid, regions, training):
-            self._step(crops, optimizer, training.rate * training.fade**self._fits, rng)
+        side, batch = training.crop, self._share(training.batch)
+        batches = epoch(rng, self._grid, regions, side, batch)
+        if isinstance(self._grid, WindowGrid):
+            batches = islice(endless(rng, self._grid, self.labelled, side, batch), training.window_steps)
+        for crops in batches:
+            self._step(crops, training.batch, optimizer, training.rate * training.fade**self._fits, rng)
         self._momentum = optimizer.momentum
 
-    def _step(self, crops: Crops, optimizer: Optimizer, rate: float, rng: np.random.Generator) -> float:
-        network, frames = self._model.network, self._model.frames
-        labels = self._labels.crops(*crops)
-        features = dropout(network.body(frames.crops(*crops)), self._model.mask(rng, len(labels)))
-        logits = resize(network.head(features).float(), labels.shape[1:])
-        value = loss(logits, torch.from_numpy(labels).to(self._model.device))
+    def _share(self, batch: int) -> int:
+        """The target's crops in a batch."""
+        return batch - batch // 2 if self._source else batch
+
+    def _step(self, crops: Crops, batch: int, optimizer: Optimizer, rate: float, rng: np.random.Generator) -> float:
+        """Take a step on crops of the target, and on those of the source that fill up the batch."""
+        parts = [self._loss(self._model.frames, self._labels, crops, rng)] if len(crops[0]) else []
+        if self._source:
+            given = self._source.draw(rng, batch - len(crops[0]), self._training.crop)
+            parts.append(self._loss(self._source.frames, self._source, given, rng))
+        value = sum(parts[1:], parts[0])
         optimizer.step(value, rate)
         return float(value.detach())
+
+    def _loss(self, frames: Frames, known: BoughtLabels | Source, crops: Crops, rng: np.random.Generator) -> Tensor:
+        network, labels = self._model.network, known.crops(*crops)
+        features = dropout(network.body(frames.crops(*crops)), self._model.mask(rng, len(labels)))
+        logits = resize(network.head(features).float(), labels.shape[1:])
+        return loss(logits, torch.from_numpy(labels).to(self._model.device))
 
     def _rng(self) -> np.random.Generator:
         return np.random.default_rng([SEED, self._fits])
 
     def _embed(self, regions: Ids) -> Tensor:
         """Return unit embeddings (n, D); those of regions that were predicted are at hand."""
-        if all(region in self._met for region in regions.tolist()):
+        if len(regions) and all(region in self._met for region in regions.tolist()):
             return torch.stack([self._met[region] for region in regions.tolist()])
         return self._model.embed(regions)
 

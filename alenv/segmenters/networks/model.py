@@ -194,6 +194,17 @@ class NetworkModel:
         return probs
 
     @torch.no_grad()
+    def features(self, image: int) -> Tensor:
+        """Return the features of an image (1, D, h', w'), in half precision."""
+        return next(self._features(np.array([image])))[1].half()
+
+    @torch.no_grad()
+    def look_again_at_all(self, features: Tensor, rng: np.random.Generator) -> Tensor:
+        """Return the probabilities of all pixels of an image (1, C, h, w) with some of its features dropped."""
+        dropped = dropout(features.float(), self.mask(rng, 1))
+        return self.full(self.network.head(dropped).float()).softmax(1)
+
+    @torch.no_grad()
     def logits(self, images: Ids) -> Iterator[Tensor]:
         """Yield logits of whole images at the network's own resolution, (1, C, h', w') each."""
         missing = np.array([i for i in images.tolist() if i not in self._logits], np.int64)

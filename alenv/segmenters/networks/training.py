@@ -26,6 +26,9 @@ class Training:
         batch: Crops in a step of a round.
         crop: Side of a crop in pixels; smaller images are taken whole.
         fade: Factor on the learning rate after each round's epoch.
+        source_steps: In the place of ``long_steps`` where there is a source domain.
+        window_steps: Steps of a round whose regions are windows of pixels: thousands of them lie in one crop, so that
+            an epoch over them would have no end.
         momentum: Of the gradient.
         decay: Weight decay.
         clip: Largest norm of the gradient.
@@ -38,13 +41,15 @@ class Training:
     batch: int = 32
     crop: int = 224
     fade: float = 0.998
+    source_steps: int = 2000
+    window_steps: int = 200
     momentum: float = 0.95
     decay: float = 1e-4
     clip: float = 4.0
 
 
 TRAININGS = {
-    "tiny": Training(long_steps=60, long_rate=5e-2, long_batch=4, rate=5e-3, batch=4, crop=64),
+    "tiny": Training(long_steps=60, long_rate=5e-2, long_batch=4, rate=5e-3, batch=4, crop=64, window_steps=300),
     "squeezenet_fpn": Training(long_steps=400, long_rate=2e-2, long_batch=4, rate=2e-3),
     "lite0_fpn": Training(long_steps=400, long_rate=2e-2, long_batch=4, rate=2e-3),
 }
@@ -54,24 +59,25 @@ Crops = tuple[Ids, NDArray[np.int64], NDArray[np.int64]]
 """Images (n,), and the rows (n, height) and columns (n, width) of pixels of each crop, in the order they are shown."""
 
 
-def epoch(rng: np.random.Generator, grid: RegionGrid, regions: Ids, training: Training) -> Iterator[Crops]:
+def epoch(rng: np.random.Generator, grid: RegionGrid, regions: Ids, side: int, batch: int) -> Iterator[Crops]:
     """Yield crops that cover every region once, in random order."""
     order = rng.permutation(regions)
-    for start in range(0, len(order), training.batch):
-        yield crops(rng, grid, order[start : start + training.batch], training.crop)
+    for start in range(0, len(order), batch):
+        yield crops(rng, grid, order[start : start + batch], side)
 
 
-def endless(rng: np.random.Generator, grid: RegionGrid, regions: Ids, training: Training) -> Iterator[Crops]:
-    """Yield crops around regions drawn uniformly, ``training.long_steps`` times."""
-    for _ in range(training.long_steps):
-        yield crops(rng, grid, regions[rng.integers(len(regions), size=training.long_batch)], training.crop)
+def endless(rng: np.random.Generator, grid: RegionGrid, regions: Ids, side: int, batch: int) -> Iterator[Crops]:
+    """Yield crops around regions drawn uniformly, without end; empty ones if there are no regions."""
+    while True:
+        chosen = rng.integers(len(regions), size=batch) if len(regions) else np.empty(0, np.int64)
+        yield crops(rng, grid, regions[chosen], side)
 
 
 def crops(rng: np.random.Generator, grid: RegionGrid, regions: Ids, side: int) -> Crops:
     """Draw a crop for each region: it contains the region, or lies in it where that is larger; half are mirrored."""
-    image, row, column = grid.locate(regions)
-    ys = _span(rng, row * grid.region[0], grid.region[0], grid.size[0], side)
-    xs = _span(rng, column * grid.region[1], grid.region[1], grid.size[1], side)
+    image, y, x = grid.corners(regions).T
+    ys = _span(rng, y, grid.region[0], grid.size[0], side)
+    xs = _span(rng, x, grid.region[1], grid.size[1], side)
     mirrored = rng.random(len(regions)) < 0.5
     return image, ys, np.where(mirrored[:, None], xs[:, ::-1], xs)
 

@@ -27,7 +27,7 @@ class Windows:
     def __init__(self, grid: RegionGrid, size: tuple[int, int], reach: int, device: torch.device) -> None:
         self._grid, self._reach = grid, reach
         (self._rows, self._top), (self._columns, self._left) = (
-            _side(*lengths, reach) for lengths in zip(size, grid.size, grid.region, strict=True)
+            _side(*lengths, reach) for lengths in zip(size, grid.size, grid.region, grid.steps, strict=True)
         )
         self._rows, self._columns = self._rows.to(device), self._columns.to(device)
 
@@ -71,20 +71,21 @@ class Windows:
         return self._rows[torch.from_numpy(row)], self._columns[torch.from_numpy(column)]
 
 
-def _side(source: int, target: int, part: int, reach: int) -> tuple[Tensor, np.ndarray]:
+def _side(source: int, target: int, part: int, step: int, reach: int) -> tuple[Tensor, np.ndarray]:
     """Windows along one side.
 
     Args:
         source: Features along the side of an image.
         target: Pixels along it.
         part: Pixels along the side of a region.
+        step: Pixels from one region to the next.
         reach: How many features to each side a logit depends on.
 
     Returns:
         Matrices (parts, part, window) from the window's features to pixels; first feature of each window, counted
         in a map with ``reach`` zeros before it.
     """
-    matrices = bilinear(source, target).view(-1, part, source)
+    matrices = bilinear(source, target).unfold(0, part, step).mT
     used = matrices.any(1)
     first = used.int().argmax(1)
     last = source - 1 - used.flip(1).int().argmax(1)
