@@ -160,6 +160,21 @@ class Cbda(CbdaBalance):
     name, dynamic = "cbda", True
 
 
+class RipuPixel(Ripu):
+    """RIPU's pixel mode: the pixel's entropy times the impurity of a window of 65 x 65 around it.
+
+    Exact are score and quota. The paper also excludes 32 pixels around a pick; here windows exclude what they overlap.
+    """
+
+    name, scores = "ripu_pixel", ("ripu_pixel", "entropy", "image")
+
+
+class CbdaPixel(Ripu):
+    """CBDA on RIPU's pixel mode: weighted by the rarity of the pixel's predicted class, all images in competition."""
+
+    name, scores, dynamic = "cbda_pixel", ("cbda_pixel", "entropy", "image"), True
+
+
 class _LookAheadEnv(Protocol):
     def candidate_gains(self, live: bool = ...) -> NDArray[np.float64]: ...
 
@@ -209,6 +224,8 @@ _ALL: tuple[Callable[[], Policy], ...] = (
     CbdaBalance,
     CbdaDynamic,
     Cbda,
+    RipuPixel,
+    CbdaPixel,
     LookAhead,
     LiveLookAhead,
 )

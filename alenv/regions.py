@@ -150,6 +150,19 @@ class WindowGrid(RegionGrid):
         there = (y >= 0) & (y < rows) & (x >= 0) & (x < columns)
         return np.unique((image * self.per_image + y * columns + x)[there])
 
+    def disjoint(self, ids: Ids) -> bool:
+        """Return whether no two of some windows have a pixel in common."""
+        image, y, x = (part[:, None, None] for part in self.locate(ids))
+        steps = np.arange(self.region[0])
+        pixels = (image * self.size[0] + y + steps[:, None]) * self.size[1] + x + steps
+        return len(np.unique(pixels)) == pixels.size
+
+    def of_images(self, images: Ids) -> Ids:
+        """Return the ids of windows that cover some images: side by side, but for the last of a row or column."""
+        rows, columns = (np.append(np.arange(0, last, self.region[0]), last) for last in np.subtract(self.shape, 1))
+        within = (rows[:, None] * self.shape[1] + columns).ravel()
+        return (images[:, None] * self.per_image + within).ravel()
+
     def corner(self, region: int) -> tuple[int, int, int]:
         """Return the image, and y and x of the top left pixel, of one window."""
         image, y, x = self.corners(np.array([region]))[0].tolist()

@@ -6,6 +6,7 @@ from pathlib import Path
 # Before torch is imported: two workers with all cores each would fight for them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -45,3 +46,26 @@ def camvid_root(_places):
 def squeezenet_weights(_places):
     """The ImageNet weights of torchvision's squeezenet1_0."""
     return _place("ALENV_WEIGHTS", "squeezenet1_0_imagenet.pth")
+
+
+@pytest.fixture(scope="session")
+def one_after_the_other():
+    """Brute force for windows of 3 x 3 pixels that are ranked."""
+    return _one_after_the_other
+
+
+def _one_after_the_other(maps, pool, picks, quota=None):
+    """The largest value of all open windows that overlap no pick, again and again."""
+    rows, columns = next(iter(maps.values())).shape
+    free = {i: np.where(is_open.reshape(rows, columns), maps[i], -np.inf) for i, is_open in pool.open_maps()}
+    had, ids = dict.fromkeys(free, 0), []
+    while len(ids) < picks:
+        allowed = [i for i in free if np.isfinite(free[i]).any() and (quota is None or had[i] < quota)]
+        if not allowed:
+            break
+        image = max(allowed, key=lambda i: free[i].max())
+        y, x = np.unravel_index(free[image].argmax(), (rows, columns))
+        free[image][max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3] = -np.inf
+        had[image] += 1
+        ids.append(image * rows * columns + y * columns + x)
+    return ids

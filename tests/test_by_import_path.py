@@ -106,6 +106,19 @@ def test_an_episode_pickles_repeats_and_says_what_source_it_had(kwargs, folder):
     assert set(env.fingerprint()["outside"]) == {name for name in named if ":" in name}
 
 
+@pytest.mark.parametrize("segmenter", ["lda", "nets:build"])
+def test_a_source_domain_of_ones_own(segmenter, folder):
+    """Three images of 32 x 32 pixels; the split may be named as well."""
+    kwargs = {"dataset": "fields:Leaves", "root": str(folder), "segmenter": segmenter}
+    for initial in ("source:plants:leaves", "source:plants:leaves:given"):
+        env = made(initial=initial, **kwargs)
+        env.reset(seed=0)
+        assert env._campaign.learner.given == 3 * 32 * 32
+        assert {"plants:leaves", "fields:Leaves"} <= set(env.fingerprint()["outside"])
+    with pytest.raises(ValueError, match="unknown split of plants:leaves"):
+        made(initial="source:plants:leaves:odd", **kwargs).reset()
+
+
 def test_a_class_of_several_tables_gets_its_root_and_table(folder):
     even, odd = (made(dataset="fields:Leaves", root=str(folder), split=split) for split in ("even", "odd"))
     assert even._loaded[1].region == (8, 8)

@@ -4,7 +4,16 @@ from alenv.acquisition.bayesian import MonteCarloMoments, bald, balent, power_ba
 from alenv.acquisition.clustering import k_means_start, pure_radius, weighted_k_means
 from alenv.acquisition.difficulty import difficulty_entropy, difficulty_levels, difficulty_score, level_entropy
 from alenv.acquisition.diversity import k_center, suppressed_top_k
-from alenv.acquisition.impurity import box_mean, cbda, cbda_weights, region_impurity, region_uncertainty, ripu
+from alenv.acquisition.impurity import (
+    box_mean,
+    cbda,
+    cbda_pixel,
+    cbda_weights,
+    region_impurity,
+    region_uncertainty,
+    ripu,
+    ripu_pixel,
+)
 from alenv.acquisition.joint import epig
 from alenv.acquisition.score import CHANGING, GRADIENTS, MAPS, POSTERIOR, WHOLE, Score
 from alenv.acquisition.scores import SCORES, class_number, find_score
@@ -30,6 +39,7 @@ __all__ = [
     "balent",
     "box_mean",
     "cbda",
+    "cbda_pixel",
     "cbda_weights",
     "class_balanced_entropy",
     "class_number",
@@ -51,6 +61,7 @@ __all__ = [
     "region_impurity",
     "region_uncertainty",
     "ripu",
+    "ripu_pixel",
     "suppressed_top_k",
     "weighted_k_means",
 ]

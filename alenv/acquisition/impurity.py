@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.acquisition.uncertainty import as_probabilities, entropy, predicted_weight
+from alenv.acquisition.uncertainty import as_probabilities, entropy, predicted_weight, unchecked_entropy
 from alenv.arrays import Array, like, module_of
 from alenv.errors import unknown
 
@@ -77,7 +77,7 @@ def ripu(probs: Array, radius: int = 1) -> Array:
 
     Args:
         probs: (..., C, H, W).
-        radius: Of the window, in pixels; 1 in the paper's region mode, 32 for the impurity of its pixel mode.
+        radius: Of the window, in pixels; 1 in the paper's region mode, see ``ripu_pixel`` for the other.
 
     Returns:
         (..., H, W), in [0, 1].
@@ -87,6 +87,23 @@ def ripu(probs: Array, radius: int = 1) -> Array:
     """
     probs = as_probabilities(probs)
     return region_uncertainty(probs, radius) * _impurity(probs, radius)
+
+
+def ripu_pixel(probs: Array, radius: int = 32) -> Array:
+    """RIPU's pixel mode: the pixel's own entropy in nats times the impurity of a wide window around it.
+
+    Args:
+        probs: (..., C, H, W).
+        radius: Of the window, in pixels; the paper's by default.
+
+    Returns:
+        (..., H, W), in [0, ln C].
+
+    Raises:
+        ValueError: If these are not probabilities, or the radius is negative.
+    """
+    probs = as_probabilities(probs)
+    return unchecked_entropy(probs).clip(min=0) * _impurity(probs, radius)
 
 
 def cbda_weights(class_counts: NDArray, weight: str = "invlog") -> NDArray[np.float64]:
@@ -136,10 +153,32 @@ def cbda(
         raise unknown("granularity", granularity, ("region", "pixel"))
     probs = as_probabilities(probs)
     score = ripu(probs, radius)
+    weights = predicted_weight(probs, _weights(probs, class_counts, weight))
+    return score * (box_mean(weights, radius) if granularity == "region" else weights)
+
+
+def cbda_pixel(probs: Array, class_counts: NDArray, radius: int = 32) -> Array:
+    """RIPU's pixel mode times the weight of the pixel's predicted class: ``cbda`` with ``granularity="pixel"`` there.
+
+    Args:
+        probs: (..., C, H, W).
+        class_counts: (C,) labelled pixels of each class so far.
+        radius: Of the window, in pixels.
+
+    Returns:
+        (..., H, W), in [0, C ln C].
+
+    Raises:
+        ValueError: As for ``cbda``.
+    """
+    score = ripu_pixel(probs, radius)
+    return score * predicted_weight(probs, _weights(probs, class_counts, "invlog"))
+
+
+def _weights(probs: Any, class_counts: NDArray, weight: str) -> NDArray[np.float64]:
     if np.shape(class_counts) != (probs.shape[-3],):
         raise ValueError(f"class_counts has shape {np.shape(class_counts)}, but probs has {probs.shape[-3]} classes")
-    weights = predicted_weight(probs, cbda_weights(class_counts, weight))
-    return score * (box_mean(weights, radius) if granularity == "region" else weights)
+    return cbda_weights(class_counts, weight)
 
 
 def _impurity(probs: Any, radius: int) -> Any:

@@ -56,6 +56,7 @@ class Score:
         reduce: From the maps of the regions to one value for each.
         policy: Name of the policy that picks the largest value; empty if there is none.
         about: One line: the method, its source, and what is exact about it.
+        ranking: Whether its values are larger where labels are wanted, so that windows can be ranked by it.
 
     Raises:
         ValueError: If there is no such need, needs that cannot be had together, or bounds that are none.
@@ -68,6 +69,7 @@ class Score:
     reduce: Callable[[NDArray], NDArray] = _mean
     policy: str = ""
     about: str = ""
+    ranking: bool = True
 
     def __post_init__(self) -> None:
         """Check the needs."""
@@ -133,7 +135,7 @@ class Score:
     @property
     def ranks(self) -> bool:
         """Whether windows around all pixels can be ranked by it; its function must then make maps."""
-        return MAPS.issuperset(self.needs)
+        return self.ranking and MAPS.issuperset(self.needs)
 
     @property
     def _name(self) -> str:

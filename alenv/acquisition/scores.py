@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from alenv.acquisition.bayesian import MonteCarloMoments
 from alenv.acquisition.difficulty import difficulty_levels, level_entropy
-from alenv.acquisition.impurity import cbda, ripu
+from alenv.acquisition.impurity import cbda, cbda_pixel, ripu, ripu_pixel
 from alenv.acquisition.joint import epig
 from alenv.acquisition.score import Score
 from alenv.acquisition.uncertainty import class_balanced_entropy, entropy, least_confidence, margin, predicted_weight
@@ -66,7 +66,11 @@ SCORES: dict[str, Score] = {
     ),
     **{score.policy: score for score in map(_class_balanced, (0.5, *EXPONENTS))},
     "predicted_class": Score(
-        _commonest, ("probs",), lambda c: c - 1, about="class of the mean; for policies that share out their picks"
+        _commonest,
+        ("probs",),
+        lambda c: c - 1,
+        about="class of the mean; for policies that share out their picks",
+        ranking=False,
     ),
     "bald": Score(
         MonteCarloMoments.bald,
@@ -112,8 +116,20 @@ SCORES: dict[str, Score] = {
         about="what a label tells of others, Bickford Smith 2023: exact for the passes; towards 64 places of the pool",
     ),
     "ripu": Score(ripu, ("image_probs",), lambda c: 1, about="impurity times uncertainty in windows of 3 x 3 cells"),
+    "ripu_pixel": Score(
+        ripu_pixel,
+        ("image_probs",),
+        _log,
+        about="RIPU's pixel mode: entropy times impurity in windows of 65 x 65 cells",
+    ),
     "cbda": Score(
-        cbda, ("image_probs", "class_counts"), lambda c: c, about="the same, times the rarity of the predicted classes"
+        cbda, ("image_probs", "class_counts"), lambda c: c, about="ripu times the rarity of the predicted classes"
+    ),
+    "cbda_pixel": Score(
+        cbda_pixel,
+        ("image_probs", "class_counts"),
+        lambda c: c * _log(c),
+        about="ripu_pixel times the rarity of the predicted class",
     ),
     "difficulty_score": Score(
         lambda difficulty: difficulty,

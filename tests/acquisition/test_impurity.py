@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from alenv.acquisition import box_mean, cbda, cbda_weights, entropy, region_impurity, region_uncertainty, ripu
+from alenv.acquisition import (
+    box_mean,
+    cbda,
+    cbda_pixel,
+    cbda_weights,
+    entropy,
+    region_impurity,
+    region_uncertainty,
+    ripu,
+    ripu_pixel,
+)
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "acquisition.npz")
 COUNTS = GOLDEN["cbda_class_counts"]
@@ -189,6 +199,17 @@ def test_names_of_the_classes_do_not_matter(probs, data):
 def test_equal_counts_balance_nothing(granularity, weight, probs, count):
     counts = np.full(probs.shape[-3], count)
     np.testing.assert_allclose(cbda(probs, counts, 1, weight, granularity), ripu(probs, 1), rtol=1e-12, atol=1e-15)
+
+
+@given(probabilities(dims=3), st.integers(0, 3))
+def test_pixel_mode_is_the_pixels_own_entropy_times_the_impurity_of_its_window(probs, radius):
+    counts = np.arange(probs.shape[0]) ** 3
+    expected = entropy(probs) * region_impurity(probs, radius)
+    np.testing.assert_allclose(ripu_pixel(probs, radius), expected, rtol=1e-12, atol=1e-15)
+    weighted = expected * cbda_weights(counts)[probs.argmax(0)]
+    np.testing.assert_allclose(cbda_pixel(probs, counts, radius), weighted, rtol=1e-12, atol=1e-15)
+    whole = entropy(probs) * region_impurity(probs, 32)
+    np.testing.assert_allclose(ripu_pixel(probs), whole, rtol=1e-12, atol=1e-15)
 
 
 @given(probabilities(dims=3), st.integers(0, 3))

@@ -215,7 +215,7 @@ def test_bounds_of_channels():
     high = {"margin": 1, "least_confidence": 11 / 12, "predicted_class": 11, "bald": ln12, "balent": 1, "ripu": 1}
     high |= {"cbda": 12, "difficulty_score": 1, "difficulty_entropy": ln8, "distance": 2, "image": np.inf}
     high |= {"mean_std": 0.5, "variation_ratio": 11 / 12, "foreground": 1, "uncovered": 1, "agreement": 1}
-    high |= {"cluster_distance": 2}
+    high |= {"cluster_distance": 2, "cbda_pixel": 12 * ln12}
     high = dict.fromkeys(ELSEWHERE, np.inf) | high
     low = {"balent": -1, "agreement": -1, "pseudo_gain": -np.inf}
     live = {"distance", "uncovered", "spread", "agreement", "leverage", "information", "reduction"}

@@ -31,7 +31,7 @@ class OneByOne:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["random", "entropy", "ripu", "cbda"])
+@pytest.mark.parametrize("name", ["random", "stratified_random", "entropy", "ripu", "cbda", "cbda_pixel"])
 def test_episodes_of_ranked_windows_are_bit_equal(name):
     test_episodes_are_bit_equal(name, RANKED)
 

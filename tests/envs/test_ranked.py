@@ -28,30 +28,14 @@ def chebyshev(a, b):
     return np.maximum(abs(a[1] - b[1]), abs(a[2] - b[2])) if a[0] == b[0] else np.inf
 
 
-def one_after_the_other(maps, pool, picks, quota=None):
-    """The largest value of all open windows that overlap no pick, again and again."""
-    free = {image: np.where(is_open.reshape(GRID.shape), maps[image], -np.inf) for image, is_open in pool.open_maps()}
-    had, ids = dict.fromkeys(free, 0), []
-    while len(ids) < picks:
-        allowed = [i for i in free if np.isfinite(free[i]).any() and (quota is None or had[i] < quota)]
-        if not allowed:
-            break
-        image = max(allowed, key=lambda i: free[i].max())
-        y, x = np.unravel_index(free[image].argmax(), GRID.shape)
-        free[image][max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3] = -np.inf
-        had[image] += 1
-        ids.append(image * GRID.per_image + y * GRID.shape[1] + x)
-    return ids
-
-
 @pytest.mark.parametrize("picks", [3, 6, 12])
-def test_candidates_hold_what_all_images_in_competition_and_what_equal_quotas_would_pick(picks):
+def test_candidates_hold_what_all_images_in_competition_and_what_equal_quotas_would_pick(one_after_the_other, picks):
     rng, images = np.random.default_rng(picks), np.array([1, 2, 5, 6, 7, 9])
     maps = {image: rng.random(GRID.shape) + 3 * (image == 5) for image in images.tolist()}
     pool = UnlabelledPool(images, GRID.per_image, 0)
     pool.take(np.array([2 * GRID.per_image + 40]))
     pool.close(GRID.overlapping(np.array([2 * GRID.per_image + 40])))
-    found = rank(lambda image: (maps[image], None), pool, GRID, picks, 4)
+    found, ranked = rank(lambda image: (maps[image], None), pool, GRID, picks, 4)
     ids = found.ids.tolist()
     assert ids == sorted(set(ids))
     assert len(found.shown) == picks
@@ -59,6 +43,7 @@ def test_candidates_hold_what_all_images_in_competition_and_what_equal_quotas_wo
     corners = GRID.corners(found.ids)
     assert all(chebyshev(a, b) > 2 for i, a in enumerate(corners) for b in corners[:i])
     values = {i: maps[i // GRID.per_image].ravel()[i % GRID.per_image] for i in ids}
+    np.testing.assert_array_equal(ranked, [values[i] for i in ids])
     best = sorted(ids, key=values.get, reverse=True)[:picks]
     all_of_them = one_after_the_other(maps, pool, 10**6)
     quotas = one_after_the_other(maps, pool, 10**6, 4 * picks // 12)
@@ -80,10 +65,22 @@ def test_windows_by_hand():
         make_windows((14, 17), (2, 2))
 
 
+def test_windows_cover_whole_images():
+    ids, covered = GRID.of_images(np.array([3, 1])), np.zeros((4, 14, 17), int)
+    for image, y, x in GRID.corners(ids):
+        covered[image, y : y + 3, x : x + 3] += 1
+    assert (covered.min((1, 2)) == [0, 1, 0, 1]).all()
+    assert len(ids) == 2 * 5 * 6
+    assert GRID.disjoint(GRID.of_images(np.array([0]))[:4])
+    assert not GRID.disjoint(np.array([0, 2]))
+    assert not GRID.disjoint(np.array([0, 2 * GRID.shape[1]]))
+    assert GRID.disjoint(np.array([0, 3, GRID.per_image]))
+
+
 def test_full_size_images_are_ranked_without_overlap():
     grid = WindowGrid((1024, 2048), (3, 3))
     pool, rng = UnlabelledPool(np.arange(2), grid.per_image, 0), np.random.default_rng(0)
-    found = rank(lambda image: (rng.random(grid.shape, np.float32), None), pool, grid, 2330, 4)
+    found, _ = rank(lambda image: (rng.random(grid.shape, np.float32), None), pool, grid, 2330, 4)
     image, y, x = grid.locate(found.ids)
     covered = np.zeros((2, 1024, 2048), np.uint8)
     for dy in range(3):
@@ -148,6 +145,14 @@ def test_a_snapshot_of_ranked_candidates_goes_on_bit_for_bit():
     wrong = state | {"round": state["round"] | {"ranked": state["round"]["ranked"][::-1].copy()}}
     with pytest.raises(ValueError, match="ascending"):
         twin.set_state(wrong)
+    ranked = state["round"]["ranked"]
+    near = np.setdiff1d(env._campaign.grid.overlapping(ranked[:1]), ranked)
+    near = near[env._campaign.pool.holds(near)]
+    for one in near[[0, -1]]:
+        wrong = np.sort(np.append(ranked[:-1], one))
+        with pytest.raises(ValueError, match=r"round.ranked: two of these windows overlap"):
+            twin.set_state(state | {"round": state["round"] | {"ranked": wrong}})
+    assert data_equivalence(env.step(79), twin.step(79), exact=True)  # nothing was changed
 
 
 def test_a_source_domain_teaches_before_the_first_pick():
@@ -200,6 +205,8 @@ def test_shares_of_the_pixels():
         ({"initial": "state:2"}, "use 'none'"),
         ({"initial": "source:scenes:day", "pool": "train"}, "give away the labels"),
         ({"initial": "source:nowhere"}, "unknown dataset"),
+        ({"initial": "source:scenes:day:day"}, "write 'source:<dataset>' or"),
+        ({"initial": "source:no.where:day"}, "cannot be imported"),
     ],
 )
 def test_what_cannot_be_is_refused(wrong, message):

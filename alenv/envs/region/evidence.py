@@ -67,6 +67,7 @@ class Evidence:
         self._images, self._regions = grid.group(candidates)
         self._taken: list[tuple[int, int]] = []
         self._followers: list[Context] = []
+        self._ranked: tuple[Score, NDArray] | None = None
 
     @cached_property
     def moments(self) -> MonteCarloMoments[Any]:
@@ -165,6 +166,10 @@ class Evidence:
             for follower in self._followers:
                 follower.pick(index, first)
 
+    def take_note(self, score: Score, ranked: NDArray) -> None:
+        """Take note of what a channel said when the candidates were ranked by it, (n,)."""
+        self._ranked = score, ranked
+
     def values(self, score: Score, rows: slice = ALL) -> NDArray[np.float32]:
         """Return one channel of some candidates."""
         with self._learner.settings():  # those that picks change are asked for between the rounds' starts
@@ -200,6 +205,8 @@ class Evidence:
 
     def _seen_in_the_middle(self, score: Score, grid: WindowGrid) -> NDArray[np.float32]:
         """Return a channel that sees windows itself, at the middle of these; image by image."""
+        if self._ranked and self._ranked[0] == score:
+            return score.regions(self._ranked[1], len(self._candidates), self.probs.shape[1])
         out = np.empty(len(self._candidates), np.float32)
         for image, rows in by_image(self._candidates, grid).items():
             maps = to_numpy(self._call(score, {"image_probs": self._learner.maps(np.array([image]))}))

@@ -52,7 +52,9 @@ class Ranker:
         return self.grid.inner(values[0]), self.grid.inner(ties[0])
 
 
-def rank(maps: Maps, pool: UnlabelledPool, grid: WindowGrid, picks: int, candidates: int) -> Candidates:
+def rank(
+    maps: Maps, pool: UnlabelledPool, grid: WindowGrid, picks: int, candidates: int
+) -> tuple[Candidates, NDArray[np.float64]]:
     """Return the candidates of a round: one pool for all its picks, of windows that do not overlap.
 
     Every image gives the best of its windows, each of which excludes what it overlaps, until half of the candidates
@@ -67,10 +69,10 @@ def rank(maps: Maps, pool: UnlabelledPool, grid: WindowGrid, picks: int, candida
         candidates: For each pick.
 
     Returns:
-        The candidates, in ascending order.
+        The candidates, in ascending order, and their values (n,).
     """
     if not picks:
-        return Candidates(np.empty(0, np.int64), ())
+        return Candidates(np.empty(0, np.int64), ()), np.empty(0)
     wanted, images = picks * candidates, len(pool.images)
     quota, first = wanted // (2 * images), 2 * wanted // images + 1
     lists = {image: _best(maps, grid, image, is_open, first) for image, is_open in pool.open_maps()}
@@ -85,8 +87,10 @@ def rank(maps: Maps, pool: UnlabelledPool, grid: WindowGrid, picks: int, candida
             break
         for image, is_open in cut:
             lists[image] = _best(maps, grid, image, is_open, 4 * lists[image].wanted)
-    ids = np.sort(np.concatenate([one.ids[:taken] for one, taken in zip(lists.values(), counts, strict=True)]))
-    return Candidates(ids, (slice(0, len(ids)),) * min(picks, len(ids)))
+    parts = [(one.ids[:taken], one.values[:taken]) for one, taken in zip(lists.values(), counts, strict=True)]
+    ids, values = (np.concatenate(part) for part in zip(*parts, strict=True))
+    order = np.argsort(ids)
+    return Candidates(ids[order], (slice(0, len(ids)),) * min(picks, len(ids))), values[order]
 
 
 @dataclass(frozen=True)

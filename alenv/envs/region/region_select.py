@@ -512,12 +512,12 @@ class RegionSelectEnv(ResumableEnv):
         turns = range(self._spent, min(self._spent + self.picks, self._budget))
         pool, arguments = self._campaign.pool, self._arguments
         if arguments.pooling == "ranked":
-            self._show(self._rank(len(turns)))
+            self._show(*self._rank(len(turns)))
         else:
             self._show(pool.draw(self._round, turns, arguments.candidates, arguments.pooling))
 
-    def _rank(self, picks: int) -> Candidates:
-        """Return the best windows by the first channel; random ones if that is no map."""
+    def _rank(self, picks: int) -> tuple[Candidates, NDArray[np.float64]]:
+        """Return the best windows by the first channel, and its values; random ones if that is no map."""
         campaign, arguments, grid = self._campaign, self._arguments, cast(WindowGrid, self._campaign.grid)
         maps: Maps = partial(self._lots, grid.shape)
         if arguments.ranker:
@@ -534,7 +534,8 @@ class RegionSelectEnv(ResumableEnv):
     def _lots(self, shape: tuple[int, int], image: int) -> tuple[NDArray, None]:
         return keyed_rng(self._episode, Stream.CANDIDATES, self._round, image).random(shape), None
 
-    def _show(self, candidates: Candidates) -> None:
+    def _show(self, candidates: Candidates, ranked: NDArray[np.float64] | None = None) -> None:
+        """Show the candidates of a round; ``ranked`` are the values that chose them, if they are at hand."""
         campaign, evidence, passes = self._campaign, None, self._arguments.passes
         with campaign.learner.settings():
             self._observer.look(campaign)
@@ -542,6 +543,8 @@ class RegionSelectEnv(ResumableEnv):
                 rng = keyed_rng(self._episode, Stream.PASSES, self._round)
                 known = campaign.learner, campaign.grid, candidates.ids, campaign.class_pixels
                 evidence = Evidence(*known, rng, passes, len(candidates.shown))
+                if ranked is not None and self._arguments.ranker:
+                    evidence.take_note(self._arguments.ranker, ranked)
             features = self._observer.describe(evidence, campaign)
             self._current = Round(candidates, evidence, features, self._observer.picked_column, self._scores)
         self._ranked = candidates.ids.copy() if self._arguments.pooling == "ranked" else None

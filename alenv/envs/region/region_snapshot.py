@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -15,7 +15,7 @@ from alenv.envs.region.initial import check_unscored
 from alenv.envs.snapshot import Key, Random, check_counts, check_same
 from alenv.outside import Count, check_array, decode
 from alenv.pool import Candidates
-from alenv.regions import Ids
+from alenv.regions import Ids, WindowGrid
 
 
 class CampaignState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,7 +105,7 @@ def _candidates(saved: RegionSnapshot, arguments: Arguments, campaign: Campaign,
     campaign.take(pool, labelled[initial:])
     (number, spent), made = saved.counters, saved.round.made
     turns = range(spent - made, min(spent - made + arguments.picks, arguments.budget))
-    ranked = saved.round.ranked
+    ranked, grid = saved.round.ranked, campaign.grid
     if (ranked is None) != (arguments.pooling != "ranked"):
         raise ValueError("round.ranked: expected candidates with pooling='ranked', and none with another")
     if ranked is None:
@@ -114,6 +114,9 @@ def _candidates(saved: RegionSnapshot, arguments: Arguments, campaign: Campaign,
     campaign.take(pool, ranked)  # refuses what is labelled or named twice
     if len(ranked) > arguments.shown or (np.diff(ranked) <= 0).any():
         raise ValueError(f"round.ranked: expected at most {arguments.shown} candidates in ascending order")
+    for name, windows in ("labelled", labelled[initial:]), ("round.ranked", ranked):
+        if not cast(WindowGrid, grid).disjoint(windows):
+            raise ValueError(f"{name}: two of these windows overlap; windows of pixels never do")
     return Candidates(ranked, (slice(0, len(ranked)),) * min(len(turns), len(ranked)))
 
 
