@@ -434,7 +434,7 @@ def test_features_and_scores_have_the_threads_of_the_model(observation, monkeypa
         seen.append((type(probs), torch.get_num_threads()))
         return entropy(probs)
 
-    for place in ("observation", "ralis"):
+    for place in ("observation", "ralis_features"):
         monkeypatch.setattr(f"alenv.{place}.entropy", spied)
     monkeypatch.setitem(SCORES, "entropy", replace(SCORES["entropy"], function=spied))
     few = {"picks": 2, "candidates": 3, "budget": 4, "initial": "state:1", "scores": ["entropy"]}
