@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from alenv.segmenters.probes import gains, heads
+from alenv.segmenters.probes import gains
 from alenv.segmenters.probes.convex import CELLS, Curvature, minimise
 from alenv.segmenters.probes.heads import class_weights, with_bias
 from alenv.segmenters.probes.lda import LdaHead
@@ -84,7 +84,7 @@ def test_what_is_minimised_is_the_stated_objective(seed, monkeypatch):
     """The gradient that the solver is given is the derivative of the docstring's formula."""
     seen = []
     x, counts = problem(seed)
-    monkeypatch.setattr(heads, "minimise", lambda f, start, *rest: seen.append(f) or (start, 1))
+    monkeypatch.setattr("alenv.segmenters.probes.linear.minimise", lambda f, start, *rest: seen.append(f) or (start, 1))
     linear(x, counts)
     for scale in (0.1, 1, 5):
         weights = torch.tensor(np.random.default_rng(seed).normal(size=(C, D + 1)) * scale).requires_grad_()
@@ -198,7 +198,8 @@ def test_passes_know_of_all_labels():
 def test_evaluations_of_both_parts_of_a_fit_are_counted(monkeypatch):
     x, counts = problem(6)
     head, seen = linear(x[:40], counts[:40]), []
-    monkeypatch.setattr(heads, "minimise", lambda *args: seen.append(minimise(*args)) or seen[-1])
+    where = "alenv.segmenters.probes.linear.minimise"
+    monkeypatch.setattr(where, lambda *args: seen.append(minimise(*args)) or seen[-1])
     monkeypatch.setattr(LinearHead, "patience", 0)
     head.add(x[40:], counts[40:])
     head.fit()
