@@ -10,7 +10,7 @@ from agents.own_policy import load_own
 from agents.play import Policy
 from alenv.errors import shown, unknown
 
-AGENTS = ("lookahead", "misical", "ralis", "sb3")
+AGENTS = ("improve", "lookahead", "misical", "ralis", "sb3")
 """Modules of this package with a function ``load_policy(path)``."""
 
 

@@ -3,7 +3,7 @@
 On training episodes the labels of all candidates are known, so the gain of each can be computed: what the model's score
 would gain if this candidate, after the picks of the round so far, were labelled. A scorer learns these gains from what
 a policy sees. It learns on the states that it reaches itself (DAgger; Ross et al., 2011), in a pool of newly generated
-drives in every episode, and starts as class-balanced entropy, on which it learns a correction.
+drives in every episode, and starts as class-balanced entropy or one of its channels, on which it learns a correction.
 
 What there is to learn depends on how many drives a pool has. Frames of one drive nearly repeat each other, so that in
 the 8 drives of pools like ``train`` BALD is hardly above random, and in 60 drives, with as many images, far above it
@@ -47,6 +47,7 @@ from agents.environments import make_env
 from agents.lookahead_scorer import Scorer
 from agents.play import Info, Observation, channels
 from agents.training import command
+from alenv.errors import unknown
 from alenv.memory import check_memory
 from alenv.observation import CANDIDATE, PROGRESS
 from alenv.outside import Count, Positive, Share, decode
@@ -67,6 +68,8 @@ class Args:
     """environments of training, in turn; those with generated data get a new pool in every episode"""
     scores: Names = ()
     """acquisition channels that the policy sees besides the observation"""
+    start: str = ""
+    """that of ``scores`` which the policy is before it learns anything; class-balanced entropy without one"""
     budget: Positive = 240
     """regions bought in an episode"""
     like: Literal["train", "eval"] = "train"
@@ -106,6 +109,13 @@ class Args:
         check_seeds(self, 10_000, "iterations")
         check_width(self.hidden, 6)
         check_kwargs(self.kwargs, ("pool", "budget", "scores", "fresh_pool", "observation"))
+        if self.start and self.start not in self.scores:
+            raise unknown("start", self.start, self.scores)
+
+    @property
+    def column(self) -> int | None:
+        """Where ``start`` stands among the channels."""
+        return self.scores.index(self.start) if self.start else None
 
 
 class LookAheadPolicy:
@@ -167,7 +177,7 @@ def load_policy(path: str | Path) -> LookAheadPolicy:
 def _make_policy(saved: Weights, digest: str) -> LookAheadPolicy:
     args = decode(Args, saved.args)
     with torch.device("meta"):
-        scorer = Scorer(len(args.scores), args.hidden)
+        scorer = Scorer(len(args.scores), args.hidden, args.column)
     check(saved.weights, scorer.state_dict(), "weights")
     scorer.load_state_dict(saved.weights, assign=True)
     return LookAheadPolicy(scorer, args.scores, digest)
@@ -230,7 +240,7 @@ class Run:
         self.rng = np.random.default_rng(args.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(args.seed)
-            self.scorer = Scorer(len(args.scores), args.hidden)
+            self.scorer = Scorer(len(args.scores), args.hidden, args.column)
         self.optimizer = torch.optim.AdamW(
             self.scorer.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay
         )

@@ -21,10 +21,12 @@ class Scorer(nn.Module):
     Args:
         scores: Number of acquisition channels.
         hidden: Width of the layers.
+        start: The channel that it is before it learns anything; None for class-balanced entropy.
     """
 
-    def __init__(self, scores: int, hidden: int) -> None:
+    def __init__(self, scores: int, hidden: int, start: int | None = None) -> None:
         super().__init__()
+        self.start = start
         self.by_class = nn.Sequential(*block(PER_CLASS, hidden // 2), *block(hidden // 2, hidden // 2))
         inputs = hidden // 2 + 2 * len(CANDIDATE) + scores + len(PROGRESS)
         self.encode = nn.Sequential(*block(inputs, hidden), *block(hidden, hidden))
@@ -51,9 +53,12 @@ class Scorer(nn.Module):
         of_classes = self.by_class(_per_class(probs, state, picked, mask)).sum(2)
         rows = self.encode(torch.cat([of_classes, rest, standard, standard_scores, shared], 2))
         common = context(rows, mask).expand(-1, rows.shape[1], -1)
-        # the last layer starts at 0, so that untrained it is class-balanced entropy
+        # the last layer starts at 0, so that untrained it is the heuristic
         correction = self.value(torch.cat([rows, common], 2))[..., 0]
-        return correction + self.prior * standard[..., column("balanced_entropy")]
+        heuristic = (
+            standard[..., column("balanced_entropy")] if self.start is None else standard_scores[..., self.start]
+        )
+        return correction + self.prior * heuristic
 
 
 def _per_class(probs: Tensor, state: Tensor, picked: Tensor, mask: Tensor) -> Tensor:
