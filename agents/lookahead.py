@@ -46,6 +46,7 @@ from agents.checkpoints import Weights, check, read_policy
 from agents.environments import make_env
 from agents.lookahead_scorer import Scorer
 from agents.play import Info, Observation, channels
+from agents.tasks import task
 from agents.training import command
 from alenv.errors import unknown
 from alenv.memory import check_memory
@@ -64,8 +65,14 @@ class Args:
     """folder of checkpoint.pt, best.pt and TensorBoard events"""
     config: Path | None = None
     """TOML file of these arguments; flags override it"""
-    envs: Annotated[Names, Meta(min_length=1)] = ("RegionSelect-v0",)
+    envs: Names = ("RegionSelect-v0",)
     """environments of training, in turn; those with generated data get a new pool in every episode"""
+    tasks: Names = ()
+    """datasets of which variants are played, see ``agents.tasks``, in turn with ``envs``"""
+    variants: Positive = 8
+    """of each of them"""
+    heads: Annotated[Names, Meta(min_length=1)] = ("linear",)
+    """segmenters of their variants, in turn, unless ``kwargs`` names one"""
     scores: Names = ()
     """acquisition channels that the policy sees besides the observation"""
     start: str = ""
@@ -109,6 +116,8 @@ class Args:
         check_seeds(self, 10_000, "iterations")
         check_width(self.hidden, 6)
         check_kwargs(self.kwargs, ("pool", "budget", "scores", "fresh_pool", "observation"))
+        if not (self.envs or self.tasks):
+            raise ValueError("envs=() and tasks=(): there is nothing to learn from; name one of them")
         if self.start and self.start not in self.scores:
             raise unknown("start", self.start, self.scores)
 
@@ -338,8 +347,11 @@ def _example(env: gym.Env, count: int) -> Pools:
 
 
 def make_envs(args: Args) -> list[gym.Env]:
-    """Make the environments of training."""
-    return [_make_env(env_id, args) for env_id in args.envs]
+    """Make the environments of training; variants of tasks follow each other by number."""
+    tasks = [task(name, i, args.budget, args.heads) for i in range(args.variants) for name in args.tasks]
+    shown = {"regions_only": True, "pool": "train", "scores": list(args.scores)}
+    varied = [make_env("RegionSelect-v0", **{**shown, **drawn, **args.kwargs}) for drawn in tasks]
+    return [*(_make_env(env_id, args) for env_id in args.envs), *varied]
 
 
 def _make_env(env_id: str, args: Args) -> gym.Env:
