@@ -95,6 +95,13 @@ def test_untrained_it_is_class_balanced_entropy():
     assert learner.actions == heuristic.actions
 
 
+def test_untrained_it_is_the_channel_it_starts_as():
+    network = Scorer(2, 8, start=1)
+    [learner] = evaluate(LookAheadPolicy(network, ("bald", "entropy")), "RegionSelect-v0", ENV, [5], [])
+    [heuristic] = evaluate(POLICIES["entropy"](), "RegionSelect-v0", ENV, [5], [])
+    assert learner.actions == heuristic.actions
+
+
 def test_the_policy_remembers_the_picks_of_the_round():
     env, policy = make(), LookAheadPolicy(Scorer(0, 8), ())
     obs, _ = env.reset(seed=0)
@@ -211,6 +218,15 @@ def test_files_of_others_and_other_observations_are_refused(tmp_path):
     policy.reset(0)
     with pytest.raises(ValueError, match="observation='compact'"):
         policy.act(obs, {})
+
+
+def test_a_learner_that_starts_as_a_channel_is_kept(tmp_path):
+    args = Args(out=tmp_path, **{**TINY, "iterations": 1}, scores=("bald", "margin"), start="margin")
+    run = Run(args, [make(scores=["bald", "margin"])])
+    train(run, QUIET)
+    assert load_policy(tmp_path / "best.pt")._scorer.start == 1
+    with pytest.raises(ValueError, match="did you mean 'margin'"):
+        Args(scores=("bald", "margin"), start="margins")
 
 
 def test_training_leaves_torch_as_it_was(tmp_path):

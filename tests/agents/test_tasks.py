@@ -1,0 +1,85 @@
+"""Training tasks: variants of a dataset, drawn by number, out of what agents may learn from."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from agents import lookahead, tasks
+from agents.lookahead import Args
+from alenv import data as datasets
+from alenv.data import IGNORE
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return datasets.read("scenes", datasets.open_dataset("scenes"), None)
+
+
+def test_only_what_may_be_learned_from_is_in_it(scenes):
+    allowed = np.concatenate([scenes.splits[name] for name in ("state", "train", "reward")])
+    for number in range(20):
+        splits = tasks.draw(scenes, number).splits
+        assert np.isin(np.concatenate(list(splits.values())), allowed).all()
+        parts = [splits[name] for name in ("state", "train", "reward", "test")]
+        assert len(np.unique(np.concatenate(parts))) == sum(map(len, parts))
+        assert (splits["train"] == splits["eval"]).all()
+
+
+def test_neighbours_stay_on_one_side(scenes):
+    splits = tasks.draw(scenes, 4).splits
+    gaps = np.abs(splits["train"][:, None] - splits["reward"]).min(0)
+    assert np.median(gaps) >= 2
+
+
+def test_classes_are_merged_and_dropped(scenes):
+    drawn = [tasks.draw(scenes, number) for number in range(40)]
+    sizes = {len(variant.classes) for variant in drawn}
+    assert sizes <= set(range(4, 13))
+    assert len(sizes) > 5
+    for variant in drawn:
+        names = sorted("+".join(variant.classes).split("+"))
+        assert names == sorted(scenes.classes)
+        kept = np.unique(variant.groups[: len(scenes.classes)])
+        assert len(kept[kept != IGNORE]) >= 2
+        assert (variant.groups[len(scenes.classes) :] == IGNORE).all()
+    assert any((variant.groups[: len(scenes.classes)] == IGNORE).any() for variant in drawn)
+
+
+def test_a_number_is_a_variant(scenes):
+    one, again, other = (tasks.make.__wrapped__("scenes", number).load("given") for number in (3, 3, 4))
+    assert one.manifest == again.manifest != other.manifest
+    variant = tasks.draw(scenes, 3)
+    image = variant.splits["train"][0]
+    side = slice(None, None, -1 if variant.flipped else 1)
+    found = one.masks[one.splits["train"][0]]
+    np.testing.assert_array_equal(found, variant.groups[scenes.masks[image][:, side]])
+    light = one.images[one.splits["train"][0]].mean((0, 1)) / scenes.images[image].mean((0, 1))
+    np.testing.assert_allclose(light, variant.light, rtol=0.05)
+
+
+def test_a_variant_is_played_by_its_import_path():
+    drawn = tasks.task("scenes", 3, 32, ("linear", "lda"))
+    assert drawn["segmenter"] == "lda"
+    env = gym.make("RegionSelect-v0", picks=1, **drawn)
+    obs, info = env.reset(seed=0)
+    assert obs["candidates"].shape[0] == drawn["candidates"]
+    assert info["miou"] > 0
+
+
+@pytest.mark.parametrize("name", ["scenes", "nothing_3", "scenes_x", "_3"])
+def test_what_is_no_variant_is_refused(name):
+    with pytest.raises(ValueError, match=r"agents\.tasks"):
+        datasets.open_dataset(f"agents.tasks:{name}")
+
+
+def test_a_learner_takes_variants_in_turn(tmp_path):
+    drawn = {"envs": (), "tasks": ("scenes",), "variants": 2, "heads": ("lda", "linear"), "kwargs": {"picks": 2}}
+    args = Args(**drawn, budget=4, updates=2, batch=4, out=tmp_path)
+    envs = lookahead.make_envs(args)
+    assert [env.unwrapped.fingerprint()["arguments"]["segmenter"] for env in envs] == ["lda", "linear"]
+    run = lookahead.Run(args, envs)
+    run.advance()
+    run.advance()
+    assert all(run.pools)
+    with pytest.raises(ValueError, match="nothing to learn from"):
+        Args(envs=(), tasks=())
