@@ -191,9 +191,25 @@ def _impurity(probs: Any, radius: int) -> Any:
     size = like(sizes, probs)
     log_size, total = xp.take(logs, size), 0
     for c in range(classes):
-        count = _box_sum(predicted == c, radius, xp.int32)
+        count = _box_count(predicted == c, radius)
         total = total + count * (log_size - xp.take(logs, xp.asarray(count, dtype=xp.int64)))
     return xp.asarray(total / size / _log(classes), dtype=probs.dtype)
+
+
+def _box_count(maps: Any, radius: int) -> Any:
+    """Count what is true in each window: in small ones by shifts of bytes, many times as fast as by running sums."""
+    xp = module_of(maps)
+    if (2 * radius + 1) ** 2 > 255:
+        return _box_sum(maps, radius, xp.int32)
+    counts = xp.asarray(maps, dtype=xp.uint8)
+    for _ in range(2):
+        counts = counts.swapaxes(-2, -1)
+        sums = xp.zeros_like(counts) + counts
+        for step in range(1, min(radius, counts.shape[-1] - 1) + 1):
+            sums[..., step:] += counts[..., :-step]
+            sums[..., :-step] += counts[..., step:]
+        counts = sums
+    return xp.asarray(counts, dtype=xp.int32)
 
 
 def _box_sum(maps: Any, radius: int, dtype: Any) -> Any:
