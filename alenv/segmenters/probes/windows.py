@@ -50,7 +50,8 @@ class WindowLearner(Learner):
     def maps(self, images: Ids) -> NDArray[np.float32]:
         """Predict all pixels of whole images: (m,) -> (m, C, h, w)."""
         with self.settings():
-            return np.stack([self._upsampled(image, self._head.logits) for image in images.tolist()])
+            maps = [self._upsampled(image, self._head.logits) for image in images.tolist()]
+            return np.stack(maps) if maps[1:] else maps[0][None]  # of one image without a copy
 
     def map_passes(self, image: int, rng: np.random.Generator, count: int) -> Iterator[NDArray[np.float32]]:
         """Predict all pixels of an image again and again, (1, C, h, w): with an equal ``rng``, as ``passes``."""
