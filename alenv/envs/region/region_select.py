@@ -152,15 +152,15 @@ class RegionSelectEnv(ResumableEnv):
     what all images in competition would pick. Candidates then depend on the model, so policies with different scores
     are shown different ones.
 
-    With `initial="source:<dataset>[:<split>]"` (domain adaptation) the model also learns from the split `train` of other
-    data: classes are matched by name (`alenv.data.adaptation`). Its labels are given, and not part of `class_pixels`.
+    With `initial="source:<dataset>[:<split>]"` (domain adaptation) the model also learns from the split `train` of
+    other data: classes are matched by name (`alenv.data.adaptation`). Its labels are given, not part of `class_pixels`.
     For a head a pixel of the source counts 1, 0.1 or 0.01 pixels, whichever is best on the reward split after each fit,
     and of large sources evenly spaced images are taken. A network is first trained on the source alone; from then on
     half of every batch is of it, with a loss of equal weight. `<dataset>` can be an import path.
 
     The networks `tiny` (for tests), `squeezenet_fpn`, `lite0_fpn`, `fpn_resnet50`, `deeplabv3_resnet50`,
     `deeplabv3_resnet101` and `deeplabv3_mobilenet_v3_large` are trained end to end: for a fixed number of steps on the
-    first labels, cached on disk, and then, unless `recipe` says otherwise, one epoch over each round's regions (or, with
+    first labels, cached on disk, and then, unless `recipe` says otherwise, one epoch over each round's regions (with
     `pooling="ranked"`, a fixed number of steps on all labels so far). Their predictions are pixel by pixel.
 
     A backbone is a classification model of torchvision that is a sequence of layers (`squeezenet1_0`, `vgg11`,
