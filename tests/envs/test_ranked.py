@@ -7,7 +7,7 @@ from gymnasium.utils.env_checker import check_env, data_equivalence
 
 from alenv.data import IGNORE, load
 from alenv.data.adaptation import class_map
-from alenv.envs.region.ranking import rank
+from alenv.envs.region.ranking import make_ranker, rank
 from alenv.metrics import mean_iou
 from alenv.pool import UnlabelledPool
 from alenv.regions import WindowGrid, make_windows
@@ -121,7 +121,7 @@ def test_channels_of_windows_are_those_of_pixels():
     env.reset(seed=0)
     scores, learner, grid = env.observe_round()["scores"][0], env._campaign.learner, env._campaign.grid
     ids = env._current.candidates
-    ranker = env._ranker()
+    ranker = make_ranker(env._campaign, env._arguments, env._episode, env._round)
     for column, score in enumerate(env._scores):
         for image in np.unique(ids // grid.per_image)[:2]:
             rows = ids // grid.per_image == image

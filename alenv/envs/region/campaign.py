@@ -36,7 +36,7 @@ class Campaign:
     Attributes:
         class_pixels: int64 (C,), labelled pixels of each class, given or bought.
         given: Pixels labelled outside the budget: initial labels and the reward split.
-        scored: Whether the model was scored since its last fit.
+        evaluated: Whether the model was evaluated since its last fit.
         confusion: (C, C) on the reward split, as of the last evaluation.
         class_iou: (C,) of it, in points; 0 for classes that do not occur.
         miou: Its mean over the classes that do.
@@ -105,6 +105,19 @@ class Campaign:
         self.class_iou = 100 * np.nan_to_num(class_iou(confusion))
         self.miou = mean_iou(confusion)
         self.evaluated = True
+
+    def info(self) -> dict[str, Any]:
+        """Return what an environment's ``info`` says of labels and model."""
+        return {
+            "miou": self.miou,
+            "class_iou": self.class_iou.copy(),
+            "labelled_regions": self.ledger.regions,
+            "labelled_pixels": self.ledger.pixels,
+            "cost_clicks": self.ledger.clicks,
+            "images_opened": len(self.ledger.images),
+            "labels_given": self.given,
+            "class_pixels": self.ledger.class_pixels.copy(),
+        }
 
     def get_state(self) -> dict[str, Any]:
         """Return the model, and how many of its regions were given; the rest follows from these."""

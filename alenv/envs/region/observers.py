@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from alenv import observation, ralis_features
+from alenv.acquisition import Score
 from alenv.envs.region.campaign import Campaign
 from alenv.envs.region.evidence import Evidence
 from alenv.labels import region_labels
@@ -100,3 +102,17 @@ class Ralis:
     def state(self, progress: Progress, campaign: Campaign) -> NDArray[np.float32]:
         """Return what was seen in the state regions at the start of the round."""
         return self._state.copy()
+
+
+def observation_space(observer: Observer, scores: Sequence[Score], classes: int, rows: int) -> Any:
+    """Return the space of observations of so many candidates."""
+    boxes: dict[str, spaces.Space] = {
+        "candidates": spaces.Box(0, 1, (rows, len(observer.feature_names)), np.float32),
+        "state": spaces.Box(0, 1, observer.state_shape, np.float32),
+        "action_mask": spaces.Box(0, 1, (rows,), np.int8),
+    }
+    if scores:
+        low = np.array([min(score.low, 0) for score in scores], np.float32)  # 0 fills the rows past the pool
+        high = np.array([score.high(classes) for score in scores], np.float32)
+        boxes["scores"] = spaces.Box(np.tile(low, (rows, 1)), np.tile(high, (rows, 1)), dtype=np.float32)
+    return spaces.Dict(boxes)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alenv.acquisition import WHOLE, MonteCarloMoments, Score, box_mean, entropy, suppressed_top_k
 from alenv.arrays import to_numpy
+from alenv.envs.region.arguments import Arguments
+from alenv.envs.region.campaign import Campaign
 from alenv.pool import Candidates, UnlabelledPool
 from alenv.regions import Ids, WindowGrid
+from alenv.rng import Stream, keyed_rng
 from alenv.segmenters.segmenter import WindowSegmenter
 
 Maps = Callable[[int], tuple[NDArray, NDArray | None]]
@@ -50,6 +54,29 @@ class Ranker:
         values = seen if WHOLE.intersection(score.needs) else box_mean(seen, self.grid.radius)
         ties = box_mean(to_numpy(entropy(probs)), self.grid.radius)
         return self.grid.inner(values[0]), self.grid.inner(ties[0])
+
+
+def rank_round(
+    campaign: Campaign, arguments: Arguments, picks: int, episode: int, round_: int
+) -> tuple[Candidates, NDArray[np.float64]]:
+    """Return the best windows by the first channel, and its values; random ones if that is no map."""
+    grid = cast(WindowGrid, campaign.grid)
+    maps: Maps = partial(_lots, grid.shape, episode, round_)
+    if arguments.ranker:
+        maps = partial(make_ranker(campaign, arguments, episode, round_).maps, arguments.ranker)
+    with campaign.learner.settings():
+        return rank(maps, campaign.pool, grid, picks, arguments.candidates)
+
+
+def make_ranker(campaign: Campaign, arguments: Arguments, episode: int, round_: int) -> Ranker:
+    """Return what ranks the windows of a round."""
+    learner, grid = cast(WindowSegmenter, campaign.learner), cast(WindowGrid, campaign.grid)
+    make_rng = partial(keyed_rng, episode, Stream.PASSES, round_)
+    return Ranker(learner, grid, campaign.class_pixels, make_rng, arguments.passes)
+
+
+def _lots(shape: tuple[int, int], episode: int, round_: int, image: int) -> tuple[NDArray, None]:
+    return keyed_rng(episode, Stream.CANDIDATES, round_, image).random(shape), None
 
 
 def rank(

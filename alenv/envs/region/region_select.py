@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, cast
 
 import gymnasium as gym
@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 
 from alenv import data as datasets
 from alenv import render
-from alenv.data import Dataset, GeneratedDataset, SegmentationData
-from alenv.data.adaptation import open_source, parse_source
+from alenv.data import GeneratedDataset, SegmentationData
 from alenv.envs.actions import checked, checked_all
 from alenv.envs.region import region_snapshot
 from alenv.envs.region.arguments import Arguments, Options
+from alenv.envs.region.building import load_data, make_model
 from alenv.envs.region.campaign import Campaign
 from alenv.envs.region.evidence import Evidence
+from alenv.envs.region.gains import RoundGains
 from alenv.envs.region.initial import check_initial, initial_regions, named_regions
-from alenv.envs.region.live_gains import LiveGains
-from alenv.envs.region.observers import Compact, Observer, Ralis
-from alenv.envs.region.ranking import Maps, Ranker, rank
+from alenv.envs.region.observers import Compact, Observer, Ralis, observation_space
+from alenv.envs.region.ranking import rank_round
 from alenv.envs.region.region_snapshot import RegionSnapshot
 from alenv.envs.region.round import Round
 from alenv.envs.region.shares import counted
@@ -33,9 +33,8 @@ from alenv.errors import unknown
 from alenv.metrics import Confusion, Reward
 from alenv.outside import decode
 from alenv.pool import Candidates
-from alenv.regions import Ids, RegionGrid, WindowGrid, make_grid, make_windows
+from alenv.regions import Ids, RegionGrid
 from alenv.rng import Stream, keyed_rng
-from alenv.segmenters.segmenter import Segmenter, WindowSegmenter
 
 Observation = dict[str, NDArray]
 Info = dict[str, Any]
@@ -235,8 +234,8 @@ class RegionSelectEnv(ResumableEnv):
             data, grid = self._loaded  # only they say how many regions the state has
             regions = grid.of_images(data.splits["state"])
             self._observer = Ralis(self._dataset.classes, regions)
-        self.observation_space = self._make_observation_space()
-        self._gains: dict[tuple[str, ...], NDArray[np.float64]] = {}
+        classes = len(self._dataset.classes)
+        self.observation_space = observation_space(self._observer, self._scores, classes, self._shown)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
         """Start an episode.
@@ -374,12 +373,9 @@ class RegionSelectEnv(ResumableEnv):
         self._check_splits(splits)
         current = self._current
         if live:
-            values = self._live_gains(current.candidates[current.current], current.picked, self._reward, splits)
+            values = self._gains.live(current.candidates[current.current], current.picked, splits)
         else:
-            key = tuple(splits)
-            if key not in self._gains:
-                self._gains[key] = self._campaign.learner.gains(current.candidates, self._reward, splits=splits)
-            values = self._gains[key][current.current]
+            values = self._gains.at_start(current.candidates, splits)[current.current]
         gains = np.full(self._shown, np.nan)
         gains[: len(values)] = values
         return np.where(self.action_masks(), gains, np.nan)
@@ -426,29 +422,9 @@ class RegionSelectEnv(ResumableEnv):
         self._show(candidates)
         self._current.set_state(msgspec.structs.asdict(saved.round))
 
-    def _make_observation_space(self) -> Any:
-        classes, rows = len(self._dataset.classes), self._shown
-        boxes: dict[str, spaces.Space] = {
-            "candidates": spaces.Box(0, 1, (rows, len(self.feature_names)), np.float32),
-            "state": spaces.Box(0, 1, self._observer.state_shape, np.float32),
-            "action_mask": spaces.Box(0, 1, (rows,), np.int8),
-        }
-        if self._scores:
-            low = np.array([min(score.low, 0) for score in self._scores], np.float32)  # 0 fills the rows past the pool
-            high = np.array([score.high(classes) for score in self._scores], np.float32)
-            boxes["scores"] = spaces.Box(np.tile(low, (rows, 1)), np.tile(high, (rows, 1)), dtype=np.float32)
-        return spaces.Dict(boxes)
-
     @cached_property
     def _loaded(self) -> tuple[SegmentationData, RegionGrid]:
-        """The data as they are stored, and their regions."""
-        data = datasets.read(self._arguments.dataset, self._dataset, self._arguments.split)
-        size = data.images.shape[1:3]
-        kinds = {"image": size, "pixel": (1, 1)}
-        region = self._arguments.region or self._dataset.region
-        if self._arguments.pooling == "ranked":
-            return data, make_windows(size, cast(tuple[int, int], region))
-        return data, make_grid(size, kinds[region] if isinstance(region, str) else region, self._dataset.cell)
+        return load_data(self._arguments)
 
     def _build(self) -> None:
         """Make the model: once, and not before the first reset: a process that has used CUDA cannot fork."""
@@ -456,7 +432,7 @@ class RegionSelectEnv(ResumableEnv):
             return
         arguments, (data, grid) = self._arguments, self._loaded
         check_initial(arguments.initial, arguments.pool, data, grid)
-        learner = _make_learner(data, grid, self._dataset, arguments)
+        learner = make_model(data, grid, arguments)
         campaign = Campaign(data, arguments.pool, grid, learner, self._renewed if arguments.fresh_pool else None)
         self._reward.check(campaign.reward_labels, arguments.dataset)
         self._campaign, self._built = campaign, True
@@ -513,27 +489,9 @@ class RegionSelectEnv(ResumableEnv):
         turns = range(self._spent, min(self._spent + self.picks, self._budget))
         pool, arguments = self._campaign.pool, self._arguments
         if arguments.pooling == "ranked":
-            self._show(*self._rank(len(turns)))
+            self._show(*rank_round(self._campaign, arguments, len(turns), self._episode, self._round))
         else:
             self._show(pool.draw(self._round, turns, arguments.candidates, arguments.pooling))
-
-    def _rank(self, picks: int) -> tuple[Candidates, NDArray[np.float64]]:
-        """Return the best windows by the first channel, and its values; random ones if that is no map."""
-        campaign, arguments, grid = self._campaign, self._arguments, cast(WindowGrid, self._campaign.grid)
-        maps: Maps = partial(self._lots, grid.shape)
-        if arguments.ranker:
-            maps = partial(self._ranker().maps, arguments.ranker)
-        with campaign.learner.settings():
-            return rank(maps, campaign.pool, grid, picks, arguments.candidates)
-
-    def _ranker(self) -> Ranker:
-        campaign, passes = self._campaign, self._arguments.passes
-        learner, grid = cast(WindowSegmenter, campaign.learner), cast(WindowGrid, campaign.grid)
-        make_rng = partial(keyed_rng, self._episode, Stream.PASSES, self._round)
-        return Ranker(learner, grid, campaign.class_pixels, make_rng, passes)
-
-    def _lots(self, shape: tuple[int, int], image: int) -> tuple[NDArray, None]:
-        return keyed_rng(self._episode, Stream.CANDIDATES, self._round, image).random(shape), None
 
     def _show(self, candidates: Candidates, ranked: NDArray[np.float64] | None = None) -> None:
         """Show the candidates of a round; ``ranked`` are the values that chose them, if they are at hand."""
@@ -549,7 +507,7 @@ class RegionSelectEnv(ResumableEnv):
             features = self._observer.describe(evidence, campaign)
             self._current = Round(candidates, evidence, features, self._observer.picked_column, self._scores)
         self._ranked = candidates.ids.copy() if self._arguments.pooling == "ranked" else None
-        self._gains, self._live_gains = {}, LiveGains(campaign.learner)
+        self._gains = RoundGains(campaign.learner, self._reward)
 
     def _end_round(self) -> tuple[float, NDArray[np.float64] | None]:
         """Label what was picked and go on to the next round; return the reward, and the gains of ``_close_round``."""
@@ -594,36 +552,12 @@ class RegionSelectEnv(ResumableEnv):
         return obs
 
     def _info(self, invalid: bool = False, gains: NDArray[np.float64] | None = None) -> Info:
-        ledger = self._campaign.ledger
         return {
             "round": self._round,
             "pick": self._current.made,
             "picks_left": self._current.left,
             "invalid_action": invalid,
             "picked": self._picked.copy(),
-            "miou": self._campaign.miou,
-            "class_iou": self._campaign.class_iou.copy(),
-            "labelled_regions": ledger.regions,
-            "labelled_pixels": ledger.pixels,
-            "cost_clicks": ledger.clicks,
-            "images_opened": len(ledger.images),
-            "labels_given": self._campaign.given,
-            "class_pixels": ledger.class_pixels.copy(),
+            **self._campaign.info(),
             "pick_gains": np.zeros(self.picks) if gains is None else gains,
         }
-
-
-def _make_learner(data: SegmentationData, grid: RegionGrid, dataset: Dataset, arguments: Arguments) -> Segmenter:
-    """Make the model; these modules import torch, which `import alenv` must not."""
-    given = arguments.initial.startswith("source:")
-    source = open_source(*parse_source(arguments.initial), dataset) if given else None
-    if arguments.kind.network:
-        from alenv.segmenters.networks.learner import NetworkLearner
-
-        how = arguments.device, arguments.precision, arguments.recipe, arguments.compile
-        return NetworkLearner(data, grid, arguments.segmenter, arguments.weights, *how, source)
-    from alenv.segmenters.probes.learner import Learner
-    from alenv.segmenters.probes.windows import WindowLearner
-
-    of_head = arguments.segmenter, arguments.features, arguments.weights, arguments.dimensions
-    return (WindowLearner if isinstance(grid, WindowGrid) else Learner)(data, grid, dataset.cell, *of_head, source)
