@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -67,21 +66,6 @@ def _load(what: str, path: str, form: str) -> ModuleType:
 def cause(error: BaseException) -> str:
     """Return what an error of somebody's code says, in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-
-
-def sources(arguments: Mapping[str, Any]) -> dict[str, str]:
-    """Return the import paths among the arguments of an environment, each with the hash of its source.
-
-    Raises:
-        ValueError: See ``source``.
-    """
-    names = [arguments.get(argument) for argument in ("dataset", "segmenter", "features", "embeddings")]
-    names += arguments.get("scores", ())
-    if (initial := str(arguments.get("initial"))).startswith("source:"):
-        from alenv.data.adaptation import parse_source  # which asks this module what an import path is
-
-        names.append(parse_source(initial)[0])
-    return {name: source(name) for name in names if isinstance(name, str) and is_path(name)}
 
 
 def source(path: str) -> str:

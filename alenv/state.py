@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from alenv.imports import digest_of_folder, sources
+from alenv.data.adaptation import parse_source
+from alenv.imports import digest_of_folder, is_path, source
 
 PACKAGES = ("gymnasium", "numpy", "scipy", "torch", "torchvision")
 
@@ -38,6 +40,19 @@ def fingerprint(**facts: Any) -> dict[str, Any]:
         "packages": software,
     }
     return seal(clear)
+
+
+def sources(arguments: Mapping[str, Any]) -> dict[str, str]:
+    """Return the import paths among the arguments of an environment, each with the hash of its source.
+
+    Raises:
+        ValueError: See ``source``.
+    """
+    names = [arguments.get(argument) for argument in ("dataset", "segmenter", "features", "embeddings")]
+    names += arguments.get("scores", ())
+    if (initial := str(arguments.get("initial"))).startswith("source:"):
+        names.append(parse_source(initial)[0])
+    return {name: source(name) for name in names if isinstance(name, str) and is_path(name)}
 
 
 def seal(facts: dict[str, Any]) -> dict[str, Any]:

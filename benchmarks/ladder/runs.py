@@ -12,8 +12,7 @@ from rich.console import Console
 
 from agents.episode import Episode
 from agents.replay import replay
-from alenv.imports import sources
-from alenv.state import code_digest
+from alenv.state import code_digest, sources
 from benchmarks.jobs import Job, find_finished, record_path
 from benchmarks.ladder.rungs import Ladder, check
 from benchmarks.leaderboard.episodes import FORMAT, finished, missing, read_record, write_record

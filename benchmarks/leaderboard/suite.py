@@ -8,7 +8,7 @@ from typing import Any
 
 from alenv.data import DATASETS, open_dataset
 from alenv.data.user_files import UserFiles
-from alenv.imports import sources
+from alenv.state import sources
 
 
 @dataclass(frozen=True)
