@@ -22,7 +22,7 @@ from agents.arguments import read_args
 from agents.catalogue import AGENTS, make_policy
 
 PRETRAINED = Path(__file__).resolve().parents[2] / "agents" / "pretrained"
-ONES = {"lookahead": "lookahead_scenes_0.pt", "misical": "misical_mixture_0.pt"}
+ONES = {"improve": "improve_lda_0.pt", "lookahead": "lookahead_scenes_0.pt", "misical": "misical_mixture_0.pt"}
 ONES |= {"ralis": "ralis_pick_0.pt", "sb3": "sb3_scenes_dqn_0.pt"}
 
 plain = st.one_of(
