@@ -30,17 +30,20 @@ from msgspec import Meta
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.arguments import NonNegative, Rate, check_fields, check_kwargs, check_seeds, read_args
+from agents.arguments import Names, NonNegative, Rate, check_fields, check_kwargs, check_seeds, read_args
 from agents.checkpoints import Trained, check, read_policy
 from agents.environments import make_env
 from agents.lookahead import LookAheadPolicy
 from agents.lookahead import load_policy as load_start
 from agents.lookahead_scorer import Scorer
+from agents.tasks import task
 from agents.training import command
 from alenv.outside import Count, Positive, Share
 
 TRAINING, VALIDATION = 5_000_000, 6_000_000
 """First seeds of training, by ten thousands for every ``seed``, and of validation."""
+CHECKED, FIRST = 4, 1_000_000
+"""Variants of validation, and the number of the first."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,10 @@ class Args:
     """policy of agents.lookahead to start from"""
     env: str = "RegionSelect-v0"
     """environment of training; its pool is ``train``"""
+    tasks: Names = ()
+    """datasets of which variants are played in its place, see ``agents.tasks``"""
+    variants: Positive = 8
+    """of each of them, in turn"""
     budget: Positive = 240
     """regions bought in an episode"""
     kwargs: Annotated[dict[str, Any], tyro.conf.Fixed] = field(default_factory=dict)
@@ -86,7 +93,7 @@ class Args:
     validate_every: Positive = 5
     """iterations between validations"""
     validation_episodes: Positive = 24
-    """episodes of a validation, always the same"""
+    """episodes of a validation, always the same; with ``tasks`` in ``CHECKED`` variants that are not trained on"""
     save_every: Positive = 1
     """iterations between checkpoints"""
 
@@ -199,13 +206,16 @@ class Run:
         scorer = self.player._scorer
         self.optimizer = torch.optim.Adam(scorer.parameters(), lr=args.learning_rate)
         self.modules = {"scorer": scorer, "optimizer": self.optimizer}
-        self.env = self._make(args.seeds * (args.rollouts + 1))
-        self._validation = self._make(args.validation_episodes)
+        self.envs = [
+            self._make(args.seeds * (args.rollouts + 1), *drawn) for drawn in self._tasks(range(args.variants))
+        ]
+        checked = self._tasks(range(FIRST, FIRST + CHECKED))
+        self._validation = [self._make(-(-args.validation_episodes // len(checked)), *drawn) for drawn in checked]
         self._start_scores: NDArray[np.float64] | None = None
 
     @property
     def steps(self) -> int:
-        """Steps of the policy that learns."""
+        """Steps of the policy that learns, at most: variants can have smaller budgets."""
         return self.iteration * self.args.seeds * self.args.rollouts * self.args.budget
 
     def advance(self) -> dict[str, float]:
@@ -214,11 +224,12 @@ class Run:
         first = TRAINING + 10_000 * args.seed + self.iteration * args.seeds
         seeds = list(range(first, first + args.seeds)) * (args.rollouts + 1)
         players = [(self.start, None)] * args.seeds + [(self.player, self.rng)] * (args.seeds * args.rollouts)
-        steps, scores = rollout(self.env, seeds, players, args.temperature)
+        env = self.envs[self.iteration % len(self.envs)]
+        steps, scores = rollout(env, seeds, players, args.temperature)
         self.iteration += 1
         for group in self.optimizer.param_groups:
             group["lr"] = args.learning_rate * (1 - 0.9 * self.iteration / args.iterations)
-        advantage = self._advantages(scores)
+        advantage = self._advantages(scores, len(steps["action"]))
         flat = tensors({name: np.concatenate(x[:, args.seeds :]) for name, x in steps.items()})
         loss = self._learn(flat, torch.from_numpy(advantage.ravel()).float())
         area = scores.mean(0).reshape(args.rollouts + 1, args.seeds)
@@ -252,21 +263,28 @@ class Run:
         check(state["rng"], self.rng.bit_generator.state, "rng")
         self.rng.bit_generator.state = state["rng"]
 
-    def _make(self, episodes: int) -> Any:
+    def _tasks(self, numbers: range) -> list[tuple[str, dict[str, Any]]]:
+        """Return ids and arguments of environments: variants, or the one there is."""
         args = self.args
+        drawn = [task(name, number, args.budget) for number in numbers for name in args.tasks]
+        return [("RegionSelect-v0", kwargs) for kwargs in drawn] or [(args.env, {"budget": args.budget})]
+
+    def _make(self, episodes: int, env_id: str, drawn: dict[str, Any]) -> Any:
+        """Make a batch of environments."""
         scores = {"scores": list(self.start.scores)} if self.start.scores else {}
-        kwargs = {"pool": "train", "budget": args.budget, **scores, **args.kwargs}
-        make_env(args.env, regions_only=True, **kwargs).close()  # says what is wrong in one sentence
-        return gym.make_vec(args.env, episodes, "vector_entry_point", autoreset_mode=AutoresetMode.DISABLED, **kwargs)
+        kwargs = {"pool": "train", **drawn, **scores, **self.args.kwargs}
+        make_env(env_id, regions_only=True, **kwargs).close()  # says what is wrong in one sentence
+        return gym.make_vec(env_id, episodes, "vector_entry_point", autoreset_mode=AutoresetMode.DISABLED, **kwargs)
 
     def _areas(self, policy: LookAheadPolicy) -> NDArray[np.float64]:
         """Return the mean score over the rounds of each validation episode."""
-        count = self.args.validation_episodes
-        seeds = range(VALIDATION, VALIDATION + count)
-        areas: NDArray[np.float64] = rollout(self._validation, seeds, [(policy, None)] * count, 1.0)[1].mean(0)
-        return areas
+        areas = []
+        for env in self._validation:
+            seeds = range(VALIDATION, VALIDATION + env.num_envs)
+            areas.append(rollout(env, seeds, [(policy, None)] * env.num_envs, 1.0)[1].mean(0))
+        return np.concatenate(areas)
 
-    def _advantages(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _advantages(self, scores: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
         """Return the advantages (steps, episodes that learn), in units of their deviation."""
         args = self.args
         paired = returns(scores, args.gamma).reshape(-1, args.rollouts + 1, args.seeds)
@@ -276,8 +294,7 @@ class Run:
         elif args.baseline == "siblings":
             own = (own - own.mean(1, keepdims=True)) * args.rollouts / (args.rollouts - 1)
         own = own.reshape(len(own), -1)
-        picks = -(-args.budget // len(own))
-        own = np.repeat(own, picks, 0)[: args.budget]  # all picks of a round share its return
+        own = np.repeat(own, -(-steps // len(own)), 0)[:steps]  # all picks of a round share its return
         return (own - own.mean()) / (own.std() + 1e-8)
 
     def _learn(self, steps: dict[str, Tensor], advantage: Tensor) -> float:

@@ -39,13 +39,13 @@ def test_undiscounted_returns_are_the_area_that_is_left():
 
 def test_advantages_compare_equal_steps_of_one_seed(run):
     scores = np.arange(3.0)[:, None] * np.array([1, 2, 3, 2, 1, 4.0])  # seeds a, b: start, first and second rollout
-    found = run._advantages(scores)
+    found = run._advantages(scores, 4)
     assert found.shape == (4, 4)
     raw = returns(scores, 0.9)
     expected = raw[:, 2:] - raw[:, [0, 1, 0, 1]]
     np.testing.assert_allclose(found[::2], (expected - expected.mean()) / expected.std(), rtol=1e-6)
     np.testing.assert_array_equal(found[::2], found[1::2])  # the picks of a round share what follows
-    siblings = Run(args(baseline="siblings"))._advantages(scores)
+    siblings = Run(args(baseline="siblings"))._advantages(scores, 4)
     assert np.abs(siblings[:, :2] + siblings[:, 2:]).max() < 1e-6
 
 
@@ -58,7 +58,7 @@ def test_at_the_start_it_is_the_start(run):
 
 
 def test_a_batch_plays_as_one_episode_does(run):
-    steps, scores = rollout(run._validation, [5, 6], [(run.start, None)] * 2, 1.0)
+    steps, scores = rollout(run._validation[0], [5, 6], [(run.start, None)] * 2, 1.0)
     episodes = list(evaluate(run.start, "RegionSelect-v0", {**ENV, "budget": 4, "pool": "train"}, [5, 6], []))
     assert [episode.actions for episode in episodes] == steps["action"].T.tolist()
     np.testing.assert_allclose(np.diff(scores, axis=0).sum(0), [sum(episode.rewards) for episode in episodes])
@@ -66,7 +66,7 @@ def test_a_batch_plays_as_one_episode_does(run):
 
 def test_what_was_better_becomes_likelier():
     run = Run(args(learning_rate=3e-3))
-    steps, _ = rollout(run.env, [7, 8] * 3, [(run.player, run.rng)] * 6, 1.0)
+    steps, _ = rollout(run.envs[0], [7, 8] * 3, [(run.player, run.rng)] * 6, 1.0)
     flat = tensors({name: np.concatenate(x) for name, x in steps.items()})
     inputs, action = {name: x for name, x in flat.items() if name != "action"}, flat["action"][:, None]
     before = run._log_policy(run.player, inputs).gather(1, action)[:, 0].detach()
@@ -74,6 +74,18 @@ def test_what_was_better_becomes_likelier():
     run._learn(flat, advantage)
     change = run._log_policy(run.player, inputs).gather(1, action)[:, 0].detach() - before
     assert (change * advantage).mean() > 0.01
+
+
+def test_variants_are_trained_on_in_turn_and_others_validate():
+    run = Run(args(tasks=("scenes",), variants=2, validation_episodes=4))
+    told = [env.fingerprint()["arguments"]["dataset"] for env in (*run.envs, *run._validation)]
+    assert told[:2] == ["agents.tasks:scenes_0", "agents.tasks:scenes_1"]
+    assert told[2:] == [f"agents.tasks:scenes_{1_000_000 + i}" for i in range(4)]
+    before = [weights.clone() for weights in run.player._scorer.parameters()]
+    run.advance()
+    run.advance()
+    assert any((old != new).any() for old, new in zip(before, run.player._scorer.parameters(), strict=True))
+    assert np.isfinite(run.validate())
 
 
 def run_in(out, **changes):
@@ -113,6 +125,7 @@ def test_what_cannot_be_trained_is_refused():
         args(kwargs={"pool": "eval"})
 
 
-def test_the_shipped_config_is_read():
-    found = read_args(improve.Args, ["--config", "configs/agents/improve_lda.toml"], "")
+@pytest.mark.parametrize("name", ["lda", "tasks"])
+def test_the_shipped_configs_are_read(name):
+    found = read_args(improve.Args, ["--config", f"configs/agents/improve_{name}.toml"], "")
     assert (found.start, found.budget, found.kwargs["segmenter"]) == (START, 32, "lda")
