@@ -78,14 +78,14 @@ def test_what_was_better_becomes_likelier():
 
 def test_variants_are_trained_on_in_turn_and_others_validate():
     run = Run(args(tasks=("scenes",), variants=2, validation_episodes=4))
-    told = [env.fingerprint()["arguments"]["dataset"] for env in (*run.envs, *run._validation)]
-    assert told[:2] == ["agents.tasks:scenes_0", "agents.tasks:scenes_1"]
-    assert told[2:] == [f"agents.tasks:scenes_{1_000_000 + i}" for i in range(4)]
     before = [weights.clone() for weights in run.player._scorer.parameters()]
     run.advance()
     run.advance()
     assert any((old != new).any() for old, new in zip(before, run.player._scorer.parameters(), strict=True))
     assert np.isfinite(run.validate())
+    told = [env.fingerprint()["arguments"]["dataset"] for env in (*run.envs, *run._validation)]
+    assert told[:2] == ["agents.tasks:scenes_0", "agents.tasks:scenes_1"]
+    assert told[2:] == [f"agents.tasks:scenes_{1_000_000 + i}" for i in range(4)]
 
 
 def run_in(out, **changes):
