@@ -60,7 +60,7 @@ def measure(env_id: str, kwargs: dict[str, Any], rounds: int) -> dict[str, Any]:
 def _operations(env: Any) -> dict[str, float]:
     """Floating-point operations (1e9) of the matrix products of a round."""
     learner = env._campaign.learner
-    x, counts = learner._tensors("reward")
+    x, counts = learner._cells.labelled("reward")
     classes, dimensions = len(counts), x.shape[1]
     head, segmenter = learner._head, env._arguments.segmenter
     weights = classes * dimensions if segmenter != "mlp" else head.hidden * (dimensions + classes)

@@ -75,12 +75,12 @@ def test_gains_are_measured_on_the_images_of_the_splits(segmenter):
         both = [env.candidate_gains(live, splits=("reward", "train")) for live in kinds]
         images = np.concatenate([learner._data.splits[split] for split in ("reward", "train")])
         learner._data.splits["reward"], kept = images, learner._data.splits["reward"]
-        del learner._resident["reward",]
+        del learner._cells._resident["reward",]
         env._gains._known.clear()
         np.testing.assert_array_equal([env.candidate_gains(live) for live in kinds], both)
         assert (np.nanmax(np.abs(np.subtract(both, reward)), 1) > 0.01).all()
         learner._data.splits["reward"] = kept
-        del learner._resident["reward",]
+        del learner._cells._resident["reward",]
 
 
 def test_an_unknown_split_is_named():

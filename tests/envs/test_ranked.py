@@ -174,7 +174,7 @@ def test_the_source_weighs_what_is_best_on_the_reward_split():
     while info["round"] == 0:  # without labels of the target the weight says nothing
         _, _, _, _, info = env.step(int(np.flatnonzero(env.action_masks())[0]))
     learner = env._campaign.learner
-    found = [mean_iou(learner._confusion(learner._cells("reward"), head)) for head in learner._heads]
+    found = [mean_iou(learner._confusion(learner._cells.of_split("reward"), head)) for head in learner._heads]
     assert len(set(found)) > 1
     assert info["miou"] == pytest.approx(max(found))
 

@@ -112,7 +112,7 @@ def test_gradients_are_those_of_the_loss_of_the_predicted_classes():
     env = gym.make("RegionSelect-v0", **SMALL).unwrapped
     env.reset(seed=0)
     learner, region = env._campaign.learner, shown(env)[:1]
-    cells = learner._cut(region)[0]
+    cells = learner._cells.of_regions(region)[0]
     labels = learner._head.logits(cells).argmax(0)
     loss = lambda logits: torch.nn.functional.cross_entropy(logits.T, labels)  # noqa: E731
     expected = learner._head.gradient(loss, cells)[:, :-1]

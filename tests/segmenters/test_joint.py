@@ -61,7 +61,7 @@ def test_twins_share_features_until_images_are_replaced(scenes):
         few = scenes.regions[48:52]
         return learner.predict(few).embedding, learner.gains(few, scenes.reward, splits=("train",))
 
-    assert other._vectors is one._vectors
+    assert other._cells.vectors is one._cells.vectors
     pool, before = scenes.data.splits["train"], told(one)
     images = np.array(scenes.data.images)
     images[pool] = 255 - images[pool]

@@ -63,7 +63,7 @@ def test_untrained_model_counts_each_pixel_once(scenes, segmenter):
 def test_a_cell_counts_however_few_of_its_pixels_are_labelled(scenes, split):
     learner = scenes.learner("lda")
     labels = scenes.cells.counts.argmax(-1)
-    learner._counts = (labels[..., None] == np.arange(scenes.cells.counts.shape[-1])).astype(np.uint16)
+    learner._cells.counts = (labels[..., None] == np.arange(scenes.cells.counts.shape[-1])).astype(np.uint16)
     of_class = np.bincount(labels[scenes.data.splits[split]].ravel(), minlength=len(scenes.data.classes))
     np.testing.assert_array_equal(learner.evaluate(split).sum(0), of_class)
 
@@ -279,7 +279,7 @@ def test_replaced_images_are_predicted_as_what_they_are(scenes):
     ids = grid.of_images(np.array([target[0], source[0], data.splits["train"][2]]))
     originals = grid.of_images(np.array([source[0], source[0], data.splits["train"][2]]))
     assert_same(learner.predict(ids), other.predict(originals))
-    np.testing.assert_array_equal(scenes.learner("lda")._vectors, scenes.cells.vectors)
+    np.testing.assert_array_equal(scenes.learner("lda")._cells.vectors, scenes.cells.vectors)
 
 
 def test_unknown_split_is_an_error_that_helps(scenes):
@@ -410,7 +410,7 @@ def test_a_pixel_has_its_own_label_and_none_where_the_mask_has_none(scenes):
     pixels = RegionGrid(scenes.grid.size, (1, 1))
     learner = Learner(scenes.data, pixels, scenes.cell, "lda", scenes.features, None)
     mask = scenes.data.masks[7]
-    counts = learner._region_counts(7 * pixels.per_image + np.arange(pixels.per_image))[:, 0]
+    counts = learner._cells.labels(7 * pixels.per_image + np.arange(pixels.per_image))[:, 0]
     known = mask.ravel() != IGNORE
     np.testing.assert_array_equal(counts.argmax(1)[known], mask.ravel()[known])
     np.testing.assert_array_equal(counts.sum(1), known)

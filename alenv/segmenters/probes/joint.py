@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from alenv.metrics import Confusion
+from alenv.segmenters.probes.cells import winners
 from alenv.segmenters.probes.lda import LdaHead
-from alenv.segmenters.probes.learner import Learner, winners
+from alenv.segmenters.probes.learner import Learner
 from alenv.segmenters.probes.linear import LinearHead
 from alenv.segmenters.threads import THREADS, torch_threads
 
@@ -36,7 +37,7 @@ def evaluate(learners: Sequence[Learner]) -> list[Confusion]:
             heads = [learner._head for learner in group]
             layers = [head.affine for head in heads if isinstance(head, LdaHead | LinearHead)]
             if len(layers) > 1 and _alike(len(layers), *layers[0][1].shape):
-                found += _confusions(layers, *group[0]._tensors("reward"))
+                found += _confusions(layers, *group[0]._cells.labelled("reward"))
             else:
                 found += [learner.evaluate("reward") for learner in group]
     return found

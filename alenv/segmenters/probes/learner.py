@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from alenv.data import SegmentationData
-from alenv.errors import shown, unknown
-from alenv.labels import region_counts
+from alenv.errors import shown
 from alenv.metrics import Confusion, Reward, mean_iou
 from alenv.outside import decode
 from alenv.regions import Ids, RegionGrid, check_regions
 from alenv.segmenters.difficulty import DifficultyBranch, attend
-from alenv.segmenters.features import cell_features, count_labels
+from alenv.segmenters.features import cell_features
 from alenv.segmenters.probes import gains
+from alenv.segmenters.probes.cells import Cells, chunks, winners
 from alenv.segmenters.probes.design import Design
 from alenv.segmenters.probes.heads import Head
 from alenv.segmenters.probes.lda import LdaHead
@@ -36,8 +36,6 @@ from alenv.segmenters.threads import THREADS, torch_threads
 
 SOURCE_WEIGHTS = (1.0, 0.1, 0.01)
 """Of a pixel of the source domain, where one of the target counts 1."""
-CHUNK = 16384
-"""Cells that are evaluated at once: the logits stay in the processor's cache."""
 
 
 class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,16 +78,15 @@ class Learner:
         self._cell = cell
         self._segmenter = segmenter
         with self.settings():
-            cells = cell_features(data, cell, features, weights, dimensions)
-        self._vectors, self._counts, self._map = cells.vectors, cells.counts, cells.map
+            of_cells = cell_features(data, cell, features, weights, dimensions)
+        self._cells = Cells(data, grid, cell, of_cells)
         self._classes = len(data.classes)
         with self.settings():
-            self._source = source_cells(cells, source, cell) if source else None
+            self._source = source_cells(of_cells, source, cell) if source else None
         self.given = int(self._source.counts.sum()) if self._source else 0
         """Labelled pixels of the source."""
-        self._resident: dict[tuple[str, ...], tuple[Tensor, Tensor]] = {}
         self.facts = {
-            "features": cells.digest,
+            "features": of_cells.digest,
             "threads": THREADS,
             "cpu": torch.backends.cpu.get_cpu_capability(),
             "mkldnn": torch.backends.mkldnn.enabled,
@@ -100,8 +97,9 @@ class Learner:
 
     def twin(self) -> Learner:
         """Return a learner with labels of its own; the features, and the cells of the reward split, are shared."""
-        self._tensors("reward")
+        self._cells.labelled("reward")
         twin = copy(self)
+        twin._cells = copy(self._cells)
         twin.reset()
         return twin
 
@@ -119,7 +117,7 @@ class Learner:
         self._head = self._heads[0]
         self.labelled: Ids = np.empty(0, np.int64)
         """Ids of the labelled regions, in the order of labelling."""
-        self._embedding = torch.empty(0, self._vectors.shape[-1])
+        self._embedding = torch.empty(0, self._cells.vectors.shape[-1])
 
     def fit(self, regions: Ids) -> None:
         """Label further regions and fit the head to all labels so far."""
@@ -132,7 +130,7 @@ class Learner:
     def predict(self, regions: Ids) -> Prediction:
         """Predict regions (n,)."""
         with self.settings():
-            x = torch.from_numpy(self._grid.cut(self._vectors, regions, self._cell))
+            x = self._cells.maps(regions)
             embedding = unit(x.mean((1, 2)))
             nearest, typical = compare(embedding, regions, self._embedding, self.labelled, self._grid)
             return Prediction(self._probs(x), embedding.numpy(), nearest, typical)
@@ -149,7 +147,7 @@ class Learner:
             Class probabilities (n, C, rows, columns).
         """
         with self.settings():
-            x = torch.from_numpy(self._grid.cut(self._vectors, regions, self._cell))
+            x = self._cells.maps(regions)
             hidden = self._head.body(x.flatten(0, 2)).T
             layers = list(self._head.samples(rng, count))
         for layer in layers:
@@ -160,7 +158,7 @@ class Learner:
     def maps(self, images: Ids) -> NDArray[np.float32]:
         """Predict all cells of whole images: (m,) -> (m, C, rows, columns)."""
         with self.settings():
-            return self._probs(torch.from_numpy(self._vectors[images]))
+            return self._probs(torch.from_numpy(self._cells.vectors[images]))
 
     def difficulty(self, images: Ids) -> NDArray[np.float32]:
         """Predict how wrong the model is at each cell of whole images: (m,) -> (m, rows, columns), in [0, 1].
@@ -177,7 +175,7 @@ class Learner:
         known, gathered = (
             self._grid.cut(maps[where], regions, self._cell).reshape(-1, self._classes) for maps in (probs, attended)
         )
-        counts = self._region_counts(self.labelled).reshape(-1, self._classes)
+        counts = self._cells.labels(self.labelled).reshape(-1, self._classes)
         right = counts[np.arange(len(counts)), known.argmax(1)]
         total = counts.sum(1)
         branch = DifficultyBranch(self._classes)
@@ -192,7 +190,7 @@ class Learner:
             ValueError: If the data have no such split.
         """
         with self.settings():
-            return self._confusion(self._cells(split))
+            return self._confusion(self._cells.of_split(split))
 
     def gains(
         self, regions: Ids, reward: Reward, remove: bool = False, splits: Sequence[str] = ("reward",)
@@ -212,14 +210,14 @@ class Learner:
             ValueError: For other segmenters, or if the data have no such split.
         """
         with self.settings():
-            x = self._cut(regions)
-            counts = torch.from_numpy(self._region_counts(regions))
-            scored = self._tensors(*splits)
+            x = self._cells.of_regions(regions)
+            counts = torch.from_numpy(self._cells.labels(regions))
+            scored = self._cells.labelled(*splits)
             if isinstance(self._head, LdaHead):
-                return gains.exact(self._head, x, counts, lambda: reward(self._confusion(_chunks(*scored))), remove)
+                return gains.exact(self._head, x, counts, lambda: reward(self._confusion(chunks(*scored))), remove)
             if not isinstance(self._head, LinearHead):
                 raise no_gains(self._segmenter)
-            weights = torch.from_numpy(reward.weights(self._confusion(_chunks(*scored)))).float()
+            weights = torch.from_numpy(reward.weights(self._confusion(chunks(*scored)))).float()
             return gains.influence(self._head, x, counts, *scored, weights)
 
     def pseudo_gains(self, regions: Ids, possible: bool) -> NDArray[np.float64]:
@@ -229,13 +227,13 @@ class Learner:
         """
         assert isinstance(self._head, LinearHead)
         with self.settings():
-            return gains.pseudo(self._head, self._cut(regions), possible)
+            return gains.pseudo(self._head, self._cells.of_regions(regions), possible)
 
     def class_gains(self, regions: Ids) -> NDArray[np.float64]:
         """Estimate the same for the IoU of each class alone, (n, C)."""
         assert isinstance(self._head, LinearHead)
         with self.settings():
-            return gains.pseudo_by_class(self._head, self._cut(regions))
+            return gains.pseudo_by_class(self._head, self._cells.of_regions(regions))
 
     def gradients(self, regions: Ids) -> NDArray[np.float32]:
         """Return gradients of the last layer's log-loss if the most probable classes were right, (n, C, D').
@@ -244,7 +242,7 @@ class Learner:
         Learning by Diverse, Uncertain Gradient Lower Bounds", ICLR 2020, arXiv 1906.03671).
         """
         with self.settings():
-            x = self._cut(regions)
+            x = self._cells.of_regions(regions)
             logits = self._head.logits(x.flatten(0, 1))
             residual = (logits.softmax(0) - winners(logits)).view(-1, *x.shape[:2]).movedim(0, 1)
             hidden = self._head.body(x.flatten(0, 1)).view(*x.shape[:2], -1)
@@ -253,23 +251,18 @@ class Learner:
     def design(self, regions: Ids) -> Design:
         """Return what labels of some regions would tell of the weights; for ``linear`` alone."""
         assert isinstance(self._head, LinearHead)
-        return Design(self._head, lambda rows: self._cut(regions[rows]), len(regions))
+        return Design(self._head, lambda rows: self._cells.of_regions(regions[rows]), len(regions))
 
     def replace(self, data: SegmentationData, images: Ids) -> None:
         """Go over to data in which some images are others, for pools that are made anew."""
         self._data = data
-        kept = {splits: x for splits, x in self._resident.items() if not np.isin(images, self._rows(splits)).any()}
-        self._resident = kept  # in the place of what twins share
         with self.settings():
-            if not self._vectors.flags.writeable:
-                self._vectors, self._counts = np.array(self._vectors), np.array(self._counts)
-            self._vectors[images] = self._map(data.images[images])
-            self._counts[images] = count_labels(data.masks[images], self._cell, self._classes)
+            self._cells.replace(data, images)
 
     def label_map(self, image: int) -> NDArray[np.uint8]:
         """Return the predicted labels of one image, uint8 (h, w)."""
         with self.settings():
-            vectors = torch.from_numpy(np.array(self._vectors[image]))
+            vectors = torch.from_numpy(np.array(self._cells.vectors[image]))
             labels = self._head.logits(vectors.flatten(0, 1)).argmax(0).view(vectors.shape[:2])
             return labels.to(torch.uint8).numpy().repeat(self._cell, 0).repeat(self._cell, 1)
 
@@ -309,8 +302,8 @@ class Learner:
                 self._make_head().set_state(one)
 
     def _add(self, regions: Ids) -> None:
-        x = self._cut(regions)
-        self._teach(x.flatten(0, 1), torch.from_numpy(self._region_counts(regions)).flatten(0, 1))
+        x = self._cells.of_regions(regions)
+        self._teach(x.flatten(0, 1), torch.from_numpy(self._cells.labels(regions)).flatten(0, 1))
         self.labelled = np.concatenate([self.labelled, regions])
         self._embedding = torch.cat([self._embedding, unit(x.mean(1))])
 
@@ -321,45 +314,12 @@ class Learner:
     def _choose(self) -> None:
         """Go over to the head that is best on the reward split, if there are several; of equal ones to the first."""
         if self._source:
-            scores = [mean_iou(self._confusion(self._cells("reward"), head)) for head in self._heads]
+            scores = [mean_iou(self._confusion(self._cells.of_split("reward"), head)) for head in self._heads]
             self._head = self._heads[int(np.argmax(scores))]
-
-    def _cut(self, regions: Ids) -> Tensor:
-        """Features of the cells of regions, (n, cells, D)."""
-        return torch.from_numpy(self._grid.cut(self._vectors, regions, self._cell)).flatten(1, 2)
 
     def _probs(self, x: Tensor) -> NDArray[np.float32]:
         """Class probabilities of cells: features (n, rows, columns, D) -> (n, C, rows, columns)."""
         return _as_maps(self._head.logits(x.flatten(0, 2)).softmax(0), x.shape[:3]).numpy()
-
-    def _region_counts(self, regions: Ids) -> NDArray[np.float32]:
-        """Label counts of the cells of regions (n, cells, C); of a region that is one pixel, its own label."""
-        return region_counts(self._data.masks, self._counts, self._grid, regions)
-
-    def _cells(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the cells of a split in chunks; those of the reward split, read every round, stay in memory."""
-        if split == "reward":
-            yield from _chunks(*self._tensors(split))
-        else:
-            for image in self._images(split):
-                yield self._flat(np.array([image]))
-
-    def _images(self, split: str) -> Ids:
-        if split not in self._data.splits:
-            raise unknown("split", split, self._data.splits)
-        return self._data.splits[split]
-
-    def _rows(self, splits: Sequence[str]) -> Ids:
-        return np.concatenate([self._images(split) for split in splits])
-
-    def _tensors(self, *splits: str) -> tuple[Tensor, Tensor]:
-        """Return features (n, D) and label counts (C, n) of the labelled cells of splits; they stay in memory."""
-        if splits not in self._resident:
-            x, counts = self._flat(self._rows(splits))
-            labelled = counts.sum(0) > 0
-            # feature by feature in memory: the product with few classes is then a third faster
-            self._resident[splits] = x[labelled].T.contiguous().T, counts[:, labelled]
-        return self._resident[splits]
 
     def _confusion(self, cells: Iterable[tuple[Tensor, Tensor]], head: Head | None = None) -> Confusion:
         """Return the confusion matrix (C, C) over chunks of cells."""
@@ -368,30 +328,10 @@ class Learner:
             total += winners((head or self._head).logits(x)) @ counts.T
         return total.to(torch.int64).numpy()
 
-    def _flat(self, images: Ids) -> tuple[Tensor, Tensor]:
-        """Return features (n, D) and label counts (C, n) of all cells of some images."""
-        x = self._vectors[images].reshape(-1, self._vectors.shape[-1])
-        counts = self._counts[images].reshape(-1, self._classes).T.astype(np.float32)
-        return torch.from_numpy(x), torch.from_numpy(counts)
-
     def _make_head(self) -> Head:
         unit = 1 if self._grid.pixels else self._cell**2
-        head: Head = find_segmenter(self._segmenter).load()(self._vectors.shape[-1], self._classes, unit)
+        head: Head = find_segmenter(self._segmenter).load()(self._cells.vectors.shape[-1], self._classes, unit)
         return head
-
-
-def _chunks(x: Tensor, counts: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield features (n, D) and counts (C, n) of no more than ``CHUNK`` cells each."""
-    for start in range(0, len(x), CHUNK):
-        yield x[start : start + CHUNK], counts[:, start : start + CHUNK]
-
-
-def winners(logits: Tensor, out: Tensor | None = None) -> Tensor:
-    """One-hot arg-max over the classes, (..., C, n); comparing with the maximum is far faster than ``argmax`` there."""
-    won = torch.eq(logits, logits.amax(-2, keepdim=True), out=torch.empty_like(logits) if out is None else out)
-    if won.sum() != logits.numel() // logits.shape[-2]:  # ties, as with weights that are all 0: the first class wins
-        won = torch.zeros_like(logits).scatter_(-2, logits.argmax(-2, keepdim=True), 1.0)
-    return won
 
 
 def _as_maps(flat: Tensor, shape: Sequence[int]) -> Tensor:

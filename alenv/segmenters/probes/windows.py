@@ -68,7 +68,7 @@ class WindowLearner(Learner):
 
     def _upsampled(self, image: int, logits_of: Logits) -> NDArray[np.float32]:
         """Probabilities of the pixels of an image, (C, h, w)."""
-        vectors = torch.from_numpy(np.array(self._vectors[image]))
+        vectors = torch.from_numpy(np.array(self._cells.vectors[image]))
         maps = logits_of(vectors.flatten(0, 1)).view(1, -1, *vectors.shape[:2])
         maps = maps.clamp_min(LEAST)
         return F.interpolate(maps, self._grid.size, mode="bilinear", align_corners=False)[0].softmax(0).numpy()
@@ -82,10 +82,10 @@ class WindowLearner(Learner):
         return probs
 
     def _middle(self, regions: Ids) -> Tensor:
-        return unit(torch.from_numpy(self._grid.middle(self._vectors, regions, self._cell)))
+        return unit(torch.from_numpy(self._grid.middle(self._cells.vectors, regions, self._cell)))
 
     def _add(self, regions: Ids) -> None:
-        vectors, labels = [self._vectors[:0, 0, 0]], [self._counts[:0, 0, 0]]
+        vectors, labels = [self._cells.vectors[:0, 0, 0]], [self._cells.counts[:0, 0, 0]]
         for image, rows in by_image(regions, self._grid).items():
             mask = np.full(self._grid.size, IGNORE, np.uint8)
             _, y, x = (part[:, None, None] for part in self._grid.locate(regions[rows]))
@@ -93,7 +93,7 @@ class WindowLearner(Learner):
             mask[y + steps[:, None], x + steps] = region_labels(self._data.masks, self._grid, regions[rows])
             counts = count_labels(mask[None], self._cell, self._classes)[0]
             cells = np.nonzero(counts.any(-1))
-            vectors.append(self._vectors[image][cells])
+            vectors.append(self._cells.vectors[image][cells])
             labels.append(counts[cells])
         self._teach(torch.from_numpy(np.concatenate(vectors)), torch.from_numpy(np.concatenate(labels)).float())
         self.labelled = np.concatenate([self.labelled, regions])
