@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, ClassVar, Literal, cast
 
 import gymnasium as gym
@@ -46,6 +47,13 @@ def own_arguments(num_envs: int, autoreset_mode: str | AutoresetMode) -> Own:
     """
     mode = autoreset_mode.value if isinstance(autoreset_mode, AutoresetMode) else autoreset_mode
     return decode(Own, {"num_envs": num_envs, "autoreset_mode": mode})
+
+
+@cache
+def _masked(options: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """Return the reset options of a batch: those of a single environment, and a mask."""
+    mask = ("reset_mask", NDArray[np.bool_] | None, None)
+    return msgspec.defstruct("BatchOptions", [mask], bases=(options,), frozen=True, forbid_unknown_fields=True)
 
 
 class Batch(Resumable, VectorEnv[Observation, NDArray, NDArray]):
@@ -97,7 +105,7 @@ class Batch(Resumable, VectorEnv[Observation, NDArray, NDArray]):
             ValueError: If an option, a seed, their number or the mask is wrong. Whatever is refused changes nothing:
                 the episodes before go on.
         """
-        decoded: Any = decode(self.options_type, {} if options is None else options, "reset option")
+        decoded: Any = decode(_masked(self.options_type), {} if options is None else options, "reset option")
         mask, seeds, named = self._reset_mask(decoded.reset_mask), self._check_seeds(seed), self._named(decoded)
         if mask.all():
             self._snapshot = None

@@ -8,7 +8,6 @@ import msgspec
 import numpy as np
 from gymnasium import spaces
 from msgspec import Meta
-from numpy.typing import NDArray
 
 from alenv import mining
 from alenv.envs.region.arguments import DatasetName
@@ -125,12 +124,6 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What ``SingleClassMineEnv.reset`` can be given."""
 
     target_class: str | None = None
-
-
-class BatchOptions(Options, frozen=True, forbid_unknown_fields=True):
-    """What ``SingleClassMineVectorEnv.reset`` can be given."""
-
-    reset_mask: NDArray[np.bool_] | None = None
 
 
 def observation_space(arguments: MiningArguments) -> Any:

@@ -6,20 +6,18 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from alenv.arrays import ALL, Rows
-from alenv.envs.batch import OWN, Batch, Info, Mask, Observation, own_arguments
-from alenv.envs.mining.arguments import BatchOptions, MiningArguments, observation_space
+from alenv.envs.batch import Batch, Info, Mask, Observation, own_arguments
+from alenv.envs.mining.arguments import MiningArguments, Options
 from alenv.envs.mining.draws import first_candidates, settle_many
 from alenv.envs.mining.mining_snapshot import read_batch, rows
 from alenv.envs.mining.single_class_mine import SingleClassMineEnv
 from alenv.envs.mining.task import MiningTask
 from alenv.envs.snapshot import facts, plain, random_state
 from alenv.mining.features import Relations, raw
-from alenv.outside import decode
 
 
 class SingleClassMineVectorEnv(Batch):
@@ -32,41 +30,23 @@ class SingleClassMineVectorEnv(Batch):
     Args:
         num_envs: E.
         autoreset_mode: `"NextStep"`, `"SameStep"` or `"Disabled"`, or `gymnasium.vector.AutoresetMode`.
-        dataset, root, embeddings, vectors, pool, classes, candidates, budget, positives, negatives, skip, look_cost,
-            gain, observation: As for a single environment.
-        render_mode: As for a single environment; `render` returns a tuple of E pictures or lines.
+        kwargs: As for a single environment; `render` returns a tuple of E pictures or lines.
     """
 
     kind = SingleClassMineEnv.kind
     arguments_type = MiningArguments
-    options_type = BatchOptions
+    options_type = Options
 
     def __init__(
-        self,
-        num_envs: int = 1,
-        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
-        dataset: str = "mixture",
-        root: str | None = None,
-        embeddings: str | None = None,
-        vectors: str = "image",
-        pool: str = "train",
-        classes: str | tuple[str, ...] | list[str] = "train",
-        candidates: int = 20,
-        budget: int = 50,
-        positives: int = 1,
-        negatives: int = 1,
-        skip: bool = False,
-        look_cost: float = 0.1,
-        gain: str = "log",
-        observation: str = "relational",
-        render_mode: str | None = None,
+        self, num_envs: int = 1, autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP, **kwargs: Any
     ) -> None:
-        given = {name: value for name, value in locals().items() if name not in ("self", "__class__", *OWN)}
-        arguments, own = decode(MiningArguments, given), own_arguments(num_envs, autoreset_mode)
+        one, own = SingleClassMineEnv(**kwargs), own_arguments(num_envs, autoreset_mode)
+        arguments = one._arguments
         arguments.check_batch(own.num_envs)
-        self._declare(arguments, own, spaces.Discrete(arguments.actions), observation_space(arguments))
-        self._shown, self._budget, self._look_cost = candidates, budget, look_cost if skip else 0.0
-        self._actions, self._raw = candidates + skip, observation == "embedding"
+        self._declare(arguments, own, one.action_space, one.observation_space)
+        self._shown, self._budget = arguments.candidates, arguments.budget
+        self._look_cost = arguments.look_cost if arguments.skip else 0.0
+        self._actions, self._raw = arguments.actions, arguments.observation == "embedding"
         self._task: MiningTask | None = None
 
     def action_masks(self) -> Mask:
@@ -154,7 +134,7 @@ class SingleClassMineVectorEnv(Batch):
         self._task = task
         return task
 
-    def _named(self, options: BatchOptions) -> int | None:
+    def _named(self, options: Options) -> int | None:
         """The class that is to be mined in the place of a drawn one."""
         task = self._build()
         return None if options.target_class is None else task.named(options.target_class)

@@ -6,9 +6,7 @@ from functools import cached_property
 from typing import Annotated, Literal
 
 import msgspec
-import numpy as np
 from msgspec import Meta
-from numpy.typing import NDArray
 
 from alenv import data as datasets
 from alenv import observation
@@ -239,12 +237,6 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What ``RegionSelectEnv.reset`` can be given."""
 
     initial_images: tuple[str | int, ...] | None = None
-
-
-class BatchOptions(Options, frozen=True, forbid_unknown_fields=True):
-    """What ``RegionSelectVectorEnv.reset`` can be given."""
-
-    reset_mask: NDArray[np.bool_] | None = None
 
 
 def parse_initial(initial: str, pool: str) -> tuple[str, int]:

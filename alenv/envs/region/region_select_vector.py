@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from alenv.arrays import Rows
 from alenv.data import SegmentationData
 from alenv.envs.batch import Batch, Info, Mask, Observation, own_arguments
-from alenv.envs.region.arguments import Arguments, BatchOptions
+from alenv.envs.region.arguments import Arguments, Options
 from alenv.envs.region.campaign import evaluate_together
 from alenv.envs.region.region_select import RegionSelectEnv
 from alenv.envs.region.region_snapshot import RegionBatchSnapshot
@@ -45,7 +45,7 @@ class RegionSelectVectorEnv(Batch):
     metadata: dict[str, Any] = RegionSelectEnv.metadata
     kind = RegionSelectEnv.kind
     arguments_type = Arguments
-    options_type = BatchOptions
+    options_type = Options
 
     def __init__(
         self, num_envs: int = 1, autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP, **kwargs: Any
@@ -120,7 +120,7 @@ class RegionSelectVectorEnv(Batch):
         state = self._episodes[episode].get_state()
         return {name: value for name, value in state.items() if name not in ("arguments", "data")}
 
-    def _named(self, options: BatchOptions) -> Ids | None:
+    def _named(self, options: Options) -> Ids | None:
         self._build()
         return self._episodes[0]._named(options.initial_images)
 
