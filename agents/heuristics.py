@@ -120,6 +120,7 @@ class Ripu:
             return rounds.one_by_one(self, obs, info)
         score, entropy, image = channels(obs, self)[0].T
         index = np.arange(len(image))  # as in `act`, the last of equal ones wins
+        # image by image, the best first: the n-th best of an image has its turn after n picks there
         order = np.lexsort((-index, -entropy, -score, obs["action_mask"][0] == 0, image))
         turn = np.zeros(len(image)) if self.dynamic else self._turns(image, order)
         picks = rounds.best(tuple(key[None] for key in (-turn, score, entropy, index)), obs, info)

@@ -28,6 +28,7 @@ def best(keys: tuple[NDArray, ...], obs: Observation, info: Info) -> NDArray[np.
     """
     part = pools(obs, info)
     masked = ~obs["action_mask"][part].astype(bool)
+    # the last key of lexsort counts most: legal ones first, then the keys in their order
     order = np.lexsort((*(-key[part].astype(np.float64) for key in reversed(keys)), masked), axis=-1)
     return order[0, : info["picks_left"]] if shared(obs, info) else order[:, 0]
 

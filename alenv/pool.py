@@ -116,6 +116,7 @@ class UnlabelledPool:
     def _sample_cluster(self, rng: np.random.Generator, round_: int, count: int) -> Ids:
         """Draw regions out of the first random images that have enough."""
         order = keyed_rng(self._episode, Stream.IMAGES, round_).permutation(len(self.images))
+        # as many images, in their order, as it takes to hold so many unlabelled regions
         enough = int(np.searchsorted(np.count_nonzero(self._open, 1)[order].cumsum(), count))
         rows = order[: enough + 1]
         row, within = np.divmod(first_open(rng, self._open[rows].ravel(), count), self._per_image)

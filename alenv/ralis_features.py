@@ -95,6 +95,7 @@ def histogram(labels: Array, classes: int, unit: int = 1) -> NDArray[np.float64]
     """
     xp, n, slots = module_of(labels), len(labels), classes + 1
     pixels = xp.where(labels < classes, labels, classes).reshape(n, math.prod(labels.shape[1:]))
+    # every region counts in slots of its own, so that one pass counts all
     flat = pixels + like(slots * np.arange(n)[:, None], labels)
     counts = to_numpy(xp.bincount(flat.ravel(), minlength=n * slots)).reshape(n, slots).astype(np.float64)
     counts[:, classes] = 0

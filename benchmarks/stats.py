@@ -202,8 +202,8 @@ def penalties(curves: ArrayLike) -> NDArray[np.int64]:
             d = column[b] - column[a]
             real = np.array(holm(_p_paired(d))) < 0.05
             better = d.mean(1) > 0
-            np.add.at(counts, (a[real & better], b[real & better]), 1)
-            np.add.at(counts, (b[real & ~better], a[real & ~better]), 1)
+            counts[a[real & better], b[real & better]] += 1
+            counts[b[real & ~better], a[real & ~better]] += 1
     return counts
 
 

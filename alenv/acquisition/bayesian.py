@@ -53,6 +53,7 @@ class MonteCarloMoments(Generic[Array]):
         self._entropy += (passed - self._entropy) / self._count
         self._vote(probs)
         for at in _blocks(probs.shape):
+            # Welford's update (1962): a difference of two large sums would lose the small variances
             change = probs[at] - self._mean[at]
             self._mean[at] += change / self._count
             self._squares[at] += change * (probs[at] - self._mean[at])
@@ -173,6 +174,7 @@ class MonteCarloMoments(Generic[Array]):
         """Count the most probable class, the first of equal ones."""
         xp = module_of(probs)
         top = xp.amax(probs, -3)
+        # all True, as an array of the same kind and on the same device
         free = top == top
         for c in range(probs.shape[-3]):
             won = (probs[..., c, :, :] == top) & free

@@ -43,6 +43,7 @@ def weighted_k_means(points: NDArray, weights: NDArray, k: int) -> tuple[NDArray
             break
         share = (label[:, None] == np.arange(len(centres))) * weights[:, None]
         mass = share.sum(0)
+        # a cluster that has lost all its points keeps its centre
         centres[mass > 0] = (share.T @ points)[mass > 0] / mass[mass > 0, None]
     return label, cdist(points, centres)[np.arange(len(points)), label]
 

@@ -77,6 +77,7 @@ def _descending(score: NDArray, tie_breaker: NDArray | None, blocked: NDArray, f
     Sorts no more than is asked for: the scores are cut at values of a sample, whose ranks grow fourfold each time.
     All that lies above a cut is blocked by the time of the next.
     """
+    # odd, so that the sample does not keep to some columns of maps whose width is a power of two
     step = score.size >> 16 | 1
     sample, lowest = np.sort(score[::step])[::-1], np.finfo(score.dtype).min
     rank, cut = first // step + 1, np.inf

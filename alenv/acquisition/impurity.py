@@ -227,6 +227,7 @@ def _box_sum(maps: Any, radius: int, dtype: Any) -> Any:
         before = xp.broadcast_to(xp.zeros_like(sums[..., :1]), (*sums.shape[:-1], reach + 1))
         after = xp.broadcast_to(sums[..., -1:], (*sums.shape[:-1], reach))
         sums = xp.concatenate((before, sums, after), -1)
+        # past the edge a running sum stays what it was there, so that windows are cut off
         maps = sums[..., 2 * reach + 1 :] - sums[..., :length]
     return maps
 

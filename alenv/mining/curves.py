@@ -136,6 +136,7 @@ def fit(form: str, n: NDArray, accuracy: NDArray, scale: float) -> dict[str, flo
 def _solve(kind: Form, x: NDArray, y: NDArray) -> dict[str, float]:
     if kind.intercept is None:
         return {kind.slope: max(0.0, float(x @ y / max(x @ x, 1e-300)))}
+    # least squares in closed form; where the line would fall, the best one that does not is flat
     centred = x - x.mean()
     slope = max(0.0, float(centred @ y / max(centred @ centred, 1e-300)))
     return {kind.slope: slope, kind.intercept: float(y.mean() - slope * x.mean())}

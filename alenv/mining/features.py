@@ -108,6 +108,7 @@ class Relation:
             return compare(self._rows, vectors)
         count = self._count
         products = self._rows[self._middle - count : self._middle + MIDDLE + count].dot(vectors.T)
+        # without any label the nearest one is as far as can be: -1
         cosines = products[count + MIDDLE :]
         np.maximum.reduce(cosines[: self._positives], 0, out=products[count + NEAREST_POSITIVE], initial=-1)
         np.maximum.reduce(cosines, 0, out=products[count + NEAREST], initial=-1)
@@ -119,6 +120,7 @@ class Relation:
         before = self._rows[middle - count : middle]
         products = self._rows[middle - count : middle + WEIGHTS + 1].dot(vector)
         shares = products[:count]
+        # z P z = 1 - |shares|^2 for unit vectors z, so that the matrix P is never formed
         deviation = sqrt(STRENGTH + (1 - float(shares.dot(shares))))
         u, weights = self._rows[middle - count - 1], self._rows[middle + WEIGHTS]
         np.subtract(vector, shares.dot(before), u)
@@ -295,6 +297,7 @@ def extend(known: Floats, vectors: Floats, positive: NDArray[np.bool_]) -> tuple
     products = np.matmul(known, vectors[..., None])
     shares = products[:, : -WEIGHTS - 1].swapaxes(1, 2)
     square = np.matmul(shares, shares.swapaxes(1, 2))[:, 0].astype(np.float64)
+    # z P z = 1 - |shares|^2 for unit vectors z, so that the matrices P are never formed
     deviation = np.sqrt(STRENGTH + (1 - square))
     u = vectors - np.matmul(shares, known[:, : -WEIGHTS - 1])[:, 0]
     u *= (1 / deviation).astype(np.float32)

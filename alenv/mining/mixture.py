@@ -141,10 +141,12 @@ def _chunk(world: _World, index: int) -> tuple[NDArray[np.float32], NDArray[np.i
 
 def _labels(world: _World, rng: np.random.Generator) -> tuple[NDArray[np.int16], NDArray[np.int32]]:
     """Draw what each image holds, by ascending mode; of too many classes the surest stay."""
+    # below 1 as often as the class occurs; of classes below 1 the smallest are kept
     ratio = rng.random((_CHUNK, CLASSES)) / world.frequency
     kept = np.argpartition(ratio, SLOTS, axis=1)[:, :SLOTS]
     held = np.sort(np.where(np.take_along_axis(ratio, kept, 1) < 1, kept, CLASSES), axis=1)
     empty, classes = held == CLASSES, held % CLASSES
+    # inverse of the cumulative distribution: the mode is the number of its steps that a draw has passed
     look = (rng.random(held.shape)[:, :, None] >= world.steps[classes]).sum(2)
     pixels = world.base[classes] * rng.choice(_LEVELS, held.shape) ** 2 // 8
     modes = np.where(empty, -1, world.first[classes] + look)
@@ -171,7 +173,9 @@ def _world() -> _World:
     chance /= chance.sum(1, keepdims=True)
     frequency, base = np.minimum(0.35, 0.7 / (classes + 1)), 256 * 2 ** (classes % 5)
     shown = frequency * _strength(base[:, None] * _LEVELS**2 // 8).mean(1)
+    # what a vector holds on average of each mode: taken away, all vectors together have no direction
     share = (shown[:, None] * chance)[chance > 0]
+    # past a class's last mode steps are 1, which no draw reaches
     steps = np.where(np.cumsum(chance > 0, 1) < counts[:, None], np.cumsum(chance, 1), 1)
     return _World(
         frequency=frequency,

@@ -146,6 +146,7 @@ def cell_accuracy(logits: NDArray[np.floating], own: NDArray[np.int64], rest: ND
 def average_precision(logits: NDArray[np.floating], own: NDArray[np.int64], rest: NDArray[np.int64]) -> float:
     """Average the precision over the pixels of a class, cells in falling order of logits; equal ones count as one."""
     order = np.argsort(-logits, kind="stable")
+    # no threshold lies between equal logits: of these only the last one is a point of the curve
     last = np.flatnonzero(np.append(np.diff(logits[order]) != 0, True))
     hits, misses = np.cumsum(own[order])[last], np.cumsum(rest[order])[last]
     gained = np.diff(hits, prepend=0)

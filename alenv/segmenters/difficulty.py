@@ -86,6 +86,7 @@ def balanced_loss(logits: Vector, right: NDArray, wrong: NDArray) -> tuple[float
     weight = (number + 1) ** -0.5
     weight = weight / weight.sum() / np.maximum(number, 1e-12)
     easy, hard = weight[0] * right, weight[1] * wrong
+    # logaddexp(0, z) is -log(1 - sigmoid(z)) without overflow
     loss = easy @ np.logaddexp(0, logits) + hard @ np.logaddexp(0, -logits)
     return float(loss), easy * expit(logits) - hard * expit(-logits)
 

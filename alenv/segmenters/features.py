@@ -164,6 +164,7 @@ def count_labels(masks: NDArray[np.uint8], cell: int, classes: int) -> NDArray[n
     """Count the labels in every cell: (n, h, w) -> uint16 (n, h / cell, w / cell, classes)."""
     n, h, w = masks.shape
     rows, columns = h // cell, w // cell
+    # every cell counts in 256 slots of its own: one for each value that a mask can have
     bins = 256 * (np.arange(h)[:, None] // cell * columns + np.arange(w) // cell)
     counts = np.empty((n, rows, columns, classes), np.uint16)
     for mask, count in zip(masks, counts, strict=True):  # one pass over the pixels, however many classes there are
@@ -194,6 +195,7 @@ def _flat(maps: Tensor) -> Tensor:
 def _position(rows: int, columns: int) -> Tensor:
     """Position terms with about unit variance: y, x and their squares, (1, rows, columns, 4)."""
     y, x = torch.meshgrid(torch.linspace(-1, 1, rows), torch.linspace(-1, 1, columns), indexing="ij")
+    # sqrt(3) and sqrt(45 / 4) give y and y^2 - 1/3 variance one where y is uniform in [-1, 1]
     squares = [3.354 * (axis.square() - 1 / 3) for axis in (y, x)]
     return torch.stack([1.732 * y, 1.732 * x, *squares], -1)[None]
 

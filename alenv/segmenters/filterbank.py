@@ -27,6 +27,7 @@ def filterbank(images: Tensor, cell: int) -> Tensor:
         float32 (b, 71, h / cell, w / cell).
     """
     colour = torch.einsum("oc,bchw->bohw", _OPPONENT, images.float() / 255)
+    # first and second moments add up, so that deviations at all scales come from the same two maps
     mean = F.avg_pool2d(colour, cell)
     square = F.avg_pool2d(colour * colour, cell)
     edges = torch.cat([_edge_energy(colour[:, :1], cell, step) for step in (1, 2)], 1)

@@ -51,6 +51,7 @@ def compute(ladder: Ladder, played: Runs, replayed: Runs) -> Figures:
 
 def kendall(x: ArrayLike, y: ArrayLike) -> Array:
     """Kendall's tau-b of (..., n) and (..., n), as ``scipy.stats.kendalltau``, for many samples at once: (...)."""
+    # tau-b divides by the pairs that are not tied in x, and not tied in y
     i, j = np.triu_indices(np.shape(x)[-1], 1)
     dx, dy = (np.sign(np.asarray(v)[..., i] - np.asarray(v)[..., j]) for v in (x, y))
     return _ratio((dx * dy).sum(-1), np.sqrt((dx**2).sum(-1) * (dy**2).sum(-1)))

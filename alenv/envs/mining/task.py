@@ -117,6 +117,7 @@ class MiningTask:
     def _index(self) -> tuple[Images, NDArray[np.int64]]:
         """List the pool's images by class: images, and where each class begins."""
         classes = np.sort(self._classes_of[self.modes[self.images]], axis=1)
+        # an image that holds two modes of a class is listed once
         repeated = np.zeros(classes.shape, bool)
         repeated[:, 1:] = classes[:, 1:] == classes[:, :-1]
         row, slot = np.nonzero((classes >= 0) & ~repeated)

@@ -43,6 +43,7 @@ class Gradients:
             self.spread, self._begun = np.full_like(self.spread, np.inf), True
         product = np.einsum("id,d->i", self._gradients[first:], self._gradients[index])  # not BLAS, as in Evidence
         squares = self._squares[first:]
+        # |a - b|^2 = |a|^2 + |b|^2 - 2 a b, which rounding can make negative
         distance = (squares + self._squares[index] - 2 * product).clip(min=0)
         cosine = product / np.sqrt(squares * self._squares[index]).clip(min=np.finfo(np.float32).tiny)
         self.spread[first:] = np.minimum(self.spread[first:], distance)
@@ -61,6 +62,7 @@ class Coverage:
     def __init__(
         self, embedding: NDArray[np.float32], nearest: NDArray[np.float32], predicted: NDArray[np.int64]
     ) -> None:
+        # evenly spaced ones stand for all: the distances of all pairs would grow with the square
         anchors = np.unique(np.linspace(0, len(embedding) - 1, TARGETS).round().astype(np.int64))
         distance = 1 - np.einsum("id,jd->ij", embedding, embedding[anchors])
         radius = pure_radius(distance[anchors], predicted[anchors])

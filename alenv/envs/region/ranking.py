@@ -143,5 +143,6 @@ def _merge(lists: list[_List], wanted: int, quota: int) -> NDArray[np.int64]:
     image = np.repeat(np.arange(len(lists)), [len(one.ids) for one in lists])
     place = np.concatenate([np.arange(len(one.ids)) for one in lists])
     values, ties = (np.concatenate([getattr(one, name) for one in lists]) for name in ("values", "ties"))
+    # the last key counts most: first what lies within the quota, then by value, tie, image and place
     order = np.lexsort((place, image, -ties, -values, place >= quota))
     return np.bincount(image[order[:wanted]], minlength=len(lists))

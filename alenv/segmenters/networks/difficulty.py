@@ -58,6 +58,7 @@ def _squares(model: NetworkModel, images: Ids) -> tuple[NDArray[np.float32], NDA
 
 def _shares(labels: NDArray[np.uint8], predicted: NDArray[np.int64]) -> NDArray[np.float64]:
     """Shares of each square's labelled pixels that are predicted rightly, and that are not, (2, rows, columns)."""
+    # which square a pixel lies in, also where squares do not divide the region evenly
     y, x = (
         np.arange(pixels) * squares // pixels for pixels, squares in zip(labels.shape, predicted.shape, strict=True)
     )

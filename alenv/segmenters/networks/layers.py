@@ -61,6 +61,7 @@ class _Resize(torch.autograd.Function):
 
 def bilinear(source: int, target: int, device: torch.device | None = None) -> Tensor:
     """Return the matrix (target, source) that resizes a vector as ``resize`` does; rows sum to one."""
+    # centres of pixels lie half a pixel inside, as with ``align_corners=False``
     position = ((torch.arange(target, dtype=torch.float64, device=device) + 0.5) * source / target - 0.5).clamp_min(0)
     low = position.long().clamp_max(source - 1)[:, None]
     high = (low + 1).clamp_max(source - 1)

@@ -86,6 +86,7 @@ def _side(source: int, target: int, part: int, step: int, reach: int) -> tuple[T
         in a map with ``reach`` zeros before it.
     """
     matrices = bilinear(source, target).unfold(0, part, step).mT
+    # which features any pixel of a part is made of: from the first to the last, and as far around as logits reach
     used = matrices.any(1)
     first = used.int().argmax(1)
     last = source - 1 - used.flip(1).int().argmax(1)

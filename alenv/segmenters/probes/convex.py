@@ -43,6 +43,7 @@ class Curvature:
 
     def add(self, x: Tensor, probs: Tensor, mass: Tensor) -> None:
         """Add cells: features (D, n), probabilities (C, n) and weights m (n,)."""
+        # the diagonal blocks of a cell's Hessian m (diag(p) - p p') x x'
         shares = probs * (1 - probs) * mass
         for start in range(0, len(mass), CELLS):
             part = x[:, start : start + CELLS]
@@ -107,6 +108,7 @@ def minimise(
 
 def _direction(gradient: Tensor, pairs: list[Pair], metric: Curvature) -> Tensor:
     """Return minus the gradient in the metric, corrected by what the last steps have seen of the Hessian."""
+    # two loops, from the last step to the first and back (Nocedal and Wright, algorithm 7.4)
     rest, shares = gradient, []
     for step, change, bend in reversed(pairs):
         shares.append(_dot(step, rest) / bend)
@@ -114,6 +116,7 @@ def _direction(gradient: Tensor, pairs: list[Pair], metric: Curvature) -> Tensor
     direction = metric.precondition(rest)
     if pairs:
         _, change, bend = pairs[-1]
+        # as their equation 7.20 scales the identity: to the curvature along the last step
         direction = direction * (bend / _dot(change, metric.precondition(change)))
     for (step, change, bend), share in zip(pairs, reversed(shares), strict=True):
         direction = direction + (share - _dot(change, direction) / bend) * step

@@ -78,6 +78,7 @@ class Design:
     def _information(self, x: Tensor, share: Tensor) -> Tensor:
         total, one = torch.zeros(len(x)), torch.eye(x.shape[2])
         for factor, weight in zip(torch.linalg.cholesky(self._curvature.inverse), share, strict=True):
+            # B^-1 = L L' and F = X'X: ln det(I + B^-1 F) is that of I + (X L)'(X L), by its Cholesky factor
             root = (x * weight.sqrt()[..., None]) @ factor
             total += torch.linalg.cholesky(root.mT @ root + one).diagonal(dim1=1, dim2=2).log().sum(1)
         return total

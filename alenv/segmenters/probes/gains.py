@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from alenv.segmenters.probes.cells import winners
 from alenv.segmenters.probes.lda import LdaHead
 from alenv.segmenters.probes.linear import LinearHead
 
@@ -78,7 +79,7 @@ def pseudo(head: LinearHead, x: Tensor, possible: bool) -> NDArray[np.float64]:
     Returns:
         IoU points (groups,).
     """
-    present = _predicted(head.logits(x.flatten(0, 1))).any(1).float()
+    present = winners(head.logits(x.flatten(0, 1))).any(1).float()
     return _without_labels(head, x, present / present.sum(), possible)
 
 
@@ -91,20 +92,16 @@ def pseudo_by_class(head: LinearHead, x: Tensor) -> NDArray[np.float64]:
 def _without_labels(head: LinearHead, x: Tensor, weights: Tensor, possible: bool) -> NDArray[np.float64]:
     flat = x.flatten(0, 1)
     logits = head.logits(flat)
-    labels = _predicted(logits)
+    labels = winners(logits)
     gradient = head.gradient(lambda made: -_soft_iou(made, labels, weights), flat)
     by_label = head.influences(flat, gradient)
     each = (logits.softmax(0) * by_label.clamp_min(0)).sum(0) if possible else (labels * by_label).sum(0)
     return 100 * each.view(x.shape[:2]).sum(1).double().numpy()
 
 
-def _predicted(logits: Tensor) -> Tensor:
-    """One-hot arg-max over classes, (C, n)."""
-    return torch.zeros_like(logits).scatter_(0, logits.argmax(0, keepdim=True), 1.0)
-
-
 def _soft_iou(logits: Tensor, counts: Tensor, weights: Tensor) -> Tensor:
     probs = (SHARPNESS * logits).softmax(0)
     hit = (probs * counts).sum(1)
+    # predicted and labelled less both, in pixels: cells have a probability and counts
     union = probs @ counts.sum(0) + counts.sum(1) - hit
     return (weights * hit / union.clamp_min(1)).sum()

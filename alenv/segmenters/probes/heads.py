@@ -71,6 +71,7 @@ def class_weights(counts: Tensor, unit: int) -> Tensor:
     if not frequency.any():
         return torch.full_like(frequency, 1 / unit)
     weights = frequency.clamp_min(unit).rsqrt()
+    # mean one over the labelled pixels, which are counted in units
     return weights * (frequency.sum() / (weights * frequency).sum() / unit)
 
 

@@ -50,11 +50,13 @@ class LdaHead:
             self._weights, self._bias = torch.zeros_like(self._weights), torch.zeros_like(self._bias)
             return
         means = self._sums / self._counts.clamp_min(1)[:, None]
+        # within the classes: all second moments less those of the means
         scatter = self._moments - means.T @ self._sums
         covariance = scatter / total
         level = covariance.diagonal().mean().clamp_min(1e-6)
         covariance = covariance + self.shrinkage * level * torch.eye(len(covariance), dtype=torch.float64)
         weights = torch.linalg.solve(covariance, means.T).T
+        # log-prior of (frequency)^1/2, and -1/2 m' S^-1 m
         bias = 0.5 * (self._counts / total).log() - 0.5 * (weights * means).sum(1)
         self._weights, self._bias = weights.float(), bias.float()[:, None]
 

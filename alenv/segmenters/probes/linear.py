@@ -73,6 +73,7 @@ class LinearHead:
         mass = targets.sum(0)
 
         def gradient(weights: Tensor) -> Tensor:
+            # by the logits the loss has the gradient m p - targets
             residual = (weights @ self._x).softmax(0).mul_(mass).sub_(targets)
             return residual @ self._x.T + self.l2 * weights
 
@@ -143,6 +144,7 @@ class LinearHead:
         flat = x.flatten(0, 1)
         targets = (counts.flatten(0, 1) * class_weights(self._counts, self._unit)).T
         residual = self.logits(flat).softmax(0) * targets.sum(0) - targets
+        # a cell's gradient is (m p - targets) x', so its product with the direction needs no such matrix
         slope = torch.addmm(direction[:, -1:], direction[:, :-1], flat.T)
         return (residual * slope).sum(0).view(x.shape[:2]).sum(1)
 
@@ -180,6 +182,7 @@ class LinearHead:
         def product(flat: NDArray) -> NDArray:
             direction = torch.from_numpy(flat).float().view_as(self._weights)
             logits = direction @ self._x
+            # H d = sum of m (diag(p) - p p') d x x', without the matrix H
             bend = (logits - (p * logits).sum(0)).mul_(p).mul_(mass)
             return (bend @ self._x.T + self.l2 * direction).double().numpy().ravel()
 
