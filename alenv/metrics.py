@@ -27,7 +27,7 @@ def mean_iou(confusion: Confusion) -> float:
 
 
 class Reward:
-    """The score whose increase is the reward: a weighted mean of class IoUs, in points (0..100).
+    """The metric whose increase is the reward: a weighted mean of class IoUs, in points (0..100).
 
     Args:
         name: ``miou``, ``class:<name>``, or ``balanced`` (mean of the worst third of the classes).
@@ -48,11 +48,11 @@ class Reward:
         self._target = classes.index(target) if kind == "class" else -1
 
     def __call__(self, confusion: Confusion) -> float:
-        """Return the score."""
+        """Return the metric."""
         return 100 * float(np.nansum(self.weights(confusion) * class_iou(confusion)))
 
     def check(self, labels: NDArray[np.int64], dataset: str) -> None:
-        """Refuse a reward split in which the score would always be 0.
+        """Refuse a reward split in which the metric would always be 0.
 
         Args:
             labels: (C,), pixels of each class in the reward split.

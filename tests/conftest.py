@@ -43,6 +43,24 @@ def camvid_root(_places):
 
 
 @pytest.fixture(scope="session")
+def ccp_root(_places):
+    """Clothing Co-Parsing, reduced."""
+    return _place("ALENV_DATA", "ccp256")
+
+
+@pytest.fixture(scope="session")
+def coco_tiny_root(_places):
+    """38 images of COCO with their instances."""
+    return _place("ALENV_DATA", "coco_tiny")
+
+
+@pytest.fixture(scope="session")
+def panoptic_root(_places):
+    """Two images of COCO in all forms of panoptic annotation."""
+    return _place("ALENV_DATA", "coco_panoptic_sample")
+
+
+@pytest.fixture(scope="session")
 def squeezenet_weights(_places):
     """The ImageNet weights of torchvision's squeezenet1_0."""
     return _place("ALENV_WEIGHTS", "squeezenet1_0_imagenet.pth")

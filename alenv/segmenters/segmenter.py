@@ -79,7 +79,7 @@ class Segmenter(Protocol):
     def gains(
         self, regions: Ids, reward: Reward, remove: bool = ..., splits: Sequence[str] = ...
     ) -> NDArray[np.float64]:
-        """Measure what single regions are worth for a score, (n,)."""
+        """Measure what single regions are worth for a metric, (n,)."""
 
     def replace(self, data: SegmentationData, images: Ids) -> None:
         """Go over to data in which some images are others."""

@@ -1,28 +1,6 @@
-"""Folders of the datasets that only these tests read; a test skips where its data are absent."""
-
-import os
-from pathlib import Path
+"""What the tests of mined images share."""
 
 import pytest
-
-
-def _folder(name):
-    place = Path(os.environ.get("ALENV_DATA", "data")).expanduser() / name
-    if not place.is_dir():
-        pytest.skip(f"needs {place}; set ALENV_DATA to the folder that contains {name}")
-    return place
-
-
-@pytest.fixture(scope="session")
-def ccp_root(_places):
-    """Clothing Co-Parsing, reduced."""
-    return _folder("ccp256")
-
-
-@pytest.fixture(scope="session")
-def coco_tiny_root(_places):
-    """38 images of COCO with their instances."""
-    return _folder("coco_tiny")
 
 
 @pytest.fixture(scope="session")

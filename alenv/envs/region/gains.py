@@ -18,7 +18,7 @@ class RoundGains:
 
     Args:
         learner: The model, as fitted at the start of the round.
-        reward: The score.
+        reward: The metric.
     """
 
     def __init__(self, learner: Segmenter, reward: Reward) -> None:
@@ -40,7 +40,7 @@ class RoundGains:
         Args:
             candidates: (n,) ids.
             picked: Ids picked in this round, in order; no fewer than in the call before.
-            splits: On the images of which the score is taken.
+            splits: On the images of which the metric is taken.
         """
         learner = self._learner
         now = learner.get_state()

@@ -73,13 +73,13 @@ class RegionSelectEnv(ResumableEnv):
 
     ## Starting State
     `initial="state:2"`: two images of the state split, drawn by the episode's seed, are labelled in full, and the model
-    is fitted and scored. `reset(options={"initial_images": [...]})` names images (by name or index) instead.
+    is fitted and evaluated. `reset(options={"initial_images": [...]})` names images (by name or index) instead.
 
     ## Rewards
-    0 for the first K - 1 picks of a round, then the increase of the score on the reward split, in IoU points (0 to
-    100). The first score is taken at `reset`, so the return is the last score minus the first.
+    0 for the first K - 1 picks of a round, then the increase of a metric on the reward split, in IoU points (0 to
+    100). It is first taken at `reset`, so the return is the last value minus the first.
 
-    | `reward` | score |
+    | `reward` | metric |
     |---|---|
     | `miou` | mean IoU over the classes that occur in the reward split |
     | `class:<name>` | IoU of one class |
@@ -92,11 +92,10 @@ class RegionSelectEnv(ResumableEnv):
     The same keys at every step: `round`, `pick`, `picks_left` (in the round), `invalid_action`, `picked` (image, y, x;
     -1 if none), `miou` and `class_iou` (C,) on the reward split as of the last evaluation, in points;
     `labelled_regions`, `labelled_pixels`, `cost_clicks`, `images_opened`, `class_pixels` (C,): what was bought;
-    `labels_given`: pixels labelled outside the
-    budget (initial labels and the reward split); `pick_gains` (K,): with `pick_gains=True`, at the end of a round, the
-    score with all picks minus the score without each one (exact for `lda`, a first-order estimate for `linear`),
-    otherwise 0. No entry is ever NaN, because Gymnasium compares infos with `==`: the IoU of a class that does not
-    occur in the reward split is 0, and `miou` leaves it out.
+    `labels_given`: pixels labelled outside the budget (initial labels and the reward split); `pick_gains` (K,): with
+    `pick_gains=True`, at the end of a round, the metric with all picks minus that without each one (exact for `lda`, a
+    first-order estimate for `linear`), otherwise 0. No entry is ever NaN, because Gymnasium compares infos with `==`:
+    the IoU of a class that does not occur in the reward split is 0, and `miou` leaves it out.
 
     ## Arguments
 
@@ -364,7 +363,7 @@ class RegionSelectEnv(ResumableEnv):
 
         Args:
             live: As if the picks of this round were labelled already; otherwise as at its start.
-            splits: On the images of which the score is taken.
+            splits: On the images of which the metric is taken.
 
         Raises:
             ValueError: If there is no such split.
@@ -511,9 +510,9 @@ class RegionSelectEnv(ResumableEnv):
 
     def _end_round(self) -> tuple[float, NDArray[np.float64] | None]:
         """Label what was picked and go on to the next round; return the reward, and the gains of ``_close_round``."""
-        before, gains = self._score, self._close_round()
+        before, gains = self._metric, self._close_round()
         self._open_round()
-        return self._score - before, gains
+        return self._metric - before, gains
 
     def _close_round(self) -> NDArray[np.float64] | None:
         """Label what was picked and refit; return each pick's own gain, if these are asked for."""
@@ -526,8 +525,8 @@ class RegionSelectEnv(ResumableEnv):
         return gains
 
     @property
-    def _score(self) -> float:
-        """The score as of the last evaluation."""
+    def _metric(self) -> float:
+        """The metric of the reward as of the last evaluation."""
         return self._reward(self._campaign.confusion)
 
     @property

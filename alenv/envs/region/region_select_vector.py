@@ -29,7 +29,7 @@ class RegionSelectVectorEnv(Batch):
     `gymnasium.vector.SyncVectorEnv` would return it; seeds, masks and the end of an episode are explained in
     `alenv.envs.batch.Batch`.
 
-    When rounds end, the models of all these episodes are scored in one matrix product over the cells of the reward
+    When rounds end, the models of all these episodes are evaluated in one matrix product over the cells of the reward
     split, see `alenv.segmenters.probes.joint`. Candidates are predicted episode by episode: every episode has others,
     and a product of all models with all cells of the pool would compute three to four times as much.
 
@@ -143,12 +143,12 @@ class RegionSelectVectorEnv(Batch):
         for i in np.flatnonzero(active).tolist():
             self._ends[i] = not self._episodes[i]._pick(int(actions[i])), None
         ended = [i for i in np.flatnonzero(active).tolist() if self._episodes[i]._current.over]
-        before = [self._episodes[i]._score for i in ended]
+        before = [self._episodes[i]._metric for i in ended]
         for i in ended:
             self._ends[i] = self._ends[i][0], self._episodes[i]._close_round()
         self._open_rounds(ended)
         rewards = np.zeros(self.num_envs)
-        rewards[ended] = [self._episodes[i]._score - score for i, score in zip(ended, before, strict=True)]
+        rewards[ended] = [self._episodes[i]._metric - old for i, old in zip(ended, before, strict=True)]
         return rewards
 
     @property

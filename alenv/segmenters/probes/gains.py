@@ -14,28 +14,28 @@ from alenv.segmenters.probes.lda import LdaHead
 from alenv.segmenters.probes.linear import LinearHead
 
 SHARPNESS = 2.0
-"""Factor on the logits of the soft score: closer to the arg-max that is scored, still smooth."""
+"""Factor on the logits of the soft IoU: closer to the arg-max that is evaluated, still smooth."""
 
 
-def exact(head: LdaHead, x: Tensor, counts: Tensor, score: Callable[[], float], remove: bool) -> NDArray[np.float64]:
-    """Refit with (or without) each group of cells and score it.
+def exact(head: LdaHead, x: Tensor, counts: Tensor, metric: Callable[[], float], remove: bool) -> NDArray[np.float64]:
+    """Refit with (or without) each group of cells and evaluate it.
 
     Args:
         head: The fitted head; unchanged afterwards.
         x: Features (groups, cells, D).
         counts: Label counts (groups, cells, C).
-        score: Scores the head as it stands.
+        metric: Evaluates the head as it stands.
         remove: Take each group away instead of adding it.
 
     Returns:
-        Score with the group minus score without it, (groups,).
+        Metric with the group minus metric without it, (groups,).
     """
-    state, now = head.get_state(), score()
+    state, now = head.get_state(), metric()
     changes = np.zeros(len(x))
     for i in range(len(x)):
         head.add(x[i], counts[i], -1 if remove else 1)
         head.fit()
-        changes[i] = score() - now
+        changes[i] = metric() - now
         head.set_state(state)
     return -changes if remove else changes
 
@@ -45,7 +45,7 @@ def influence(
 ) -> NDArray[np.float64]:
     """Estimate the change of a soft IoU when each group of cells is added.
 
-    First order in the group's weight, so the same number estimates what a labelled group has added. The soft score
+    First order in the group's weight, so the same number estimates what a labelled group has added. The soft IoU
     replaces hard predictions by probabilities with sharpened logits.
 
     Args:
@@ -54,7 +54,7 @@ def influence(
         counts: Label counts (groups, cells, C).
         x_score: Features of the scored cells (n, D).
         counts_score: Their label counts (C, n).
-        weights: Weight of each class in the score (C,).
+        weights: Weight of each class in the metric (C,).
 
     Returns:
         IoU points (groups,).

@@ -195,16 +195,16 @@ class Learner:
     def gains(
         self, regions: Ids, reward: Reward, remove: bool = False, splits: Sequence[str] = ("reward",)
     ) -> NDArray[np.float64]:
-        """Measure what single regions are worth for a score: this reads labels that were not bought.
+        """Measure what single regions are worth for a metric: this reads labels that were not bought.
 
         Args:
             regions: (n,) ids.
-            reward: The score.
+            reward: The metric.
             remove: False: what labelling each of them would add. True: what each labelled one has added.
-            splits: On the images of which the score is taken.
+            splits: On the images of which the metric is taken.
 
         Returns:
-            Points of the score (n,); exact for ``lda``, the influence on a soft score for ``linear``.
+            Points of the metric (n,); exact for ``lda``, the influence on a soft IoU for ``linear``.
 
         Raises:
             ValueError: For other segmenters, or if the data have no such split.
@@ -314,8 +314,8 @@ class Learner:
     def _choose(self) -> None:
         """Go over to the head that is best on the reward split, if there are several; of equal ones to the first."""
         if self._source:
-            scores = [mean_iou(self._confusion(self._cells.of_split("reward"), head)) for head in self._heads]
-            self._head = self._heads[int(np.argmax(scores))]
+            found = [mean_iou(self._confusion(self._cells.of_split("reward"), head)) for head in self._heads]
+            self._head = self._heads[int(np.argmax(found))]
 
     def _probs(self, x: Tensor) -> NDArray[np.float32]:
         """Class probabilities of cells: features (n, rows, columns, D) -> (n, C, rows, columns)."""
