@@ -168,6 +168,18 @@ def test_a_source_domain_teaches_before_the_first_pick():
 
 
 @pytest.mark.slow
+def test_whole_images_can_be_labelled_at_the_start():
+    """As for full supervision: they teach what they teach in other regions, and nothing is left of them."""
+    windows = make(**RANKED, scores=["ripu"])
+    tiles = make(**RANKED | {"pooling": "uniform", "region": None})
+    kept, named = np.split(windows._loaded[0].splits["eval"], [2])
+    (_, info), (_, same) = (env.reset(seed=0, options={"initial_images": named.tolist()}) for env in (windows, tiles))
+    campaign = windows._campaign
+    assert set(windows._current.candidates // campaign.grid.per_image) <= set(kept)
+    assert info["miou"] == pytest.approx(same["miou"], abs=0.01)
+
+
+@pytest.mark.slow
 def test_the_source_weighs_what_is_best_on_the_reward_split():
     env = make(**SOURCE)
     _, info = env.reset(seed=0)
