@@ -1,13 +1,16 @@
 """Windows of pixels: candidates by rank, whole pictures of which compete; shares of pixels; a source domain."""
 
+from dataclasses import replace
+
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env, data_equivalence
 
+from alenv.acquisition import SCORES, ripu
 from alenv.data import IGNORE, load
 from alenv.data.adaptation import class_map
-from alenv.envs.region.ranking import make_ranker, rank
+from alenv.envs.region.ranking import Ranker, make_ranker, rank
 from alenv.metrics import mean_iou
 from alenv.pool import UnlabelledPool
 from alenv.regions import WindowGrid, make_windows
@@ -130,6 +133,20 @@ def test_channels_of_windows_are_those_of_pixels():
     maps = learner.maps(np.array([0]))
     assert maps.shape == (1, 12, 96, 128)
     np.testing.assert_allclose(maps.sum(1), 1, atol=1e-5)
+
+
+def test_the_channel_that_ranks_is_not_computed_again_to_be_shown(monkeypatch):
+    calls, ranked, maps = [], [], Ranker.maps
+    spied = replace(SCORES["ripu"], function=lambda probs: calls.append(1) or ripu(probs))
+    monkeypatch.setitem(SCORES, "ripu", spied)
+    monkeypatch.setattr(Ranker, "maps", lambda *args: ranked.append(1) or maps(*args))
+    env = make(**RANKED, scores=["ripu"])
+    env.reset(seed=0)
+    assert len(calls) == len(ranked) >= 240
+    shown, ids, grid = env.observe_round()["scores"][0, :, 0], env._current.candidates, env._campaign.grid
+    for row in (0, -1):
+        image, y, x = grid.corner(int(ids[row]))
+        assert shown[row] == ripu(env._campaign.learner.maps(np.array([image])))[0, y + 1, x + 1]
 
 
 @pytest.mark.slow
