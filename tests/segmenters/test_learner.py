@@ -15,9 +15,17 @@ from alenv.regions import RegionGrid
 from alenv.segmenters.probes.heads import DROPOUT, class_weights, dropped, with_bias
 from alenv.segmenters.probes.learner import Learner
 from alenv.segmenters.probes.linear import LinearHead
+from alenv.segmenters.probes.mlp import MlpHead
 
 both = pytest.mark.parametrize("segmenter", ["linear", "lda"])
 every = pytest.mark.parametrize("segmenter", ["linear", "lda", "mlp"])
+
+
+@pytest.fixture(autouse=True)
+def _few_steps(monkeypatch, request):
+    """Steps of ``mlp`` are all alike: a few of them show the same, except what they lead to."""
+    if request.node.originalname not in ("test_training_helps", "test_pixels_teach_what_their_cells_look_like"):
+        monkeypatch.setattr(MlpHead, "steps", 15)
 
 
 def gains(learner, scenes, regions, remove=False):
