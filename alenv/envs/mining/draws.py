@@ -93,32 +93,29 @@ def settle_many(
         pool: The images to draw from.
         labelled: Images that must not be shown, (n, labels); -1 fills the row.
     """
-    known, ordered = _known(images, labelled), np.sort(images, 1)
-    rows = np.flatnonzero(known.any(1) | (ordered[:, 1:] == ordered[:, :-1]).any(1))
-    attempts, known = np.zeros(images.shape, np.int64), known[rows]
+    rows = np.flatnonzero(_holds_twice(np.concatenate([images, labelled], 1)))
+    attempts, counters = np.zeros(images.shape, np.int64), looks[:, None] * images.shape[1] + np.arange(images.shape[1])
     while len(rows):
-        wrong = known | _repeated(images[rows])
-        rows, slot = rows[wrong.any(1)], wrong.argmax(1)[wrong.any(1)]  # earlier slots are settled
+        wrong = _wrong(images[rows], labelled[rows])
+        slot, rows = wrong.argmax(1)[wrong.any(1)], rows[wrong.any(1)]  # earlier slots are settled
         attempts[rows, slot] += 1
-        counters = looks[rows] * images.shape[1] + slot
-        images[rows, slot] = pool[draw_many(keys[rows], Draw.CANDIDATES, len(pool), counters, attempts[rows, slot])]
-        known = _known(images[rows], labelled[rows])
+        keyed = keys[rows], Draw.CANDIDATES, len(pool), counters[rows, slot], attempts[rows, slot]
+        images[rows, slot] = pool[draw_many(*keyed)]
 
 
-def _repeated(images: Images) -> NDArray[np.bool_]:
-    """Return which slots show what an earlier slot of the row shows, (n, K)."""
-    slots = np.ascontiguousarray(images.T)
-    earlier = np.tri(len(slots), k=-1, dtype=bool)[:, :, None]
-    return ((slots[:, None] == slots) & earlier).any(1).T
+def _holds_twice(images: Images) -> NDArray[np.bool_]:
+    """Return in which rows an image occurs twice, (n,)."""
+    ordered = np.sort(images, 1)
+    return ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any(1)
 
 
-def _known(images: Images, labelled: Images) -> NDArray[np.bool_]:
-    """Return which images of each row are labelled, (n, K)."""
-    slots = np.ascontiguousarray(images.T)  # comparing along many rows is far faster than along few slots
-    known = np.zeros(slots.shape, bool)
-    for column in np.ascontiguousarray(labelled.T):
-        known |= slots == column
-    return known.T
+def _wrong(images: Images, labelled: Images) -> NDArray[np.bool_]:
+    """Return which slots show what is labelled, or what an earlier slot of the row shows, (n, K)."""
+    slots, known = images.shape[1], labelled.shape[1]
+    # many rows along the last axis: comparing along few slots takes several times as long
+    both = np.ascontiguousarray(np.concatenate([labelled, images], 1, dtype=np.int32).T)
+    before = np.tri(slots, known + slots, known - 1, dtype=bool)
+    return ((both[known:, None] == both) & before[:, :, None]).any(1).T
 
 
 def _mix(word: int) -> int:
