@@ -46,8 +46,10 @@ negative, and their sum drowns the few positives.
 """
 TINY = 1e-12
 """Squared length below which a sum of vectors has no direction."""
-CHUNK = 64
+CHUNK = 128
 """Episodes computed at once, so that what is in the making stays in the cache."""
+SMALL = 75_000
+"""Multiplications in one product, at most: beyond some 77,000 OpenBLAS has another way, which takes a third longer."""
 
 Floats = NDArray[np.float32]
 
@@ -107,7 +109,9 @@ class Relation:
         if not self._ridge:
             return compare(self._rows, vectors)
         count = self._count
-        products = self._rows[self._middle - count : self._middle + MIDDLE + count].dot(vectors.T)
+        rows = self._rows[self._middle - count : self._middle + MIDDLE + count]
+        cuts = parts(len(rows), *vectors.shape)
+        products = np.concatenate([rows[cut].dot(vectors.T) for cut in cuts]) if cuts[1:] else rows.dot(vectors.T)
         # without any label the nearest one is as far as can be: -1
         cosines = products[count + MIDDLE :]
         np.maximum.reduce(cosines[: self._positives], 0, out=products[count + NEAREST_POSITIVE], initial=-1)
@@ -149,9 +153,12 @@ class Relations:
         self._penalty = np.zeros((labels, episodes, candidates) if ridge else 0, np.float32)
         self._ridge, self._numbers = ridge, np.arange(episodes)
         self._count, self._positives = np.zeros((2, episodes), np.int64)
+        self._last: tuple[Floats, NDArray[np.bool_]] | None = None
+        """Labels of all episodes that the next look is to learn: it reads the same rows, and memory is slow."""
 
     def clear(self, which: Rows) -> None:
         """Forget everything about some episodes."""
+        self._catch_up()
         self._rows[which, self._middle : self._middle + MIDDLE] = 0
         self._sums[which] = 0
         self._count[which] = self._positives[which] = 0
@@ -164,6 +171,7 @@ class Relations:
             vectors: Unit vectors (e, D).
             positive: Whether the image has the class, (e,).
         """
+        self._catch_up()
         episode, kind, middle = self._numbers[which], np.where(positive, 1, 2), self._middle
         total = self._sums[episode, kind] + vectors
         self._sums[episode, kind] = total
@@ -171,15 +179,12 @@ class Relations:
         self._rows[episode, middle + kind] = total * (1 / np.sqrt(np.maximum(square, TINY))).astype(np.float32)
         if not self._ridge:
             return
+        self._append(episode, vectors, positive)
+        if isinstance(which, slice):
+            self._last = vectors, positive
+            return
         for count, part, at in self._groups(which):
-            known = self._rows[part, middle - count : middle + WEIGHTS + 1]
-            u, weights = extend(known, vectors[at], positive[at])
-            self._rows[part, middle - count - 1] = u
-            self._rows[part, middle + WEIGHTS] = weights
-            self._rows[part, middle + MIDDLE + count] = vectors[at]
-            self._penalty[count, part] = -4
-        self._put_first(episode[positive], vectors[positive])
-        self._count[which] += 1
+            self._extend(count, part, vectors[at], positive[at])
 
     def sought(self, which: Rows) -> Floats:
         """Return the prototypes of all positives of some episodes, (e, D), see ``Relation.sought``."""
@@ -197,23 +202,46 @@ class Relations:
             table: Unit vectors of all images, (n, D).
             images: Their candidates, (e, K).
         """
+        if not isinstance(which, slice):
+            self._catch_up()
+        last, self._last = self._last, None
         names = RELATIONS if self._ridge else COSINES
         out = np.empty((*images.shape, len(names)), np.float32)
         for count, part, at in self._groups(which):
             vectors = table.take(images[at], 0)
-            if self._ridge:
-                rows = self._rows[part, self._middle - count : self._middle + MIDDLE + count]
-                positives = int(self._positives[part].max())
-                out[at] = relate(rows, self._penalty[:positives, part], vectors).swapaxes(1, 2)
-            else:
+            if not self._ridge:
                 out[at] = compare(self._rows[part], vectors)
+                continue
+            if last:
+                self._extend(count, part, last[0][at], last[1][at])
+            rows = self._rows[part, self._middle - count : self._middle + MIDDLE + count]
+            positives = int(self._positives[part].max())
+            out[at] = relate(rows, self._penalty[:positives, part], vectors).swapaxes(1, 2)
         return out
 
-    def _put_first(self, episode: NDArray[np.int64], vectors: Floats) -> None:
-        """Let the first label that is no positive change places with a positive that was put last."""
-        place, first = self._positives[episode], self._middle + MIDDLE
-        self._rows[episode, first + self._count[episode]] = self._rows[episode, first + place]
-        self._rows[episode, first + place] = vectors
+    def _catch_up(self) -> None:
+        """Learn what the next look was to learn."""
+        last, self._last = self._last, None
+        if last:
+            for count, part, at in self._groups(slice(None)):
+                self._extend(count, part, last[0][at], last[1][at])
+
+    def _extend(self, count: int, part: Rows, vectors: Floats, positive: NDArray[np.bool_]) -> None:
+        """Update the ridge posteriors of episodes with equally many labels by the last of these, see ``extend``."""
+        first, weights = self._middle - count, self._middle + WEIGHTS
+        known = self._rows[part, first + 1 : weights + 1]
+        self._rows[part, first], self._rows[part, weights] = extend(known, vectors, positive)
+
+    def _append(self, episode: NDArray[np.int64], vectors: Floats, positive: NDArray[np.bool_]) -> None:
+        """Put the vectors last; a positive changes places with the first label that is none."""
+        first, last = self._middle + MIDDLE, self._count[episode]
+        self._rows[episode, first + last] = vectors
+        self._penalty[last, episode] = -4
+        self._count[episode] += 1
+        episode, last = episode[positive], last[positive]
+        place = self._positives[episode]
+        self._rows[episode, first + last] = self._rows[episode, first + place]
+        self._rows[episode, first + place] = vectors[positive]
         self._penalty[place, episode] = 0
         self._positives[episode] += 1
 
@@ -254,13 +282,21 @@ def relate(rows: Floats, penalty: Floats, vectors: Floats) -> Floats:
         vectors: Unit vectors of the candidates, (e, K, D).
     """
     count, products = (rows.shape[1] - MIDDLE) // 2, np.empty((rows.shape[1], *vectors.shape[:2]), np.float32)
-    np.matmul(rows, vectors.swapaxes(1, 2), out=products.swapaxes(0, 1))
+    for cut in parts(rows.shape[1], *vectors.shape[1:]):
+        np.matmul(rows[:, cut], vectors.swapaxes(1, 2), out=products[cut].swapaxes(0, 1))
     cosines = products[count + MIDDLE :]
     np.maximum.reduce(cosines, 0, out=products[count + NEAREST], initial=-1)
     positive = cosines[: len(penalty)]
     positive += penalty
     np.maximum.reduce(positive, 0, out=products[count + NEAREST_POSITIVE], initial=-1)
     return describe(products, count)
+
+
+@cache
+def parts(rows: int, candidates: int, dimensions: int) -> list[slice]:
+    """Cut the rows of a product with (candidates, dimensions) into parts of ``SMALL`` multiplications at most."""
+    number = min(-(-rows * candidates * dimensions // SMALL), rows)
+    return [slice(rows * i // number, rows * (i + 1) // number) for i in range(number)]
 
 
 def describe(products: Floats, count: int) -> Floats:
