@@ -245,6 +245,13 @@ def test_the_shipped_configs_are_read(name):
     assert args.scores == (() if name == "compact" else ("bald",))
 
 
+def test_the_shipped_configs_of_channels_and_tasks_are_read():
+    args = read_args(Args, ["--config", "configs/agents/lookahead_reduction.toml"], "")
+    assert args.scores[args.column] == "reduction"
+    args = read_args(Args, ["--config", "configs/agents/lookahead_tasks.toml"], "")
+    assert (args.envs, args.tasks) == ((), ("scenes", "ccp"))
+
+
 @pytest.mark.parametrize("like", ["train", "eval"])
 def test_generated_pools_are_those_asked_for_and_always_new(like):
     (env,) = lookahead.make_envs(Args(like=like, kwargs={"segmenter": "lda"}))
