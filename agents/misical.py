@@ -16,7 +16,7 @@ import copy
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -52,6 +52,12 @@ class Args:
     """TOML file of these arguments; flags override it"""
     dataset: str = "mixture"
     """what is mined"""
+    embeddings: str | None = None
+    """frozen network of its vectors; each dataset has one of its own"""
+    vectors: Literal["image", "cells"] = "image"
+    """one vector an image, or the cells that resemble the class"""
+    gain: str = "log"
+    """what pixels are worth"""
     budget: Positive = 50
     """images bought in an episode"""
     skip: bool = False
@@ -60,6 +66,8 @@ class Args:
     """of episodes, weights, exploration and replay"""
     gamma: Share = 0.9
     """discount; 0 learns the immediate reward"""
+    lookahead: Count = 0
+    """first iterations, in which the network learns what each candidate would gain, and plays what it has learned"""
     iterations: Positive = 6_000
     """each one step in every environment and, after the warm-up, one update"""
     num_envs: Positive = 64
@@ -122,19 +130,21 @@ class Scorer(Encoder):
 
 
 class Replay(Ring):
-    """The last observations, actions, rewards and ends of E environments."""
+    """The last observations, actions, rewards and ends of E environments, and what each candidate would have gained."""
 
-    def __init__(self, rows: int, obs: Observation) -> None:
-        envs = len(obs["state"])
-        check_memory("replay", rows * envs, sum(array[0].nbytes for array in obs.values()) + 16)
+    def __init__(self, rows: int, obs: Observation, gains: bool = False) -> None:
+        envs, shown = obs["candidates"].shape[:2]
+        seen = sum(array[0].nbytes for array in obs.values())
+        check_memory("replay", rows * envs, seen + 16 + 4 * shown * gains)
         kinds = {"action": np.int64, "reward": np.float32, "over": np.float32}
         parts: Parts = {name: (array.shape, array.dtype) for name, array in obs.items()}
+        parts |= {"gains": ((envs, shown), np.float32)} if gains else {}
         super().__init__(rows, parts | {name: ((envs,), kind) for name, kind in kinds.items()})
         self._envs = envs
 
-    def add(self, obs: Observation, action: NDArray, reward: NDArray, over: NDArray) -> None:
+    def add(self, obs: Observation, action: NDArray, reward: NDArray, over: NDArray, **gains: NDArray) -> None:
         """Remember one step of every environment."""
-        self.put({**obs, "action": action, "reward": reward, "over": over})
+        self.put({**obs, "action": action, "reward": reward, "over": over, **gains})
 
     def sample(self, batch: int, gamma: float, rng: np.random.Generator) -> dict[str, Tensor]:
         """Draw transitions with replacement; names of what followed begin with ``next_``."""
@@ -177,7 +187,7 @@ class Run:
         self._validation = validation
         self.obs, _ = envs.reset(seed=TRAINING + 1000 * args.seed)
         self.rng = np.random.default_rng(args.seed)
-        self.replay = Replay(args.replay // envs.num_envs, self.obs)
+        self.replay = Replay(args.replay // envs.num_envs, self.obs, args.lookahead > 0)
         self.returns = np.zeros(envs.num_envs)
         features, state = self.obs["candidates"].shape[1:], self.obs["state"].shape[1]
         with torch.random.fork_rng(devices=[]):
@@ -194,11 +204,12 @@ class Run:
 
     def advance(self) -> dict[str, float]:
         """Step every environment, update once, and return the scalars of TensorBoard."""
-        share = self.iteration / self.args.iterations
-        epsilon = max(self.args.epsilon, 1 - 2 * share * (1 - self.args.epsilon))
+        share, known = self.iteration / self.args.iterations, self.args.lookahead > 0
+        epsilon = self.args.epsilon if known else max(self.args.epsilon, 1 - 2 * share * (1 - self.args.epsilon))
         action = pick(self.online, self.obs, epsilon, self.rng)
+        gains = {"gains": self.envs.candidate_gains()} if known else {}
         following, reward, over, _, _ = self.envs.step(action)
-        self.replay.add(self.obs, action, reward, over)
+        self.replay.add(self.obs, action, reward, over, **gains)
         self.obs, self.iteration, self.returns = following, self.iteration + 1, self.returns + reward
         scalars = {"charts/epsilon": epsilon}
         if over.any():
@@ -209,8 +220,11 @@ class Run:
     def _update(self, rate: float) -> dict[str, float]:
         """Take one step of Adam, and let the target follow."""
         batch = self.replay.sample(self.args.batch, self.args.gamma, self.rng)
-        goal = td_target(self.online, self.target, batch)
-        q = q_of(self.online, batch)
+        if self.iteration <= self.args.lookahead:
+            q, goal = self.online(*(batch[name] for name in OBSERVED))[:, : batch["gains"].shape[1]], batch["gains"]
+        else:
+            goal = td_target(self.online, self.target, batch)
+            q = q_of(self.online, batch)
         loss = F.huber_loss(q, goal)
         self.optimizer.param_groups[0]["lr"] = lr = self.args.learning_rate * rate
         self.optimizer.zero_grad()
@@ -293,7 +307,8 @@ def _make_policy(saved: Weights, digest: str) -> Misical:
 def make_run(argv: list[str]) -> Run:
     """Make the training that a command line asks for."""
     args = read_args(Args, argv, __doc__)
-    kwargs = {"dataset": args.dataset, "budget": args.budget, "skip": args.skip, "observation": "relational"}
+    kwargs: dict[str, Any] = {"dataset": args.dataset, "budget": args.budget, "skip": args.skip}
+    kwargs |= {"embeddings": args.embeddings, "vectors": args.vectors, "gain": args.gain, "observation": "relational"}
     kwargs |= {"pool": "train", "classes": "train", "autoreset_mode": "SameStep"}
     envs, validation = (gym.make_vec(ENV, n, **kwargs) for n in (args.num_envs, args.validation_episodes))
     return Run(args, envs, validation)
