@@ -48,6 +48,9 @@ class TwoSteps:
         self._second = ~over
         return self._show(), reward, over, np.zeros(self.num_envs, bool), {}
 
+    def candidate_gains(self):
+        return 1.0 * (self._kinds == BAIT) + 2.0 * ((self._kinds == PRIZE) & (self._second & self._opened)[:, None])
+
     def _show(self):
         kinds = np.where(self._second[:, None], [PRIZE, BLANK, BLANK], [PRIZE, BAIT, DOOR])
         self._kinds = self._rng.permuted(kinds, axis=1)
@@ -75,6 +78,25 @@ def test_it_finds_the_optimum_of_the_control():
 @pytest.mark.parametrize("broken", [{"gamma": 0.0}, {"target_rate": 1e-9}, {"honest": False}])
 def test_the_control_needs_discount_target_and_mask(broken):
     assert learn(**broken) <= 1
+
+
+def test_look_ahead_learns_the_gains_of_candidates_that_were_never_picked():
+    run = Run(Args(**CONTROL, lookahead=250, epsilon=0.0), TwoSteps(16), TwoSteps(64))
+    for _ in range(250):
+        run.advance()
+    row = slice(run.replay.kept - 1)
+    kinds, gains = run.replay.arrays["candidates"][row].argmax(-1), run.replay.arrays["gains"][row]
+    assert not (run.replay.arrays["reward"][100:250] == 2).any()  # it is greedy: the door is not opened any more
+    values = scores(run.online, {name: run.replay.arrays[name][0] for name in misical.OBSERVED})
+    bait, door = ((kinds[0] == kind) & (gains[0] == worth) for kind, worth in ((BAIT, 1), (DOOR, 0)))
+    assert bait.any()
+    assert abs(values[bait] - 1).max() < 0.1
+    assert abs(values[door]).max() < 0.1
+
+
+def test_what_follows_look_ahead_finds_what_pays_later():
+    assert learn(lookahead=250, epsilon=0.0) <= 1
+    assert learn(iterations=400, lookahead=100, epsilon=0.3) == 2
 
 
 def test_the_control_needs_the_mask_in_the_target(monkeypatch):
