@@ -3,6 +3,8 @@
 One network serves all classes: it sees how candidates relate to the labelled images of the class (the environment's
 relational observation) and never which class it is, so that it can mine classes that it was not trained on. It learns
 on the classes and images of training only, and the best of its versions in validation episodes, on these too, is kept.
+With ``--lookahead`` it starts by regression: the labels of training tell what every candidate would gain, not only the
+one that is picked, and the states are those that it reaches itself (DAgger; Ross et al., 2011).
 
     python -m agents.misical --config configs/agents/misical_mixture.toml --out runs/misical
     python -m benchmarks.leaderboard --suite configs/suites/mine_quick.toml --policy misical:runs/misical/best.pt
