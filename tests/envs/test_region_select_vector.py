@@ -209,3 +209,9 @@ def test_before_reset():
     with pytest.raises(gym.error.ResetNeeded):
         batch().step(np.zeros(3, int))
     assert batch(mode=AutoresetMode.SAME_STEP).metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+
+
+def test_a_batch_that_was_asked_for_its_fingerprint_resets():
+    env = batch()
+    assert env.fingerprint() == batch().unwrapped.call("fingerprint")[2]
+    assert data_equivalence(env.reset(seed=3), batch().reset(seed=3), exact=True)

@@ -98,7 +98,7 @@ class RegionSelectVectorEnv(Batch):
     def _build(self) -> None:
         """Make the model: once, and not before it is needed."""
         first, *others = self._episodes
-        if not first._built:
+        if not all(episode._built for episode in self._episodes):  # one alone is when it is asked for its fingerprint
             self._check_renewed(first._loaded[0])
             first._build()
             for episode in others:
