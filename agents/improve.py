@@ -126,14 +126,14 @@ def rollout(env: Any, seeds: Sequence[int], players: Sequence[Chooser], temperat
         temperature: Of what is drawn.
 
     Returns:
-        Inputs of the scorer and actions, with axes of steps and episodes; and scores on the reward split in points,
+        Inputs of the scorer and actions, with axes of steps and episodes; and mIoU on the reward split in points,
         (rounds + 1, episodes).
     """
     obs, info = env.reset(seed=list(seeds))
     minds = [LookAheadPolicy(policy._scorer, policy.scores) for policy, _ in players]
     for mind, seed in zip(minds, seeds, strict=True):
         mind.reset(seed)
-    steps, scores, over = [], [info["miou"].copy()], False
+    steps, miou, over = [], [info["miou"].copy()], False
     while not over:
         rows = [{name: part[i] for name, part in obs.items()} for i in range(len(minds))]
         inputs = stack([mind.see(row) for mind, row in zip(minds, rows, strict=True)])
@@ -144,8 +144,8 @@ def rollout(env: Any, seeds: Sequence[int], players: Sequence[Chooser], temperat
         steps.append({**inputs, "action": actions})
         over = bool(terminated.all())
         if over or (info["pick"] == 0).all():
-            scores.append(info["miou"].copy())
-    return stack(steps), np.array(scores)
+            miou.append(info["miou"].copy())
+    return stack(steps), np.array(miou)
 
 
 def stack(parts: Sequence[Arrays]) -> Arrays:
@@ -176,12 +176,12 @@ def tensors(arrays: Arrays) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
-def returns(scores: NDArray[np.float64], gamma: float) -> NDArray[np.float64]:
-    """Return what follows each round: (rounds + 1, episodes) scores -> (rounds, episodes).
+def returns(miou: NDArray[np.float64], gamma: float) -> NDArray[np.float64]:
+    """Return what follows each round: mIoU (rounds + 1, episodes) -> (rounds, episodes).
 
     A round's reward counts for as long as it lasts, so that undiscounted returns are the area that is left.
     """
-    rewards = np.diff(scores, axis=0)
+    rewards = np.diff(miou, axis=0)
     rounds = len(rewards)
     found = np.zeros_like(rewards)
     ahead = np.zeros(rewards.shape[1])
@@ -211,7 +211,7 @@ class Run:
         ]
         checked = self._tasks(range(FIRST, FIRST + CHECKED))
         self._validation = [self._make(-(-args.validation_episodes // len(checked)), *drawn) for drawn in checked]
-        self._start_scores: NDArray[np.float64] | None = None
+        self._start_areas: NDArray[np.float64] | None = None
 
     @property
     def steps(self) -> int:
@@ -225,14 +225,14 @@ class Run:
         seeds = list(range(first, first + args.seeds)) * (args.rollouts + 1)
         players = [(self.start, None)] * args.seeds + [(self.player, self.rng)] * (args.seeds * args.rollouts)
         env = self.envs[self.iteration % len(self.envs)]
-        steps, scores = rollout(env, seeds, players, args.temperature)
+        steps, miou = rollout(env, seeds, players, args.temperature)
         self.iteration += 1
         for group in self.optimizer.param_groups:
             group["lr"] = args.learning_rate * (1 - 0.9 * self.iteration / args.iterations)
-        advantage = self._advantages(scores, len(steps["action"]))
+        advantage = self._advantages(miou, len(steps["action"]))
         flat = tensors({name: np.concatenate(x[:, args.seeds :]) for name, x in steps.items()})
         loss = self._learn(flat, torch.from_numpy(advantage.ravel()).float())
-        area = scores.mean(0).reshape(args.rollouts + 1, args.seeds)
+        area = miou.mean(0).reshape(args.rollouts + 1, args.seeds)
         gain = float((area[1:] - area[0]).mean())
         return {
             "losses/policy_loss": loss,
@@ -242,9 +242,9 @@ class Run:
 
     def validate(self) -> float:
         """Return the area under the curve less that of the policy of the start, in the same validation episodes."""
-        if self._start_scores is None:
-            self._start_scores = self._areas(self.start)
-        return float((self._areas(self.player) - self._start_scores).mean())
+        if self._start_areas is None:
+            self._start_areas = self._areas(self.start)
+        return float((self._areas(self.player) - self._start_areas).mean())
 
     def policy(self) -> dict[str, Any]:
         """Return the weights of the policy, and what they need to be one."""
@@ -284,10 +284,10 @@ class Run:
             areas.append(rollout(env, seeds, [(policy, None)] * env.num_envs, 1.0)[1].mean(0))
         return np.concatenate(areas)
 
-    def _advantages(self, scores: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
+    def _advantages(self, miou: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
         """Return the advantages (steps, episodes that learn), in units of their deviation."""
         args = self.args
-        paired = returns(scores, args.gamma).reshape(-1, args.rollouts + 1, args.seeds)
+        paired = returns(miou, args.gamma).reshape(-1, args.rollouts + 1, args.seeds)
         own, start = paired[:, 1:], paired[:, :1]
         if args.baseline == "start":
             own = own - start

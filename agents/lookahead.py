@@ -1,6 +1,6 @@
 """A policy that learns from look-ahead, in one file.
 
-On training episodes the labels of all candidates are known, so the gain of each can be computed: what the model's score
+On training episodes the labels of all candidates are known, so the gain of each can be computed: what the model's mIoU
 would gain if this candidate, after the picks of the round so far, were labelled. A scorer learns these gains from what
 a policy sees. It learns on the states that it reaches itself (DAgger; Ross et al., 2011), in a pool of newly generated
 drives in every episode, and starts as class-balanced entropy or one of its channels, on which it learns a correction.
@@ -278,9 +278,9 @@ class Run:
         return {**scalars, "charts/episodic_return": total}
 
     def validate(self) -> float:
-        """Return the mean score on the reward split over the rounds of the validation episodes."""
-        scores = [play(self.player, env, VALIDATION + i) for env in self.envs for i in range(self._episodes)]
-        return float(np.mean(scores))
+        """Return the mean mIoU on the reward split over the rounds of the validation episodes."""
+        miou = [play(self.player, env, VALIDATION + i) for env in self.envs for i in range(self._episodes)]
+        return float(np.mean(miou))
 
     def policy(self) -> dict[str, Any]:
         """Return the weights of the policy."""
@@ -325,15 +325,15 @@ def _chosen(policy: LookAheadPolicy, pools: Pools) -> float:
 
 
 def play(policy: LookAheadPolicy, env: gym.Env, seed: int) -> float:
-    """Return the mean score on the reward split over the rounds of an episode."""
+    """Return the mean mIoU on the reward split over the rounds of an episode."""
     obs, info = env.reset(seed=seed)
     policy.reset(seed)
-    scores, over = [], False
+    miou, over = [], False
     while not over:
         obs, _, over, _, info = env.step(policy.act(obs, info))
         if info["pick"] == 0 or over:
-            scores.append(info["miou"])
-    return float(np.mean(scores))
+            miou.append(info["miou"])
+    return float(np.mean(miou))
 
 
 def _example(env: gym.Env, count: int) -> Pools:
