@@ -43,7 +43,7 @@ def test_trainings_that_train_nothing(agent, flag, capsys):
         (misical, "warmup = 6000", "warmup=6000: nothing is learned"),
         (sb3, 'algorithm = "dqn"\nwarmup = 100_000', "nothing is learned"),
         (ralis, "episodes = 1\nbatch = 300", "nothing is learned"),
-        (lookahead, "envs = []", r"envs=\[\]: expected a list of at least 1"),
+        (lookahead, "envs = []", r"nothing to learn from"),
         (lookahead, "[kwargs]\nbudget = 3", r"kwargs\.budget=3"),
         (misical, "gamma = 0.5\ngamma = 0.6", "not valid TOML"),
         (misical, 'out = "x"', "unknown key 'out'"),
