@@ -20,6 +20,7 @@ from alenv.metrics import Reward
 from alenv.regions import make_grid
 from alenv.segmenters.networks import training as network_training
 from alenv.segmenters.networks.learner import NetworkLearner
+from alenv.segmenters.networks.trainer import Trainer
 from alenv.segmenters.probes.heads import DROPOUT
 
 USUAL = dict(network_training.TRAININGS)
@@ -126,7 +127,7 @@ def test_no_regions_change_nothing(case):
 
 def test_first_training_is_looked_up_the_second_time(case, monkeypatch):
     learner = case.learner(case.first)
-    monkeypatch.setattr(NetworkLearner, "_train_from_start", lambda self: pytest.fail("trained again"))
+    monkeypatch.setattr(Trainer, "train_long", lambda *_: pytest.fail("trained again"))
     again = case.learner(case.first)
     np.testing.assert_array_equal(again.get_state()["weights"], learner.get_state()["weights"])
     assert_same(again.predict(case.regions[:9]), learner.predict(case.regions[:9]))
@@ -397,8 +398,8 @@ def test_a_recipe_trains_on_what_it_says(case, recipe, monkeypatch):
     env.reset(seed=1)
     assert env.fingerprint()["learner"]["recipe"] == recipe
     lengths = []
-    monkeypatch.setattr(NetworkLearner, "_train_round", lambda self, regions: lengths.append(len(regions)))
-    monkeypatch.setattr(NetworkLearner, "_train_from_start", lambda self: lengths.append(len(self.labelled)))
+    monkeypatch.setattr(Trainer, "train_round", lambda self, regions, *_: lengths.append(len(regions)))
+    monkeypatch.setattr(Trainer, "train_long", lambda self, labelled, *_: lengths.append(len(labelled)))
     for _ in range(2):
         env.step(0)
     first = len(env._campaign.learner.labelled) - 2

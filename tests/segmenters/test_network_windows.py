@@ -16,6 +16,7 @@ from alenv.regions import make_windows
 from alenv.segmenters.networks import training as network_training
 from alenv.segmenters.networks.learner import NetworkLearner
 from alenv.segmenters.networks.source import Source
+from alenv.segmenters.networks.trainer import Trainer
 
 SHORT = replace(network_training.TRAININGS["tiny"], long_steps=8, source_steps=30, window_steps=5, crop=48)
 KWARGS = {
@@ -103,13 +104,13 @@ def test_a_source_is_learned_before_the_first_label(case):
 
 
 def test_half_of_every_batch_is_of_the_source(case, monkeypatch):
-    seen, loss = [], NetworkLearner._loss
+    seen, loss = [], Trainer._loss
 
     def spied(self, frames, known, crops, rng):
         seen.append((isinstance(known, Source), len(crops[0]), known.crops(*crops)))
         return loss(self, frames, known, crops, rng)
 
-    monkeypatch.setattr(NetworkLearner, "_loss", spied)
+    monkeypatch.setattr(Trainer, "_loss", spied)
     monkeypatch.setattr(NetworkLearner, "_train_long", NetworkLearner._train_from_start)
     case.learner(NONE, case.regions[:12], source=case.source)
     assert [(of_source, count) for of_source, count, _ in seen[:30]] == [(True, 4)] * 30
@@ -125,16 +126,16 @@ def test_half_of_every_batch_is_of_the_source(case, monkeypatch):
 
 def test_the_loss_is_that_of_both_domains(case):
     """The sum of two means, so that few labels of the target weigh as much as all of the source."""
-    learner = case.learner(NONE, case.regions[:12], source=case.source)
+    trainer = case.learner(NONE, case.regions[:12], source=case.source)._trainer
     values, steps = [], []
-    learner._loss = lambda frames, known, crops, rng: torch.tensor(0.25 if isinstance(known, Source) else 1.0)
+    trainer._loss = lambda frames, known, crops, rng: torch.tensor(0.25 if isinstance(known, Source) else 1.0)
 
     class Spy:
         def step(self, value, rate):
             steps.append(float(value))
 
     crops = network_training.crops(np.random.default_rng(0), case.grid, case.regions[:2], 48)
-    values.append(learner._step(crops, 4, Spy(), 0.1, np.random.default_rng(0)))
+    values.append(trainer.step(crops, 4, Spy(), 0.1, np.random.default_rng(0)))
     assert steps == values == [1.25]
 
 

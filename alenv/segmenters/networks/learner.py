@@ -22,7 +22,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +30,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from alenv.data import SegmentationData
 from alenv.data.store import open_store
 from alenv.errors import unknown
 from alenv.metrics import Confusion, Reward
 from alenv.outside import Count, check_array, decode
-from alenv.regions import Ids, RegionGrid, WindowGrid, check_regions
-from alenv.segmenters.networks.architectures import dropout
+from alenv.regions import Ids, RegionGrid, check_regions
 from alenv.segmenters.networks.difficulty import predict_difficulty
-from alenv.segmenters.networks.frames import BoughtLabels, Frames
-from alenv.segmenters.networks.layers import resize
+from alenv.segmenters.networks.frames import BoughtLabels
 from alenv.segmenters.networks.model import NetworkModel
 from alenv.segmenters.networks.source import Source
-from alenv.segmenters.networks.training import TRAININGS, Crops, Optimizer, endless, epoch, loss
+from alenv.segmenters.networks.trainer import Trainer
+from alenv.segmenters.networks.training import TRAININGS
 from alenv.segmenters.segmenter import Prediction, no_gains
 from alenv.segmenters.similarity import compare
 from alenv.state import fingerprint
@@ -124,11 +121,11 @@ class NetworkLearner:
     def reset(self) -> None:
         """Forget all labels; the weights are the initial ones again."""
         self._model.restart()
-        self._momentum: Tensor | None = None
         self._fits = 0
         self.labelled: Ids = np.empty(0, np.int64)
         """Ids of the labelled regions, in the order of labelling."""
         self._labels = BoughtLabels(self._grid)
+        self._trainer = Trainer(self._model, self._grid, self._labels, self._training, self._source)
         self._embedding = torch.empty(0, self._model.channels)
         self._forget()
 
@@ -238,7 +235,7 @@ class NetworkLearner:
 
     def get_state(self) -> dict[str, Any]:
         """Return all that later results depend on."""
-        momentum = torch.empty(0) if self._momentum is None else self._momentum
+        momentum = torch.empty(0) if self._trainer.momentum is None else self._trainer.momentum
         return {
             "labelled": self.labelled.copy(),
             "fits": self._fits,
@@ -258,7 +255,7 @@ class NetworkLearner:
         self._take(state["labelled"])
         self._fits = state["fits"]
         self._model.set_weights(torch.tensor(state["weights"]))
-        self._momentum = torch.tensor(state["momentum"]) if len(state["momentum"]) else None
+        self._trainer.momentum = torch.tensor(state["momentum"]) if len(state["momentum"]) else None
         self._embedding = torch.tensor(state["embedding"])
 
     def check_state(self, state: dict[str, Any]) -> None:
@@ -288,7 +285,7 @@ class NetworkLearner:
             else:
                 embedding = self._embed(regions)
                 self._take(regions)
-                self._train_round(regions)
+                self._trainer.train_round(regions, self.labelled, self._fits, self._rng())
                 self._embedding = torch.cat([self._embedding, embedding])
         self._fits += 1
         self._forget()
@@ -315,58 +312,12 @@ class NetworkLearner:
         store = open_store(f"network-{self._segmenter}-{source[:16]}", source, build)
         self._model.set_weights(torch.tensor(store.arrays["weights"]))
         self._embedding = torch.tensor(store.arrays["embedding"])
-        self._momentum = None
+        self._trainer.momentum = None
 
     def _train_from_start(self) -> None:
-        self._model.restart()
-        training, rng = self._training, self._rng()
-        batches = endless(rng, self._grid, self.labelled, training.crop, self._share(training.long_batch))
-        steps = training.source_steps if self._source else training.long_steps
-        rates = np.linspace(training.long_rate, 0, steps, endpoint=False)
-        optimizer = Optimizer(self._model.network, training)
-        self._model.network.train()
-        try:
-            with tqdm(rates, f"training {self._segmenter}", leave=False, disable=None) as bar:  # None: on terminals
-                for rate, crops in zip(bar, batches, strict=False):
-                    value = self._step(crops, training.long_batch, optimizer, float(rate), rng)
-                    bar.set_postfix(loss=value, refresh=False)
-        finally:
-            self._model.network.eval()
-        self._momentum = None
+        self._trainer.train_long(self.labelled, self._rng(), self._segmenter)
         self._forget()
         self._embedding = self._embed(self.labelled)
-
-    def _train_round(self, regions: Ids) -> None:
-        """Train for one epoch on the newest regions; if they are windows of pixels, for some steps on all labels."""
-        training, rng = self._training, self._rng()
-        optimizer = Optimizer(self._model.network, training, self._momentum)
-        side, batch = training.crop, self._share(training.batch)
-        batches = epoch(rng, self._grid, regions, side, batch)
-        if isinstance(self._grid, WindowGrid):
-            batches = islice(endless(rng, self._grid, self.labelled, side, batch), training.window_steps)
-        for crops in batches:
-            self._step(crops, training.batch, optimizer, training.rate * training.fade**self._fits, rng)
-        self._momentum = optimizer.momentum
-
-    def _share(self, batch: int) -> int:
-        """The target's crops in a batch."""
-        return batch - batch // 2 if self._source else batch
-
-    def _step(self, crops: Crops, batch: int, optimizer: Optimizer, rate: float, rng: np.random.Generator) -> float:
-        """Take a step on crops of the target, and on those of the source that fill up the batch."""
-        parts = [self._loss(self._model.frames, self._labels, crops, rng)] if len(crops[0]) else []
-        if self._source:
-            given = self._source.draw(rng, batch - len(crops[0]), self._training.crop)
-            parts.append(self._loss(self._source.frames, self._source, given, rng))
-        value = sum(parts[1:], parts[0])
-        optimizer.step(value, rate)
-        return float(value.detach())
-
-    def _loss(self, frames: Frames, known: BoughtLabels | Source, crops: Crops, rng: np.random.Generator) -> Tensor:
-        network, labels = self._model.network, known.crops(*crops)
-        features = dropout(network.body(frames.crops(*crops)), self._model.mask(rng, len(labels)))
-        logits = resize(network.head(features).float(), labels.shape[1:])
-        return loss(logits, torch.from_numpy(labels).to(self._model.device))
 
     def _rng(self) -> np.random.Generator:
         return np.random.default_rng([SEED, self._fits])
