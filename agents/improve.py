@@ -277,7 +277,7 @@ class Run:
         return gym.make_vec(env_id, episodes, "vector_entry_point", autoreset_mode=AutoresetMode.DISABLED, **kwargs)
 
     def _areas(self, policy: LookAheadPolicy) -> NDArray[np.float64]:
-        """Return the mean score over the rounds of each validation episode."""
+        """Return the mean mIoU over the rounds of each validation episode."""
         areas = []
         for env in self._validation:
             seeds = range(VALIDATION, VALIDATION + env.num_envs)

@@ -70,13 +70,13 @@ def draw(data: SegmentationData, number: int) -> Variant:
 def _draw_splits(data: SegmentationData, rng: np.random.Generator) -> dict[str, Ids]:
     known = np.unique(np.concatenate([data.splits[name] for name in ("state", "train", "reward")]))
     blocks = np.array_split(known, max(len(known) // BLOCK, 4))
-    shuffled = np.concatenate([blocks[i] for i in rng.permutation(len(blocks))])
-    states = min(STATES, len(shuffled) // 5)
-    state, test, rest = np.split(shuffled, [states, states + 1])
-    cut = len(rest) * 2 // 3
-    pool = rest[: min(cut, int(rng.integers(LARGEST_POOL // 2, LARGEST_POOL + 1)))]
-    reward = rest[cut:][: int(rng.integers(LARGEST_REWARD // 2, LARGEST_REWARD + 1))]
-    return {"state": state, "train": pool, "eval": pool, "reward": reward, "test": test}
+    shuffled = [blocks[i] for i in rng.permutation(len(blocks))]
+    first = min(STATES // BLOCK + 1, len(blocks) // 4)
+    cut = first + (len(blocks) - first) * 2 // 3
+    held, pool, reward = (np.concatenate(part) for part in (shuffled[:first], shuffled[first:cut], shuffled[cut:]))
+    sizes = [int(rng.integers(largest // 2, largest + 1)) for largest in (LARGEST_POOL, LARGEST_REWARD)]
+    pool = pool[: sizes[0]]
+    return {"state": held[:-1][:STATES], "train": pool, "eval": pool, "reward": reward[: sizes[1]], "test": held[-1:]}
 
 
 def _draw_classes(names: tuple[str, ...], rng: np.random.Generator) -> tuple[NDArray[np.uint8], tuple[str, ...]]:

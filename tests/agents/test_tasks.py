@@ -26,9 +26,14 @@ def test_only_what_may_be_learned_from_is_in_it(scenes):
 
 
 def test_neighbours_stay_on_one_side(scenes):
-    splits = tasks.draw(scenes, 4).splits
-    gaps = np.abs(splits["train"][:, None] - splits["reward"]).min(0)
-    assert np.median(gaps) >= 2
+    known = np.unique(np.concatenate([scenes.splits[name] for name in ("state", "train", "reward")]))
+    blocks = np.array_split(known, len(known) // tasks.BLOCK)
+    for number in range(20):
+        splits = tasks.draw(scenes, number).splits
+        sides = [np.concatenate([splits["state"], splits["test"]]), splits["train"], splits["reward"]]
+        assert min(map(len, sides)) > 5
+        for block in blocks:
+            assert sum(np.isin(block, side).any() for side in sides) <= 1
 
 
 def test_classes_are_merged_and_dropped(scenes):
