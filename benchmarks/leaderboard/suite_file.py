@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
@@ -87,8 +88,12 @@ def _text(path: Path) -> str:
 
 
 def _files_beside(path: Path) -> str:
-    found = sorted(printable(str(file)) for file in path.parent.glob("*.toml"))
-    return f"found beside it: {', '.join(found)}" if found else f"no suite lies in {printable(str(path.parent))}"
+    found = {file.name: printable(str(file)) for file in sorted(path.parent.glob("*.toml"))}
+    if close := difflib.get_close_matches(path.name, found, n=1, cutoff=0.8):
+        return f"did you mean {found[close[0]]}?"
+    return (
+        f"found beside it: {', '.join(found.values())}" if found else f"no suite lies in {printable(str(path.parent))}"
+    )
 
 
 def with_policies(suite: Suite, extra: Sequence[str]) -> Suite:

@@ -118,6 +118,8 @@ def test_missing_file_names_its_neighbours(suite_file):
     path = suite_file(GOOD)
     with pytest.raises(ValueError, match=r"no such file; found beside it: .*some\.toml"):
         read_suite(path.with_name("other.toml"))
+    with pytest.raises(ValueError, match=r"no such file; did you mean .*some\.toml\?"):
+        read_suite(path.with_name("soem.toml"))
     with pytest.raises(ValueError, match=r"cannot be read"):
         read_suite(path.parent)
 
