@@ -2,7 +2,8 @@
 
 ``agents.tasks:scenes_17`` is variant 17 of the scenes, ``agents.tasks:ccp_3`` variant 3 of Clothing Co-Parsing, and so
 on for every name of ``alenv.data.DATASETS`` and every number. A variant has other images in its pool, its reward split
-and its first labels, other classes, and another camera; only labels that agents may learn from are in it.
+and its first labels, other classes, and another camera; only labels that agents may learn from are in it. Datasets that
+can be generated show newly made images, others the ones there are, seen through EfficientNet-Lite0.
 
     gym.make("RegionSelect-v0", **task("ccp", 3, budget=240))
 """
@@ -12,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alenv import data as datasets
-from alenv.data import IGNORE, Dataset, SegmentationData, from_arrays
+from alenv.data import IGNORE, Dataset, GeneratedDataset, SegmentationData, from_arrays
 from alenv.regions import Ids
 
 BLOCK = 5
@@ -68,7 +69,7 @@ def draw(data: SegmentationData, number: int) -> Variant:
 
 
 def _draw_splits(data: SegmentationData, rng: np.random.Generator) -> dict[str, Ids]:
-    known = np.unique(np.concatenate([data.splits[name] for name in ("state", "train", "reward")]))
+    known = _known(data)
     blocks = np.array_split(known, max(len(known) // BLOCK, 4))
     shuffled = [blocks[i] for i in rng.permutation(len(blocks))]
     first = min(STATES // BLOCK + 1, len(blocks) // 4)
@@ -77,6 +78,11 @@ def _draw_splits(data: SegmentationData, rng: np.random.Generator) -> dict[str, 
     sizes = [int(rng.integers(largest // 2, largest + 1)) for largest in (LARGEST_POOL, LARGEST_REWARD)]
     pool = pool[: sizes[0]]
     return {"state": held[:-1][:STATES], "train": pool, "eval": pool, "reward": reward[: sizes[1]], "test": held[-1:]}
+
+
+def _known(data: SegmentationData) -> Ids:
+    """Return the images of which agents may see all labels."""
+    return np.unique(np.concatenate([data.splits[name] for name in ("state", "train", "reward")]))
 
 
 def _draw_classes(names: tuple[str, ...], rng: np.random.Generator) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
@@ -102,14 +108,22 @@ def make(name: str, number: int) -> Dataset:
     base = datasets.open_dataset(name)
     data = datasets.read(name, base, None)
     variant = draw(data, number)
+    if base.generated:
+        fresh = int(np.random.default_rng([number, 2, *name.encode()]).integers(2**31))
+        data = cast(GeneratedDataset, base).fresh_pool(data, _known(data), fresh, base.split_tables[0])
+    made = vary(data, variant)
+    made.region, made.cell = base.region, base.cell
+    return made
+
+
+def vary(data: SegmentationData, variant: Variant) -> Dataset:
+    """Return the images of a variant, as it shows them."""
     images = np.unique(np.concatenate(list(variant.splits.values())))
     side = slice(None, None, -1 if variant.flipped else 1)
     lit = np.clip(data.images[images][:, :, side] * variant.light, 0, 255).astype(np.uint8)
     masks = variant.groups[data.masks[images][:, :, side]]
     splits = {part: np.searchsorted(images, ids) for part, ids in variant.splits.items()}
-    made = from_arrays(lit, masks, variant.classes, splits)
-    made.region, made.cell = base.region, base.cell
-    return made
+    return from_arrays(lit, masks, variant.classes, splits)
 
 
 def task(name: str, number: int, budget: int, heads: Sequence[str] = ("linear",)) -> dict[str, Any]:
@@ -126,7 +140,7 @@ def task(name: str, number: int, budget: int, heads: Sequence[str] = ("linear",)
     regions = [list(base.region)] + [halves] * all(side % base.cell == 0 for side in halves)
     return {
         "dataset": f"agents.tasks:{name}_{number}",
-        "features": "filterbank" if base.generated else "squeezenet1_0",
+        "features": "filterbank" if base.generated else "tf_efficientnet_lite0",
         "segmenter": heads[number % len(heads)],
         "dimensions": int(rng.choice(DIMENSIONS)),
         "candidates": int(rng.choice(CANDIDATES)),

@@ -50,16 +50,30 @@ def test_classes_are_merged_and_dropped(scenes):
     assert any((variant.groups[: len(scenes.classes)] == IGNORE).any() for variant in drawn)
 
 
-def test_a_number_is_a_variant(scenes):
+def test_a_number_is_a_variant():
     one, again, other = (tasks.make.__wrapped__("scenes", number).load("given") for number in (4, 4, 3))
     assert one.manifest == again.manifest != other.manifest
+
+
+def test_a_variant_shows_its_images(scenes):
     variant = tasks.draw(scenes, 4)
+    shown = tasks.vary(scenes, variant).load("given")
     image = variant.splits["train"][0]
     side = slice(None, None, -1 if variant.flipped else 1)
-    found = one.masks[one.splits["train"][0]]
+    found = shown.masks[shown.splits["train"][0]]
     np.testing.assert_array_equal(found, variant.groups[scenes.masks[image][:, side]])
     lit = np.minimum(scenes.images[image][:, side] * variant.light, 255)
-    np.testing.assert_array_equal(one.images[one.splits["train"][0]], lit.astype(np.uint8))
+    np.testing.assert_array_equal(shown.images[shown.splits["train"][0]], lit.astype(np.uint8))
+
+
+def test_generated_images_are_new_in_every_variant(scenes):
+    old, made = (
+        tasks.vary(scenes, tasks.draw(scenes, 4)).load("given"),
+        tasks.make.__wrapped__("scenes", 4).load("given"),
+    )
+    for split, images in made.splits.items():
+        np.testing.assert_array_equal(images, old.splits[split])
+    assert (old.masks != made.masks).any((1, 2)).all()
 
 
 def test_a_variant_is_played_by_its_import_path():
