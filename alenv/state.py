@@ -16,7 +16,7 @@ import numpy as np
 from alenv.data.adaptation import parse_source
 from alenv.imports import digest_of_folder, is_path, source
 
-PACKAGES = ("gymnasium", "numpy", "scipy", "torch", "torchvision")
+PACKAGES = ("gymnasium", "numpy", "scipy", "timm", "torch", "torchvision")
 
 
 def fingerprint(**facts: Any) -> dict[str, Any]:
