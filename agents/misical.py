@@ -4,7 +4,8 @@ One network serves all classes: it sees how candidates relate to the labelled im
 relational observation) and never which class it is, so that it can mine classes that it was not trained on. It learns
 on the classes and images of training only, and the best of its versions in validation episodes, on these too, is kept.
 With ``--lookahead`` it starts by regression: the labels of training tell what every candidate would gain, not only the
-one that is picked, and the states are those that it reaches itself (DAgger; Ross et al., 2011).
+one that is picked, and the states are those that it reaches itself (DAgger; Ross et al., 2011). With ``--start ridge``
+it is the ridge regression before it learns anything, and learns a correction.
 
     python -m agents.misical --config configs/agents/misical_mixture.toml --out runs/misical
     python -m benchmarks.leaderboard --suite configs/suites/mine_quick.toml --policy misical:runs/misical/best.pt
@@ -25,7 +26,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 import alenv  # noqa: F401  registers the ids
 from agents.arguments import Rate, check_fields, check_seeds, check_width, read_args
@@ -82,6 +83,8 @@ class Args:
     """transitions of an update"""
     hidden: Positive = 64
     """width of the layers"""
+    start: Literal["nothing", "ridge"] = "nothing"
+    """what it is before it learns anything: random weights, or the ridge mean, on which a correction is learned"""
     learning_rate: Rate = 1e-3
     """of Adam, at the start; it falls linearly to a tenth"""
     target_rate: Rate = 0.005
@@ -120,15 +123,24 @@ class Scorer(Encoder):
         state: Length of the state.
         hidden: Width of the layers.
         looks: Actions that look at other candidates, 0 or 1.
+        ridge: Whether it is the ridge mean before it learns anything.
     """
 
-    def __init__(self, features: int, state: int, hidden: int, looks: int) -> None:
+    def __init__(self, features: int, state: int, hidden: int, looks: int, ridge: bool = False) -> None:
         super().__init__(features, state, hidden, looks)
         self.value = head(hidden)
+        self.prior = nn.Parameter(torch.tensor(0.5)) if ridge else None
+        if ridge:
+            nn.init.zeros_(self.value[-1].weight)
+            nn.init.zeros_(self.value[-1].bias)
 
     def forward(self, candidates: Tensor, state: Tensor, mask: Tensor) -> Tensor:
         """Return the Q-values (E, K + looks) of candidates (E, K, F) in states (E, S) with masks (E, K + looks)."""
-        return masked(self.value(super().forward(candidates, state, mask)), mask)
+        q = self.value(super().forward(candidates, state, mask))
+        if self.prior is not None:  # the ridge mean is 1/2 on average over the candidates: a look is worth that
+            ridge = candidates[..., RELATIONS.index("ridge_mean")] - 0.5
+            q = q + self.prior * F.pad(ridge, (0, len(self.look)))[..., None]
+        return masked(q, mask)
 
 
 class Replay(Ring):
@@ -194,7 +206,8 @@ class Run:
         features, state = self.obs["candidates"].shape[1:], self.obs["state"].shape[1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(args.seed)
-            self.online = Scorer(features[1], state, args.hidden, self.obs["action_mask"].shape[1] - features[0])
+            looks = self.obs["action_mask"].shape[1] - features[0]
+            self.online = Scorer(features[1], state, args.hidden, looks, args.start == "ridge")
         self.target = copy.deepcopy(self.online)
         self.optimizer = torch.optim.Adam(self.online.parameters(), lr=args.learning_rate)
         self.modules = {"online": self.online, "target": self.target, "optimizer": self.optimizer}
@@ -300,7 +313,7 @@ def load_policy(path: str | Path) -> Misical:
 def _make_policy(saved: Weights, digest: str) -> Misical:
     args = decode(Args, saved.args)
     with torch.device("meta"):
-        network = Scorer(len(RELATIONS), len(STATE), args.hidden, int(args.skip))
+        network = Scorer(len(RELATIONS), len(STATE), args.hidden, int(args.skip), args.start == "ridge")
     check(saved.weights, network.state_dict(), "weights")
     network.load_state_dict(saved.weights, assign=True)
     return Misical(network, digest)

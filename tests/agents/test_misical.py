@@ -12,7 +12,7 @@ from agents import misical
 from agents.arguments import read_args
 from agents.catalogue import make_policy
 from agents.dqn import td_target
-from agents.mining import play
+from agents.mining import Ridge, play
 from agents.misical import Args, Replay, Run, Scorer, load_policy, pick, validate
 from agents.training import save, train
 from benchmarks.leaderboard.episodes import source
@@ -138,6 +138,24 @@ def test_scores_permute_with_the_candidates():
     np.testing.assert_allclose(after[:, :-1], before[:, order], atol=1e-5)
     np.testing.assert_allclose(after[:, -1], before[:, -1], atol=1e-5)
     assert np.ptp(before, axis=1).min() > 0.01
+
+
+def test_untrained_it_is_the_ridge_and_does_not_look():
+    torch.manual_seed(0)
+    policy = misical.Misical(Scorer(7, 6, 16, 1, ridge=True))
+    env = gym.make("SingleClassMine-v0", **SMALL | {"observation": "relational"})
+    assert actions(policy, env) == actions(Ridge(), env)
+    policy = misical.Misical(Scorer(7, 6, 16, 1))
+    assert actions(policy, env) != actions(Ridge(), env)
+
+
+def actions(policy, env):
+    """Return what a policy does in one episode."""
+    (obs, info), over, done = env.reset(seed=3), False, []
+    while not over:
+        done.append(policy.act(obs, info))
+        obs, _, over, _, info = env.step(done[-1])
+    return done
 
 
 def test_masked_candidates_change_no_other_score():
