@@ -1,24 +1,16 @@
 """Difficulty scores: independent golden values, NumPy's histogram, and what must hold for any map."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from kinds import GOLDEN, as_kind, kinds, modules
 
 from alenv.acquisition import difficulty_entropy, difficulty_levels, difficulty_score, entropy, level_entropy
 
-GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "acquisition.npz")
-KINDS = [np.float32, np.float64, torch.float32, torch.float64]
 SCORES = [difficulty_score, difficulty_entropy]
-MODULES = pytest.mark.parametrize("module", [np.asarray, torch.tensor], ids=["numpy", "torch"])
-
-
-def as_kind(array, kind):
-    return torch.tensor(array, dtype=kind) if isinstance(kind, torch.dtype) else np.asarray(array, kind)
 
 
 def maps(dims=None):
@@ -27,7 +19,7 @@ def maps(dims=None):
     return shapes.flatmap(lambda s: arrays(np.float64, s, elements=st.integers(0, 40).map(lambda i: i / 40)))
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@kinds
 def test_golden_values(kind):
     difficulty = as_kind(GOLDEN["deal_difficulty"], kind)
     weighted = difficulty_score(difficulty, entropy(as_kind(GOLDEN["probs"], kind)))
@@ -40,12 +32,7 @@ def test_golden_values(kind):
         assert isinstance(result, torch.Tensor) == isinstance(kind, torch.dtype)
 
 
-def test_eight_levels_unless_told():
-    difficulty = GOLDEN["deal_difficulty"]
-    assert difficulty_entropy(difficulty) == difficulty_entropy(difficulty, 8)
-
-
-@MODULES
+@modules
 @given(difficulty=maps(), levels=st.integers(1, 12))
 def test_levels_are_the_bins_of_numpys_histogram(module, difficulty, levels):
     """Values on the edges among them: forty steps are divided into up to twelve levels."""
@@ -62,7 +49,7 @@ def test_levels_are_the_bins_of_numpys_histogram(module, difficulty, levels):
             assert (edges[found] <= values).all()
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@kinds
 @pytest.mark.parametrize("low", [0, 0.1, 0.3])
 def test_values_rounded_across_an_edge_are_counted_where_numpy_does(low, kind):
     for steps in range(1, 60):
@@ -83,7 +70,7 @@ def test_level_entropy_is_that_of_the_histogram(difficulty, levels):
     assert 0 <= level_entropy(level_map, levels) <= np.log(levels) + 1e-12
 
 
-@MODULES
+@modules
 def test_level_maps_may_be_of_small_integers(module):
     level_map = module(np.arange(8, dtype=np.uint8).reshape(2, 4) % 4)
     result = level_entropy(level_map, 4)
@@ -107,7 +94,7 @@ def test_levels_do_not_depend_on_scale_and_offset(difficulty, scale, offset):
     assert difficulty_entropy(shifted) == difficulty_entropy(difficulty)
 
 
-@MODULES
+@modules
 @pytest.mark.parametrize("levels", [1, 8, 10])
 def test_constant_is_zero_and_an_even_spread_the_maximum(module, levels):
     assert difficulty_entropy(module(np.full((3, 4), 0.3)), levels).item() == 0
@@ -122,7 +109,7 @@ def test_where_the_pixels_are_does_not_matter(score, difficulty, seed):
     assert score(shuffled) == pytest.approx(score(difficulty), abs=1e-12)
 
 
-@MODULES
+@modules
 @pytest.mark.parametrize("score", SCORES)
 @given(difficulty=maps(dims=4))
 def test_any_leading_shape_is_a_batch(score, module, difficulty):
@@ -132,7 +119,7 @@ def test_any_leading_shape_is_a_batch(score, module, difficulty):
         assert together[index] == pytest.approx(score(difficulty[index]), abs=1e-12)
 
 
-@MODULES
+@modules
 @pytest.mark.parametrize("function", [*SCORES, difficulty_levels])
 @pytest.mark.parametrize(
     ("wrong", "message"),
@@ -148,7 +135,7 @@ def test_what_is_no_difficulty_is_an_error(module, function, wrong, message):
         function(module(wrong))
 
 
-@MODULES
+@modules
 def test_uncertainty_must_fit_and_be_known(module):
     difficulty = module(np.full((2, 3), 0.5))
     with pytest.raises(ValueError, match=r"uncertainty is \(2, 1\), but difficulty is \(2, 3\)"):
@@ -157,7 +144,7 @@ def test_uncertainty_must_fit_and_be_known(module):
         difficulty_score(difficulty, module(np.array([[1, 1, 1], [1, 1, np.nan]])))
 
 
-@MODULES
+@modules
 @pytest.mark.parametrize("wrong", [-1, 3])
 def test_levels_out_of_range_are_an_error(module, wrong):
     with pytest.raises(ValueError, match=r"level_map holds levels outside \[0, 3\)"):

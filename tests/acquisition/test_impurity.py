@@ -1,13 +1,12 @@
 """Region impurity and its class-balanced form: golden values, window by window by hand, and what must hold."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from kinds import GOLDEN, as_kind, kinds, modules
 
 from alenv.acquisition import (
     box_mean,
@@ -21,9 +20,7 @@ from alenv.acquisition import (
     ripu_pixel,
 )
 
-GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "acquisition.npz")
 COUNTS = GOLDEN["cbda_class_counts"]
-KINDS = [np.float32, np.float64, torch.float32, torch.float64]
 FUNCTIONS = {
     "ripu": ripu,
     "region_uncertainty": region_uncertainty,
@@ -32,10 +29,6 @@ FUNCTIONS = {
     "cbda pixel": lambda p, r=1: cbda(p, np.arange(p.shape[max(-3, -p.ndim)]), r, granularity="pixel"),
 }
 functions = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
-
-
-def as_kind(array, kind):
-    return torch.tensor(array, dtype=kind) if isinstance(kind, torch.dtype) else np.asarray(array, kind)
 
 
 @st.composite
@@ -56,7 +49,7 @@ def one_hot(labels, classes):
     return (np.arange(classes)[:, None, None] == labels).astype(np.float32)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@kinds
 @pytest.mark.parametrize("radius", [1, 3])
 def test_golden_values(radius, kind):
     probs = as_kind(GOLDEN["probs"], kind)
@@ -76,12 +69,12 @@ def test_golden_weights():
     np.testing.assert_allclose(cbda_weights(COUNTS), GOLDEN["cbda_class_weights"], rtol=1e-12)
 
 
-@pytest.mark.parametrize("kind", [np.asarray, torch.tensor], ids=["numpy", "torch"])
+@modules
 @given(
     arrays(np.float64, array_shapes(min_dims=2, max_dims=4, max_side=7), elements=st.floats(-9, 9)), st.integers(0, 9)
 )
-def test_box_mean_divides_by_the_true_window(kind, maps, radius):
-    result = np.asarray(box_mean(kind(maps), radius))
+def test_box_mean_divides_by_the_true_window(module, maps, radius):
+    result = np.asarray(box_mean(module(maps), radius))
     assert result.shape == maps.shape
     for row, column in np.ndindex(maps.shape[-2:]):
         expected = window(maps, row, column, radius).mean((-2, -1))
@@ -119,7 +112,7 @@ def test_factors_are_their_formulas(probs, radius):
     np.testing.assert_allclose(ripu(probs, radius), impurity * uncertainty, rtol=0, atol=1e-15)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@kinds
 @given(labels=arrays(np.int64, (9, 8), elements=st.integers(0, 2)), doubt=st.floats(0, 0.6), radius=st.integers(0, 2))
 def test_pure_windows_are_exactly_zero_and_never_outrank_others(kind, labels, doubt, radius):
     labels[:, :5] = 1
@@ -132,7 +125,7 @@ def test_pure_windows_are_exactly_zero_and_never_outrank_others(kind, labels, do
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@kinds
 @given(probs=probabilities(), radius=st.integers(0, 3))
 def test_bounds_and_kind(name, kind, probs, radius):
     given_probs = as_kind(probs, kind)
@@ -146,21 +139,7 @@ def test_bounds_and_kind(name, kind, probs, radius):
     assert (values <= (probs.shape[-3] if "cbda" in name else 1) + 1e-6).all()
 
 
-@functions
-@given(probs=probabilities(dims=5), radius=st.integers(0, 3))
-def test_any_leading_shape_is_a_batch(function, probs, radius):
-    together = function(probs, radius)
-    for index in np.ndindex(probs.shape[:2]):
-        np.testing.assert_allclose(function(probs[index], radius), together[index], rtol=0, atol=1e-12)
-
-
-@functions
-@pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_no_regions_have_no_scores(function, kind):
-    assert tuple(function(as_kind(np.zeros((0, 3, 2, 5)), kind)).shape) == (0, 2, 5)
-
-
-@pytest.mark.parametrize("module", [np.asarray, torch.tensor], ids=["numpy", "torch"])
+@modules
 @pytest.mark.parametrize("radius", [8, 40])
 def test_large_windows(module, radius):
     """Of more pixels than a byte counts, and larger than the map."""
@@ -172,7 +151,7 @@ def test_large_windows(module, radius):
         assert impurity[row, column] == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("module", [np.asarray, torch.tensor], ids=["numpy", "torch"])
+@modules
 def test_a_probability_rounded_above_one_is_no_negative_doubt(module):
     probs = module((1 + 1e-6) * one_hot(np.zeros((3, 4), int), 2))
     assert (region_uncertainty(probs, 1) == 0).all()
@@ -255,16 +234,6 @@ def test_weights_before_any_label_are_one(weight):
     np.testing.assert_array_equal(cbda_weights(np.zeros(5), weight), np.ones(5))
 
 
-@functions
-@pytest.mark.parametrize("module", [np.asarray, torch.tensor], ids=["numpy", "torch"])
-@pytest.mark.parametrize(
-    "change", [lambda p: p[0], lambda p: p * 1.01, lambda p: p * np.nan, np.log], ids=["axes", "sum", "nan", "logits"]
-)
-def test_what_are_no_probabilities_is_an_error(function, module, change):
-    with pytest.raises(ValueError, match="probs"):
-        function(module(change(np.full((3, 4, 5), 1 / 3))))
-
-
 @pytest.mark.parametrize("function", [*FUNCTIONS.values(), box_mean], ids=[*FUNCTIONS, "box_mean"])
 def test_a_negative_radius_is_an_error(function):
     with pytest.raises(ValueError, match="expected a radius >= 0"):
@@ -274,12 +243,6 @@ def test_a_negative_radius_is_an_error(function):
 def test_a_row_is_no_map():
     with pytest.raises(ValueError, match=r"maps \(..., height, width\), got 1 and \(4,\)"):
         box_mean(np.ones(4), 1)
-
-
-@pytest.mark.parametrize("counts", [np.ones(2), np.ones(4), np.ones((3, 1)), 3])
-def test_one_count_per_class(counts):
-    with pytest.raises(ValueError, match="but probs has 3 classes"):
-        cbda(np.full((3, 1, 1), 1 / 3), counts)
 
 
 def test_unknown_names_are_errors():

@@ -3,28 +3,35 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from kinds import as_kind, kinds, modules, probabilities
 
 from alenv import acquisition
 from alenv.acquisition import SCORES
 
 C = 11
-COUNTS = np.arange(C) ** 2
-FUNCTIONS = {
+MAPS = {
     **{name: getattr(acquisition, name) for name in ("entropy", "margin", "least_confidence", "ripu")},
     "region_impurity": acquisition.region_impurity,
     "region_uncertainty": acquisition.region_uncertainty,
-    "class_balanced_entropy": lambda p: acquisition.class_balanced_entropy(p, COUNTS),
-    "cbda region": lambda p: acquisition.cbda(p, COUNTS),
-    "cbda pixel": lambda p: acquisition.cbda(p, COUNTS, granularity="pixel"),
+    "class_balanced_entropy": lambda p: acquisition.class_balanced_entropy(p, counts(p)),
+    "cbda region": lambda p: acquisition.cbda(p, counts(p)),
+    "cbda pixel": lambda p: acquisition.cbda(p, counts(p), granularity="pixel"),
+}
+CHECKED = MAPS | {
     "bald": acquisition.bald,
     "balent": acquisition.balent,
     "power_bald": lambda p: acquisition.power_bald(p, np.random.default_rng(0)),
-    "predicted_class": lambda p: SCORES["predicted_class"].function(p),
 }
-CHECKED = [name for name in FUNCTIONS if name != "predicted_class"]  # that is an arg-max of anything
+FUNCTIONS = CHECKED | {"predicted_class": lambda p: SCORES["predicted_class"].function(p)}  # an arg-max of anything
 every = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
-checked = pytest.mark.parametrize("function", [FUNCTIONS[name] for name in CHECKED], ids=CHECKED)
-kinds = pytest.mark.parametrize("module", [np.asarray, torch.tensor], ids=["numpy", "torch"])
+checked = pytest.mark.parametrize("function", CHECKED.values(), ids=CHECKED)
+maps = pytest.mark.parametrize("function", MAPS.values(), ids=MAPS)
+
+
+def counts(probs):
+    """Labels of each class, as far as there is an axis of them."""
+    return np.arange(probs.shape[max(-3, -probs.ndim)]) ** 2
 
 
 def softmax(kind):
@@ -57,7 +64,7 @@ def test_half_precision_is_scored_as_what_it_means(function, kind):
 
 
 @every
-@kinds
+@modules
 @pytest.mark.parametrize("kind", [np.uint8, np.int64, bool])
 def test_one_hot_integers_are_certain(function, module, kind):
     exact = one_hot()
@@ -67,7 +74,7 @@ def test_one_hot_integers_are_certain(function, module, kind):
 
 
 @checked
-@kinds
+@modules
 @pytest.mark.parametrize(
     ("probs", "message"),
     [
@@ -90,7 +97,7 @@ def test_everything_else_is_refused_with_its_value(function, module, probs, mess
 
 
 @checked
-@kinds
+@modules
 @pytest.mark.parametrize("value", [1.01, np.nan, -0.01])
 def test_one_wrong_pixel_is_enough(function, module, value):
     probs = np.full((2, C, 5, 6), 1 / C)
@@ -101,24 +108,57 @@ def test_one_wrong_pixel_is_enough(function, module, value):
 
 
 @pytest.mark.parametrize("size", [(0, 4), (4, 0), (0, 0)])
-@every
-@kinds
+@checked
+@modules
 def test_maps_without_pixels_have_no_scores(function, module, size):
-    if function is not FUNCTIONS["predicted_class"]:
-        assert 0 in function(module(np.zeros((2, C, *size)))).shape
+    assert 0 in function(module(np.zeros((2, C, *size)))).shape
 
 
 @checked
-@pytest.mark.parametrize("kind", [np.float32, np.float64, torch.float32, torch.float64], ids=str)
+@modules
+def test_logits_and_rows_are_named(function, module):
+    with pytest.raises(ValueError, match="probs has shape"):
+        function(module(np.full((2, C), 1 / C)))
+    with pytest.raises(ValueError, match="apply softmax"):
+        function(module(np.log(np.full((2, C, 1, 1), 1 / C))))
+
+
+@maps
+@kinds
+def test_no_regions_have_no_scores(function, kind):
+    assert tuple(function(as_kind(np.zeros((0, 3, 2, 5)), kind)).shape) == (0, 2, 5)
+
+
+@maps
+@given(probabilities(5, 5))
+def test_any_leading_shape_is_a_batch(function, probs):
+    together = function(probs)
+    assert together.shape == (*probs.shape[:2], *probs.shape[3:])
+    for index in np.ndindex(probs.shape[:2]):
+        np.testing.assert_allclose(function(probs[index]), together[index], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("function", [acquisition.class_balanced_entropy, acquisition.cbda])
+@pytest.mark.parametrize("counts", [np.ones(2), np.ones(4), np.ones((3, 1)), 3])
+def test_one_count_per_class(function, counts):
+    with pytest.raises(ValueError, match="but probs has 3 classes"):
+        function(np.full((3, 1, 1), 1 / 3), counts)
+
+
+@checked
+@kinds
 def test_float32_is_taken_as_it_is(function, kind):
-    """Sums within a thousandth are accepted, and not scaled."""
-    near = np.full((2, C, 1, 1), 1.0005 / C)
-    near = torch.tensor(near, dtype=kind) if isinstance(kind, torch.dtype) else near.astype(kind)
-    assert np.isfinite(np.asarray(function(near))).all()
+    """Sums within a thousandth are accepted, not scaled, and not written to; the kind stays."""
+    near = as_kind(np.full((2, C, 1, 1), 1.0005 / C), kind)
+    score = function(near)
+    assert np.isfinite(np.asarray(score)).all()
+    assert type(score) is type(near)
+    assert score.dtype == kind or function not in MAPS.values()  # that of passes is float64
+    np.testing.assert_array_equal(near, as_kind(np.full((2, C, 1, 1), 1.0005 / C), kind))
     assert acquisition.least_confidence(near).ravel()[0].item() == pytest.approx(1 - 1.0005 / C, abs=1e-6)
 
 
-@kinds
+@modules
 def test_predicted_weight_of_integers_is_not_rounded(module):
     weights = np.linspace(0.25, 0.75, C)
     expected = weights.astype(np.float32)[one_hot().argmax(1)]

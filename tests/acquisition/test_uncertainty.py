@@ -7,7 +7,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, arrays
+from hypothesis.extra.numpy import arrays
+from kinds import as_kind, kinds, modules, probabilities
 
 from alenv.acquisition import (
     SCORES,
@@ -23,24 +24,9 @@ from alenv.acquisition import (
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "uncertainty.npz")
 PLAIN = [entropy, margin, least_confidence]
 HIGH = {entropy: np.log, margin: lambda c: 1.0, least_confidence: lambda c: 1 - 1 / c}
-KINDS = [np.float32, np.float64, torch.float32, torch.float64]
 
 
-def as_kind(array, kind):
-    return torch.tensor(array, dtype=kind) if isinstance(kind, torch.dtype) else np.asarray(array, kind)
-
-
-@st.composite
-def probabilities(draw, dims=None):
-    """Float64 (..., C, H, W), some of them exactly zero."""
-    least, most = (3, 5) if dims is None else (dims, dims)
-    shape = draw(array_shapes(min_dims=least, max_dims=most, min_side=1, max_side=4))
-    raw = draw(arrays(np.float64, shape, elements=st.just(0.0) | st.floats(1e-6, 1)))
-    raw[..., 0, :, :] += raw.sum(-3) == 0
-    return raw / raw.sum(-3, keepdims=True)
-
-
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@kinds
 @pytest.mark.parametrize("name", ["entropy", "margin", "least_confidence"])
 def test_golden_values(name, kind):
     """The margin of the golden file is the lead of the first class over the second; ours is one minus that."""
@@ -51,17 +37,6 @@ def test_golden_values(name, kind):
     np.testing.assert_allclose(np.asarray(score), expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
-@pytest.mark.parametrize("function", [*PLAIN, lambda p: class_balanced_entropy(p, np.arange(7))])
-def test_same_kind_out_as_in(function, kind):
-    probs = as_kind(GOLDEN["probs"], kind)
-    before = np.asarray(probs).copy()
-    score = function(probs)
-    assert type(score) is type(probs)
-    assert score.dtype == kind
-    np.testing.assert_array_equal(before, probs)
-
-
 @pytest.mark.parametrize("function", PLAIN)
 @given(probabilities(), st.data())
 def test_names_of_the_classes_do_not_matter(function, probs, data):
@@ -69,7 +44,7 @@ def test_names_of_the_classes_do_not_matter(function, probs, data):
     np.testing.assert_allclose(function(probs[..., order, :, :]), function(probs), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@kinds
 @pytest.mark.parametrize("function", PLAIN)
 @given(probabilities())
 def test_bounds_hold_and_zeros_are_finite(function, kind, probs):
@@ -80,27 +55,12 @@ def test_bounds_hold_and_zeros_are_finite(function, kind, probs):
     assert (score <= HIGH[function](probs.shape[-3]) + 1e-6).all()
 
 
-@pytest.mark.parametrize("function", [*PLAIN, lambda p: class_balanced_entropy(p, np.arange(p.shape[-3]))])
-@given(probabilities(dims=5))
-def test_any_leading_shape_is_a_batch(function, probs):
-    together = function(probs)
-    assert together.shape == (*probs.shape[:2], *probs.shape[3:])
-    for index in np.ndindex(probs.shape[:2]):
-        np.testing.assert_allclose(function(probs[index]), together[index], rtol=0, atol=1e-12)
-
-
 @pytest.mark.parametrize("function", PLAIN)
 def test_certain_is_zero_and_uniform_is_the_maximum(function):
     certain = np.zeros((4, 1, 1))
     certain[2] = 1
     assert function(certain).item() == 0
     assert function(np.full((4, 1, 1), 0.25)).item() == pytest.approx(HIGH[function](4))
-
-
-@pytest.mark.parametrize("function", PLAIN)
-@pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_no_regions_have_no_scores(function, kind):
-    assert tuple(function(as_kind(np.zeros((0, 3, 2, 5)), kind)).shape) == (0, 2, 5)
 
 
 def test_scores_of_one_pixel_by_hand():
@@ -112,7 +72,7 @@ def test_scores_of_one_pixel_by_hand():
 
 
 @pytest.mark.parametrize("exponent", [0.5, 1.0, 0.0])
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@kinds
 def test_class_balanced_entropy_is_its_formula(kind, exponent):
     counts = np.array([1000, 10, 0, 300, 90, 5, 2])  # the third counts as 0.01 %
     share = np.maximum(counts / counts.sum(), 1e-4)
@@ -135,31 +95,6 @@ def test_class_weights_lie_within_one_and_fall_with_frequency(counts, exponent):
 
 def test_class_weights_before_any_label_are_one():
     np.testing.assert_array_equal(class_weights(np.zeros(5)), np.ones(5))
-
-
-@pytest.mark.parametrize("module", [np.asarray, torch.tensor], ids=["numpy", "torch"])
-@pytest.mark.parametrize("function", [*PLAIN, lambda p: class_balanced_entropy(p, np.ones(3))])
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda p: p[0], "probs has shape"),
-        (lambda p: p * 1.01, "are not probabilities over axis -3"),
-        (lambda p: p * np.nan, "are not probabilities"),
-        (lambda p: p + np.array([0.6, -0.6, 0]).reshape(3, 1, 1), "smallest value -0.267"),
-        (lambda p: np.log(p), "apply softmax"),
-    ],
-    ids=["no class axis", "sum", "nan", "negative", "logits"],
-)
-def test_what_are_no_probabilities_is_an_error(module, function, change, message):
-    probs = np.full((3, 4, 5), 1 / 3)
-    with pytest.raises(ValueError, match=message):
-        function(module(change(probs)))
-
-
-@pytest.mark.parametrize("counts", [np.ones(2), np.ones(4), np.ones((3, 1)), 3])
-def test_one_count_per_class(counts):
-    with pytest.raises(ValueError, match="but probs has 3 classes"):
-        class_balanced_entropy(np.full((3, 1, 1), 1 / 3), counts)
 
 
 def inputs(probs):
@@ -202,7 +137,7 @@ def test_channels_stay_within_their_bounds_at_both_ends(name, classes):
 
 
 @pytest.mark.parametrize("name", sorted({*MAPS, "difficulty_score"} - {"predicted_class"}))
-@given(probabilities(dims=4))
+@given(probabilities(4, 4))
 def test_a_channel_is_the_mean_over_the_region(name, probs):
     score, known = SCORES[name], inputs(probs)
     maps = score.function(*(known[need] for need in score.needs))
@@ -232,7 +167,7 @@ def test_foreground_is_what_is_not_the_commonest_label():
     np.testing.assert_allclose(score.regions(score.function(probs, np.array([9, 2, 3])), 2, 3), [1, 0.25])
 
 
-@pytest.mark.parametrize("module", [np.asarray, torch.tensor], ids=["numpy", "torch"])
+@modules
 def test_regions_are_averaged_in_double_precision(module):
     maps = np.random.default_rng(0).random((200, 64, 64)).astype(np.float32)
     expected = maps.astype(np.float64).mean((1, 2)).astype(np.float32)
