@@ -29,6 +29,13 @@ def _places(tmp_path_factory):
         yield
 
 
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache of the test's own, which is not there yet."""
+    monkeypatch.setenv("ALENV_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 def _place(variable, name):
     place = Path(os.environ.get(variable, SHARED)).expanduser() / name
     if not place.exists():

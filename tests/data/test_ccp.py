@@ -14,9 +14,8 @@ from alenv.data.splitting import cut, shares, shuffled
 
 
 @pytest.fixture
-def made_up(tmp_path, monkeypatch):
+def made_up(tmp_path, cache, monkeypatch):
     """Five small photos of the real heights; the splits are cut down to fit."""
-    monkeypatch.setenv("ALENV_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(ccp, "SPLITS", {"state": 1, "train": 1, "eval": 2, "test": 1})
     root, rng = tmp_path / "ccp256", np.random.default_rng(0)
     for i, height in enumerate((373, 406, 384, 390, 380)):

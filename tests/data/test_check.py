@@ -19,8 +19,7 @@ from alenv.data.store import StoreWarning
 
 
 @pytest.fixture(autouse=True)
-def _cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("ALENV_CACHE", str(tmp_path / "cache"))
+def _small(cache, monkeypatch):
     monkeypatch.setattr(ade20k, "SIZE", (32, 48))
     monkeypatch.setattr(ade20k, "REWARD", 4)
 

@@ -16,12 +16,9 @@ from alenv import data
 from alenv.data import IGNORE, coco, coco_instances, coco_panoptic, splitting
 from alenv.data.coco_names import PANOPTIC_STUFF, STUFF, THINGS
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 PARTS = {"train2017": 32, "val2017": 6}
-
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("ALENV_CACHE", str(tmp_path / "cache"))
 
 
 def instances(root, part):

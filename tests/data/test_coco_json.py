@@ -12,15 +12,12 @@ from pycocotools import mask as rle
 import alenv  # noqa: F401  registers the ids
 from alenv import data
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 SIZES = ((40, 60), (60, 40), (50, 50), (32, 80))
 CATEGORIES = [{"id": 3, "name": "leaf", "supercategory": "plant"}, {"id": 90, "name": "stem"}]
 """Ids with gaps, and without 0."""
 TOML = "size = [32, 32]\n"
-
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("ALENV_CACHE", str(tmp_path / "cache"))
 
 
 def shapes(i, size):

@@ -127,8 +127,7 @@ def test_odd_notes_beside_the_orientation_do_no_harm(tmp_path):
 
 
 @pytest.fixture
-def folders(tmp_path, monkeypatch):
-    monkeypatch.setenv("ALENV_CACHE", str(tmp_path / "cache"))
+def folders(tmp_path, cache):
     for folder in ("x", "y"):
         (tmp_path / folder).mkdir()
     return tmp_path

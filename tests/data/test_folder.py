@@ -13,6 +13,8 @@ import alenv  # noqa: F401  registers the ids
 from alenv import data
 from alenv.data.dividing import SHARES, divide, prefix, together
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 SIZES = ((40, 60), (60, 40), (50, 50), (32, 80))
 TOML = """
 size = [32, 32]
@@ -32,11 +34,6 @@ colour = [0, 0, 0]
 ignore = true
 """
 COLOURS = np.array([(120, 80, 40), (0, 200, 0), (0, 90, 0), (0, 0, 0)], np.uint8)
-
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("ALENV_CACHE", str(tmp_path / "cache"))
 
 
 def save(path, array, palette=None):

@@ -32,8 +32,7 @@ PAGES = {
 
 
 @pytest.fixture(autouse=True)
-def _cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("ALENV_CACHE", str(tmp_path / "cache"))
+def _small(cache, monkeypatch):
     for module, number in ((cityscapes, 4), (ade20k, 4), (voc, 4)):
         monkeypatch.setattr(module, "REWARD", number)
 

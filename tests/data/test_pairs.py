@@ -15,14 +15,11 @@ from alenv.data.files import FORBIDDEN
 from alenv.data.pairs import Pair, find_pairs, open_pairs
 from alenv.data.store import StoreWarning
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 LABELS = np.full(256, FORBIDDEN, np.uint8)
 LABELS[:4] = (2, 0, 1, 255)
 SIZE = (12, 16)
-
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("ALENV_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture

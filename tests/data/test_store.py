@@ -21,12 +21,6 @@ B = np.linspace(0, 1, 7)
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("ALENV_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
 def quiet():
     """Any warning is an error."""
     with warnings.catch_warnings():

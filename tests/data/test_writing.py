@@ -48,12 +48,10 @@ def items(folder, log=None, wrong=(), fault=bad):
     ]
 
 
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("ALENV_CACHE", str(tmp_path / "cache"))
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
     monkeypatch.setattr(writing, "LONGEST", 3)
     monkeypatch.setattr(writing, "cores", lambda: 1)
-    return tmp_path / "cache"
 
 
 @pytest.fixture

@@ -19,9 +19,8 @@ def pool(tiny):
 
 
 @pytest.fixture
-def fresh(tiny, tmp_path, monkeypatch):
+def fresh(tiny, cache, monkeypatch):
     """The same data, nothing embedded yet; and a count of the images that are."""
-    monkeypatch.setenv("ALENV_CACHE", str(tmp_path / "cache"))
     calls = []
     original = embeddings._Embedder.__call__
 

@@ -44,12 +44,6 @@ def dataset(images):
     )
 
 
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("ALENV_CACHE", str(tmp_path))
-    return tmp_path
-
-
 # --- the filter bank ------------------------------------------------------------------------------------------------
 
 

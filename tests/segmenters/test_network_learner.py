@@ -168,8 +168,8 @@ def test_reset_forgets_all(case, fitted):
     [
         {"recipe": "incremental"},
         {"recipe": "retrain"},
-        {"name": "squeezenet_fpn", "weights": "random"},
         {"name": "lite0_fpn", "weights": "random"},
+        pytest.param({"name": "squeezenet_fpn", "weights": "random"}, marks=pytest.mark.slow),
         pytest.param({"name": "deeplabv3_mobilenet_v3_large", "weights": "random"}, marks=pytest.mark.slow),
     ],
 )
@@ -407,20 +407,20 @@ def test_a_recipe_trains_on_what_it_says(case, recipe, monkeypatch):
 
 
 @pytest.mark.usefixtures("_places")
-def test_spawned_workers_step_like_a_single_environment(monkeypatch):
+def test_a_spawned_worker_steps_like_a_single_environment(monkeypatch):
     monkeypatch.setitem(network_training.TRAININGS, "tiny", USUAL["tiny"])  # workers know nothing of the shorter one
     kwargs = {"segmenter": "tiny", "initial": "state:1", "picks": 2, "candidates": 3, "budget": 4}
-    vector = gym.make_vec("RegionSelect-v0", 2, "async", {"context": "spawn"}, **kwargs)
+    vector = gym.make_vec("RegionSelect-v0", 1, "async", {"context": "spawn"}, **kwargs)
     single = gym.make("RegionSelect-v0", **kwargs)
     try:
-        many, _ = vector.reset(seed=[4, 5])
+        many, _ = vector.reset(seed=[5])
         one, _ = single.reset(seed=5)
-        np.testing.assert_array_equal(many["candidates"][1], one["candidates"])
+        np.testing.assert_array_equal(many["candidates"][0], one["candidates"])
         for _ in range(2):
-            many, rewards, *_ = vector.step(np.array([1, 1]))
+            many, rewards, *_ = vector.step(np.array([1]))
             one, reward, *_ = single.step(1)
-        np.testing.assert_array_equal(many["state"][1], one["state"])
-        assert rewards[1] == reward
+        np.testing.assert_array_equal(many["state"][0], one["state"])
+        assert rewards[0] == reward
     finally:
         vector.close()
 
@@ -451,12 +451,12 @@ def test_features_and_scores_have_the_threads_of_the_model(observation, monkeypa
 
 
 @pytest.mark.usefixtures("_places")
-@pytest.mark.parametrize("observation", ["compact", "ralis"])
-def test_nothing_of_torch_is_touched_before_the_first_reset(observation):
+def test_nothing_of_torch_is_touched_before_the_first_reset():
     """So a process that is forked after construction can still use CUDA."""
     code = (
         "import sys, gymnasium as gym, alenv\n"
-        f"gym.make('RegionSelect-v0', segmenter='tiny', device='cuda', observation={observation!r})\n"
+        "for kind in ('compact', 'ralis'):\n"
+        "    gym.make('RegionSelect-v0', segmenter='tiny', device='cuda', observation=kind)\n"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
