@@ -9,10 +9,11 @@ import zipfile
 
 import pytest
 import torch
+from hostile.agents import ONES, PRETRAINED
 
 from agents import lookahead, misical, ralis, sb3
 from agents.arguments import read_args
-from agents.catalogue import make_policy
+from agents.catalogue import AGENTS, make_policy
 from agents.checkpoints import read, write
 from agents.training import command
 
@@ -171,6 +172,21 @@ def test_files_that_hold_no_policy(tmp_path):
         torch.save(content, path)
         with pytest.raises(ValueError, match=r"best\.pt cannot be read"):
             make_policy(f"ralis:{path}")
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_missing_damaged_and_foreign_files_are_named(tmp_path, trained, agent):
+    path, whole = tmp_path / "best.pt", (PRETRAINED / ONES[agent]).read_bytes()
+    with pytest.raises(ValueError, match=r"best\.pt: there is no such file"):
+        make_policy(f"{agent}:{path}")
+    for part in (0, 10, len(whole) // 2):
+        path.write_bytes(whole[:part])
+        with pytest.raises(ValueError, match=r"best\.pt cannot be read"):
+            make_policy(f"{agent}:{path}")
+    others = [PRETRAINED / name for other, name in ONES.items() if other != agent]
+    for other in (trained / "checkpoint.pt", *others):
+        with pytest.raises(ValueError, match=f"holds no policy of agents.{agent}"):
+            make_policy(f"{agent}:{other}")
 
 
 OWN = """

@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from doors import BAIT, DOOR, Doors
 from rich.console import Console
 
 from agents import misical
@@ -13,11 +14,10 @@ from agents.arguments import read_args
 from agents.catalogue import make_policy
 from agents.dqn import td_target
 from agents.mining import Ridge, play
-from agents.misical import Args, Replay, Run, Scorer, load_policy, pick, validate
+from agents.misical import Args, Replay, Run, Scorer, pick, validate
 from agents.training import save, train
 from benchmarks.leaderboard.episodes import source
 
-BAIT, DOOR, PRIZE, BLANK = range(4)
 QUIET = Console(file=io.StringIO())
 SMALL = {"dataset": "mixture:2000", "budget": 6, "skip": True}
 CONTROL = {"iterations": 250, "num_envs": 16, "warmup": 20, "hidden": 16, "batch": 32, "target_rate": 0.1}
@@ -26,40 +26,23 @@ TINY |= {"validate_every": 8, "validation_episodes": 4, "save_every": 5}
 
 
 class TwoSteps:
-    """Three doors, twice. The bait pays 1 at once; the door pays nothing, but then the prize, 2, can be had.
-
-    The prize is always seen and is legal after the door only, which nothing but the mask tells. So returns are at most
-    2, of the door and the prize, and 1 for who is greedy, or believes that the prize follows the bait.
-    """
+    """The control as a batch of environments."""
 
     def __init__(self, num_envs, honest=True):
-        self.num_envs, self._honest = num_envs, honest
+        self.num_envs, self._doors = num_envs, Doors(num_envs, honest)
+        self.candidate_gains = self._doors.worth
 
     def reset(self, seed):
-        self._rng = np.random.default_rng(seed)
-        self._second, self._opened = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
+        self._doors.begin(np.random.default_rng(seed))
         return self._show(), {}
 
     def step(self, actions):
-        chosen = self._kinds[np.arange(self.num_envs), actions]
-        prize = (chosen == PRIZE) & self._second & self._opened
-        reward = 1.0 * (chosen == BAIT) + 2.0 * prize
-        self._opened, over = (chosen == DOOR) & ~self._second, self._second
-        self._second = ~over
-        return self._show(), reward, over, np.zeros(self.num_envs, bool), {}
-
-    def candidate_gains(self):
-        return 1.0 * (self._kinds == BAIT) + 2.0 * ((self._kinds == PRIZE) & (self._second & self._opened)[:, None])
+        reward, over = self._doors.open(actions)
+        return self._show(), reward, np.full(self.num_envs, over), np.zeros(self.num_envs, bool), {}
 
     def _show(self):
-        kinds = np.where(self._second[:, None], [PRIZE, BLANK, BLANK], [PRIZE, BAIT, DOOR])
-        self._kinds = self._rng.permuted(kinds, axis=1)
-        mask = (self._kinds != PRIZE) | (self._second & self._opened)[:, None]
-        return {
-            "candidates": np.eye(4, dtype=np.float32)[self._kinds],
-            "state": self._second[:, None].astype(np.float32),
-            "action_mask": (mask | (not self._honest)).astype(np.int8),
-        }
+        obs = self._doors.look()
+        return obs | {"state": np.full((self.num_envs, 1), self._doors.second, np.float32)}
 
 
 def learn(honest=True, **changes):
@@ -212,40 +195,22 @@ def run_in(out, **changes):
     return run
 
 
-class KilledError(Exception):
-    pass
-
-
 @pytest.mark.parametrize("moments", [[3], [17, 31], [20]])
-def test_a_killed_run_ends_like_one_that_was_not(tmp_path, kill, moments):
-    run_in(tmp_path / "whole")
-    for moment in moments:
-        kill(Run, moment, lambda: run_in(tmp_path / "killed"))
-        torch.rand(7)  # another process has another global state
-    run_in(tmp_path / "killed")
-    for name in ("checkpoint.pt", "best.pt"):
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+def test_a_killed_run_ends_like_one_that_was_not(ends_alike, moments):
+    ends_alike(Run, run_in, moments)
 
 
 def test_a_kill_while_writing_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     def half(*_):
-        raise KilledError
+        raise KeyboardInterrupt
 
     run = run_in(tmp_path, iterations=12)
     before = (tmp_path / "checkpoint.pt").read_bytes()
     monkeypatch.setattr("alenv.files.os.replace", half)
     run.iteration = 13
-    with pytest.raises(KilledError):
+    with pytest.raises(KeyboardInterrupt):
         save(run)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
-
-
-def test_training_leaves_torch_as_it_was(tmp_path):
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    run_in(tmp_path, iterations=12)
-    assert torch.equal(torch.rand(3), expected)
 
 
 def test_other_arguments_do_not_continue_a_run(tmp_path):
@@ -271,10 +236,8 @@ def test_a_run_that_is_done_is_left_alone_whatever_the_code(tmp_path, monkeypatc
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
-def test_files_load_without_running_code_and_the_policy_plays(tmp_path):
-    run = run_in(tmp_path)
-    for name in ("checkpoint.pt", "best.pt"):
-        assert torch.load(tmp_path / name, weights_only=True)["args"]["gamma"] == 0.9
+def test_the_policy_is_kept_and_plays(tmp_path):
+    run_in(tmp_path, iterations=12)
     spec = f"misical:{tmp_path / 'best.pt'}"
     policy = make_policy(spec, misical.ENV)
     assert (policy.name, policy.scores, policy.oracle, policy.observation) == ("misical", (), False, "relational")
@@ -284,7 +247,6 @@ def test_files_load_without_running_code_and_the_policy_plays(tmp_path):
         assert env.unwrapped.get_state()["counters"][2] == 0
     assert len(policy.digest) == 64
     assert policy.digest in source(spec, misical.ENV)
-    assert run.best == torch.load(tmp_path / "best.pt", weights_only=True)["validation"]
 
 
 @pytest.mark.parametrize("looks", [0, 1])
@@ -298,17 +260,7 @@ def test_the_policy_acts_like_the_network_and_takes_no_look_that_it_does_not_kno
         assert policy.act(one | {"action_mask": one["action_mask"][:6]}, {}) == row[:6].argmax()
 
 
-def test_missing_and_damaged_files_are_named(tmp_path):
-    with pytest.raises(ValueError, match="there is no such file"):
-        make_policy(f"misical:{tmp_path / 'none.pt'}", misical.ENV)
-    run_in(tmp_path, iterations=12)
-    with pytest.raises(ValueError, match="holds no policy"):
-        load_policy(tmp_path / "checkpoint.pt")
-    whole = (tmp_path / "best.pt").read_bytes()
-    for part in (0, 10, len(whole) // 2):
-        (tmp_path / "best.pt").write_bytes(whole[:part])
-        with pytest.raises(ValueError, match=r"best\.pt cannot be read"):
-            load_policy(tmp_path / "best.pt")
+def test_observations_of_another_environment_are_refused():
     obs = {name: array[0] for name, array in batch_of().items()}
     with pytest.raises(ValueError, match="observation='relational'"):
         misical.Misical(scorer()).act(obs | {"candidates": np.zeros((6, 3))}, {})

@@ -8,7 +8,7 @@ from gymnasium.utils.env_checker import data_equivalence
 from agents.catalogue import make_policy
 from agents.play import evaluate
 
-SMALL = {"picks": 30, "candidates": 6, "budget": 80, "segmenter": "lda"}
+SMALL = {"picks": 12, "candidates": 6, "budget": 32, "segmenter": "lda"}
 PIXELS = {"region": "pixel", "initial": "random:60"} | SMALL
 POOLINGS = [
     {"pooling": "uniform"},
@@ -64,8 +64,8 @@ def test_a_policy_that_chooses_rounds_is_asked_once_a_round():
     policy = Rounds(make_policy("entropy"))
     policy.act = Rounds.act.__get__(policy)
     [episode] = evaluate(policy, "RegionSelect-v0", SMALL | POOLINGS[0], [3], splits=[])
-    assert policy.asked == [30, 30, 20]
-    assert len(episode.actions) == 80
+    assert policy.asked == [12, 12, 8]
+    assert len(episode.actions) == 32
 
 
 @pytest.mark.parametrize("pooling", POOLINGS, ids=lambda kwargs: kwargs["pooling"])
@@ -93,7 +93,7 @@ def test_step_round_refuses_what_is_no_round():
         env.step_round([0])
     env.reset(seed=0)
     before = env.get_state()
-    for wrong in ([0] * 29, [0] * 29 + [6], [0.0] * 30):
+    for wrong in ([0] * 11, [0] * 11 + [6], [0.0] * 12):
         with pytest.raises(ValueError, match="action"):
             env.step_round(wrong)
     assert data_equivalence(before, env.get_state(), exact=True)
