@@ -6,22 +6,11 @@ import gymnasium as gym
 import gymnasium.wrappers.vector as wrappers
 import numpy as np
 import pytest
+from batches import BOTH, MINING, REGIONS, native, sync
 from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AutoresetMode
 
-MINING = ("SingleClassMine-v0", {"dataset": "mixture:1000", "budget": 6, "candidates": 5, "skip": True})
-REGIONS = ("RegionSelect-v0", {"segmenter": "lda", "picks": 2, "budget": 4, "candidates": 6})
-BOTH = pytest.mark.parametrize("case", [MINING, REGIONS], ids=["mining", "regions"])
 Flat = wrappers.FlattenObservation
-
-
-def native(case=MINING, mode="NextStep", envs=3, **kwargs):
-    return gym.make_vec(case[0], num_envs=envs, autoreset_mode=mode, **case[1] | kwargs)
-
-
-def sync(case=MINING, mode="NextStep", envs=3, **kwargs):
-    how = {"vectorization_mode": "sync", "vector_kwargs": {"autoreset_mode": mode}}
-    return gym.make_vec(case[0], num_envs=envs, **how, **case[1] | kwargs)
 
 
 def actions(steps, envs=3):
@@ -76,7 +65,7 @@ def test_wrappers_that_show_it(kind, monkeypatch, tmp_path):
     for needed in {"HumanRendering": ("pygame", "cv2"), "RecordVideo": ("moviepy",)}[kind]:
         pytest.importorskip(needed)
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    env = native(render_mode="rgb_array")
+    env = native(MINING, render_mode="rgb_array")
     env = (
         wrappers.HumanRendering(env)
         if kind == "HumanRendering"
@@ -140,12 +129,12 @@ def test_attributes_can_be_kept(case):
 
 
 def test_rendering():
-    env = native(render_mode="ansi")
+    env = native(MINING, render_mode="ansi")
     env.reset(seed=0)
     assert len(env.render()) == 3
     assert all("bought 0 of 6 images" in line for line in env.render())
     assert env.metadata["render_modes"] == ["rgb_array", "ansi"]
-    env = native()
+    env = native(MINING)
     env.reset(seed=0)
     with pytest.warns(UserWarning, match=r"render\(\) needs gym.make_vec"):
         assert env.render() is None
@@ -167,7 +156,7 @@ def test_autoreset_mode_is_an_argument_and_an_attribute(case, mode):
 
 
 def test_a_partial_reset_leaves_what_was_returned():
-    env = native(mode="Disabled", budget=1)
+    env = native(MINING, "Disabled", budget=1)
     env.reset(seed=0)
     last = env.step(np.zeros(3, int))[0]
     kept = {name: array.copy() for name, array in last.items()}
@@ -177,11 +166,11 @@ def test_a_partial_reset_leaves_what_was_returned():
 
 @pytest.mark.parametrize("wrong", [[True, False, True], [0.0, 1.0, 2.0], [0, 1], [[0, 1, 2]], None, ["0", "1", "2"]])
 def test_what_are_no_actions(wrong):
-    env = native()
+    env = native(MINING)
     env.reset(seed=0)
     with pytest.raises(ValueError, match="expected 3 integers"):
         env.step(wrong)
-    same = native()
+    same = native(MINING)
     same.reset(seed=0)
     for kind in (list, np.int32, np.uint8):
         action = [0, 1, 2] if kind is list else np.array([0, 1, 2], kind)

@@ -44,16 +44,3 @@ def test_episodes_of_a_seed(seed):
         env.reset(seed=seed)
     assert region._episode == mining._key == int(batch._key[0]) == EPISODES[seed]
     assert int(batch._key[1]) == int(np.random.default_rng(seed + 1).integers(2**62))
-
-
-def test_episodes_that_go_on_keep_what_they_have_shown():
-    """Whatever the caller does with the arrays of a reset, one of other episodes alone returns theirs as they were."""
-    env = gym.make_vec("SingleClassMine-v0", num_envs=3, dataset="mixture:1000").unwrapped
-    obs, _ = env.reset(seed=0)
-    kept = {name: array.copy() for name, array in obs.items()}
-    for array in obs.values():
-        array[...] = 0
-    again, _ = env.reset(seed=9, options={"reset_mask": np.array([False, True, False])})
-    for name, array in again.items():
-        np.testing.assert_array_equal(array[[0, 2]], kept[name][[0, 2]], err_msg=name)
-    assert (again["candidates"][1] != kept["candidates"][1]).any()

@@ -6,6 +6,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env, data_equivalence
 
 from alenv.data import IGNORE
+from alenv.ledger import count_clicks, label_counts
 
 IMAGE = {"region": "image", "picks": 3, "candidates": 4, "budget": 9, "initial": "random:5"}
 PIXEL = {"region": "pixel", "picks": 30, "candidates": 6, "budget": 90, "initial": "random:120", "pooling": "per_image"}
@@ -47,7 +48,7 @@ def test_checker_finds_nothing(kwargs, recwarn):
 
 @every
 def test_an_episode_keeps_its_books(kwargs):
-    """Rewards telescope, nothing is bought twice, the labels bought are those of the masks."""
+    """Rewards telescope, nothing is bought twice, the labels bought and their cost are those of the masks."""
     env = make(**kwargs)
     first, *steps = play(env)
     info = steps[-1][-1]
@@ -62,6 +63,8 @@ def test_an_episode_keeps_its_books(kwargs):
     np.testing.assert_array_equal(info["class_pixels"], np.bincount(known, minlength=len(info["class_pixels"])))
     assert info["labelled_pixels"] == len(known)
     assert info["images_opened"] == len({image for image, _, _ in picked})
+    assert {image for image, _, _ in picked} <= set(env._campaign.data.splits["train"].tolist())
+    assert info["cost_clicks"] == sum(count_clicks(mask[None], label_counts(mask[None])).sum() for mask in masks)
 
 
 @every

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alenv.ledger import count_clicks, label_counts
 from alenv.metrics import class_iou, mean_iou
 from alenv.observation import PROGRESS
 
@@ -58,21 +57,6 @@ def test_class_reward_is_that_class(small):
     steps = run(env)
     car = [step[4]["class_iou"][5] for step in steps]
     assert sum(step[1] for step in steps) == pytest.approx(car[-1] - car[0], abs=1e-9)
-
-
-def test_ledger_counts_what_was_picked(small):
-    env = make(**small)
-    steps = run(env, choose=lambda obs, step: step % 20)
-    picked = [tuple(step[4]["picked"]) for step in steps[1:]]
-    masks = np.array([env._campaign.data.masks[i, y : y + 24, x : x + 32] for i, y, x in picked])
-    info = steps[-1][4]
-    assert len(set(picked)) == 12 == info["labelled_regions"]
-    assert info["labelled_pixels"] == 12 * 24 * 32
-    assert info["images_opened"] == len({i for i, _, _ in picked})
-    assert info["cost_clicks"] == count_clicks(masks, label_counts(masks)).sum()
-    np.testing.assert_array_equal(info["class_pixels"], np.bincount(np.ravel(masks), minlength=12))
-    images = env._campaign.data.splits["train"]
-    assert {i for i, _, _ in picked} <= set(images.tolist())
 
 
 def test_labels_given_are_counted(small):
