@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile.benchmarks import EPISODE
 
-from agents.play import Episode
+from agents.episode import Episode
 from benchmarks import agents
 from benchmarks.leaderboard import episodes
 from benchmarks.leaderboard.suite_file import read_suite
@@ -18,13 +19,10 @@ AREAS |= {"misc:a/dqn_0.pt": [12, 22, 33, 42, 53], "misc:a/dqn_1.pt": [14, 24, 3
 
 
 def episode(policy, seed, area):
-    costs = {unit: [0, 10, 20] for unit in ("regions", "pixels", "clicks", "images")}
     metrics = {f"miou/{split}": [area - 2, area, area + 2] for split in ("holdout", "test")}
     classes = {f"class_{name[1:]}": [[value] for value in values] for name, values in metrics.items()}
-    seconds, fingerprint = dict.fromkeys(("policy", "env", "evaluator"), 0.0), {"sha256": "", "arguments": {}}
-    kwargs = {"pool": "eval"}
-    trace = [policy, False, "RegionSelect-v0", kwargs, {}, seed, [], [], []]
-    return Episode(*trace, costs, metrics, classes, {"pixels": 0}, seconds, fingerprint)
+    of_it = {"policy": policy, "kwargs": {"pool": "eval"}, "seed": seed, "metrics": metrics, "class_metrics": classes}
+    return Episode(**EPISODE | of_it)
 
 
 @pytest.fixture

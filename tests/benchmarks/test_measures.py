@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from hostile.benchmarks import EPISODE
 from scipy import stats as scipy_stats
 
 from agents.episode import Episode
@@ -14,23 +15,13 @@ from benchmarks.leaderboard.summary import _adjust_pvalues, _difference
 
 def episode(**changes):
     parts = {
-        "policy": "p",
-        "oracle": False,
-        "env_id": "RegionSelect-v0",
-        "kwargs": {},
-        "options": {},
-        "seed": 0,
-        "actions": [0] * 5,
-        "rewards": [0.0] * 5,
         "picked": [[7, 0, 0], [7, 0, 8], [-1, -1, -1], [3, 0, 0], [7, 8, 8]],
         "costs": {"regions": [0, 2, 4], "pixels": [0, 20, 40], "clicks": [0, 5, 40], "images": [0, 1, 2]},
         "metrics": {"miou/test": [10.0, 20.0, 40.0]},
         "class_metrics": {"class_iou/test": [[9.0] * 5] * 2 + [[50.0, None, 5.0, 1.0, 30.0]], "pixels": [[0] * 4] * 3},
         "given": {"pixels": 60},
-        "seconds": {},
-        "fingerprint": {},
     }
-    return Episode(**parts | changes)
+    return Episode(**EPISODE | parts | changes)
 
 
 def test_area_by_a_cost_is_over_what_all_have_in_common():

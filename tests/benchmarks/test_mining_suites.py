@@ -75,23 +75,16 @@ def make_episode(policy, name, found, seed, gain, trained):
     metrics = {"gain": [0, gain], "pixels": [0, int(10 * found)], "positives": [0, int(found)]}
     if trained:
         metrics |= {"iou": [None, found], "average_precision": [None, None if name == "elk" else found]}
-    return Episode(
-        policy=policy,
-        oracle=policy == "oracle",
-        env_id="SingleClassMine-v0",
-        kwargs={},
-        options={"target_class": name},
-        seed=seed,
-        actions=[0] * 10,
-        rewards=[0.0] * 10,
-        picked=[[i] for i in range(10)],
-        costs={"images": [0, 10]},
-        metrics=metrics,
-        class_metrics={},
-        given={"images": 2},
-        seconds={"policy": 0.1, "env": 0.2, "evaluator": 0.3},
-        fingerprint={"sha256": "0" * 64, "arguments": {"classes": [name]}},
-    )
+    of_it = {
+        "policy": policy,
+        "oracle": policy == "oracle",
+        "options": {"target_class": name},
+        "seed": seed,
+        "costs": {"images": [0, 10]},
+        "metrics": metrics,
+        "fingerprint": {"sha256": "0" * 64, "arguments": {"classes": [name]}},
+    }
+    return Episode(**MINED | of_it)
 
 
 def without(episodes, policy, *classes):

@@ -3,10 +3,11 @@ import math
 
 import numpy as np
 import pytest
+from hostile.benchmarks import EPISODE
 from rich.console import Console
 from scipy import stats as scipy_stats
 
-from agents.play import Episode
+from agents.episode import Episode
 from benchmarks import stats
 from benchmarks.leaderboard.plot import COLUMNS, draw_curves
 from benchmarks.leaderboard.report import print_ranking, ranking_table, to_markdown, write_report
@@ -22,23 +23,22 @@ HALF_WIDTH = 2.2621571628 * math.sqrt(10 / 9) / math.sqrt(10)
 
 def make_episode(policy, seed, curve, *, cost=COST, oracle=False, alenv="0.1.0"):
     classes = [[v - 9, None, v, v - 3, v + 3, v + 9, v + 12, v + 15] for v in curve]
-    return Episode(
-        policy=policy,
-        env_id="RegionSelect-v0",
-        kwargs={"pool": "eval"},
-        seed=seed,
-        actions=[0] * cost[-1],
-        rewards=[0.0] * cost[-1],
-        picked=[[0, 0, 0]] * cost[-1],
-        options={},
-        costs={unit: list(cost) for unit in ("regions", "pixels", "clicks", "images")},
-        metrics={"miou/holdout": curve, "miou/test": [v - 5 for v in curve]},
-        class_metrics={"class_iou/holdout": classes, "class_iou/test": classes},
-        given={"pixels": 1234},
-        seconds={"policy": 0.96, "env": 0.0, "evaluator": 0.0},
-        fingerprint={"sha256": policy, "alenv": alenv, "arguments": {"scores": [policy]}},
-        oracle=oracle,
-    )
+    of_it = {
+        "policy": policy,
+        "oracle": oracle,
+        "kwargs": {"pool": "eval"},
+        "seed": seed,
+        "actions": [0] * cost[-1],
+        "rewards": [0.0] * cost[-1],
+        "picked": [[0, 0, 0]] * cost[-1],
+        "costs": {unit: list(cost) for unit in ("regions", "pixels", "clicks", "images")},
+        "metrics": {"miou/holdout": curve, "miou/test": [v - 5 for v in curve]},
+        "class_metrics": {"class_iou/holdout": classes, "class_iou/test": classes},
+        "given": {"pixels": 1234},
+        "seconds": {"policy": 0.96, "env": 0.0, "evaluator": 0.0},
+        "fingerprint": {"sha256": policy, "alenv": alenv, "arguments": {"scores": [policy]}},
+    }
+    return Episode(**EPISODE | of_it)
 
 
 def make_suite(policies, seeds=10):

@@ -7,10 +7,11 @@ from urllib.error import URLError
 
 import numpy as np
 import pytest
+from hostile.benchmarks import EPISODE
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from agents.play import Episode
+from agents.episode import Episode
 from benchmarks import jobs
 from benchmarks.leaderboard import episodes, regions
 from benchmarks.leaderboard.__main__ import Args, main
@@ -31,27 +32,20 @@ picks = 2
 
 def make_episode(policy, env_id, kwargs, seed):
     points = {name: [20.0, 30.0, 40.0 + seed] for name in ("reward", "holdout", "test")}
-    return Episode(
-        policy=policy.name,
-        env_id=env_id,
-        kwargs=kwargs,
-        seed=seed,
-        actions=[0, 1, 2, 3],
-        rewards=[0.0, 1.0, 0.0, 1.0],
-        picked=[[0, 0, 0]] * 4,
-        options={},
-        costs={unit: [0, 2, 4] for unit in ("regions", "pixels", "clicks", "images")},
-        metrics={f"miou/{split}": values for split, values in points.items()},
-        class_metrics={f"class_iou/{split}": [[v, None, v] for v in values] for split, values in points.items()},
-        given={"pixels": 100},
-        seconds={"policy": 0.1, "env": 0.2, "evaluator": 0.3},
-        fingerprint={"sha256": "0" * 64, "arguments": {}},
-        oracle=policy.oracle,
-    )
+    of_it = {
+        "policy": policy.name,
+        "oracle": policy.oracle,
+        "env_id": env_id,
+        "kwargs": kwargs,
+        "seed": seed,
+        "metrics": {f"miou/{split}": values for split, values in points.items()},
+        "class_metrics": {f"class_iou/{split}": [[v, None, v] for v in values] for split, values in points.items()},
+    }
+    return Episode(**EPISODE | of_it)
 
 
 @pytest.fixture
-def ran(monkeypatch):
+def ran(monkeypatch, in_this_process):
     """Replaces the episode loop by made-up results and records what was asked for."""
     asked = []
 
@@ -62,7 +56,6 @@ def ran(monkeypatch):
                 raise RuntimeError("the labels ran out")
             yield make_episode(policy, env_id, kwargs, seed)
 
-    monkeypatch.setattr(jobs, "in_processes", lambda calls, jobs: (call.do() for call in calls))
     monkeypatch.setattr(episodes, "play", play)
     monkeypatch.setattr(regions.RegionTask, "prepare", lambda task, policies: dict.fromkeys(policies, 60.0))
     monkeypatch.setattr("benchmarks.leaderboard.report.draw_curves", lambda summary: Figure((1, 1)))  # is slow
@@ -310,7 +303,8 @@ def test_jobs_that_cannot_be_are_refused(tmp_path, capsys, jobs, said):
 def test_real_episodes_in_two_processes_equal_those_of_this_one(tmp_path, monkeypatch):
     """The whole way, with nothing replaced: an episode does not depend on how it was scheduled."""
     path = tmp_path / "tiny.toml"
-    path.write_text(SUITE.replace("seeds = 2", "seeds = [7]"), encoding="utf-8")
+    one_policy = SUITE.replace('policies = ["random", "entropy"]', 'policies = ["entropy"]\nbaseline = "entropy"')
+    path.write_text(one_policy.replace("seeds = 2", "seeds = [7, 8]"), encoding="utf-8")
     suites = [tmp_path / name for name in ("one", "two")]
     for number, out in enumerate(suites, start=1):
         with monkeypatch.context() as patch:
