@@ -43,6 +43,8 @@ class Round:
         self._score_table = scores
         self._free = np.ones(len(candidates.ids), bool)
         self._taken: list[int] = []
+        self.picks = len(candidates.shown)
+        """Picks of the round."""
         self.made = 0
         """Picks made so far, legal or not."""
         self.legal: list[int] = []
@@ -55,11 +57,6 @@ class Round:
     def candidates(self) -> Ids:
         """Ids of all candidates of the round."""
         return self._candidates.ids
-
-    @property
-    def picks(self) -> int:
-        """Number of picks in the round."""
-        return len(self._candidates.shown)
 
     @property
     def left(self) -> int:

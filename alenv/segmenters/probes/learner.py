@@ -5,6 +5,7 @@ It is the only owner of torch's threads, devices and precision, and leaves all o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from copy import copy
@@ -36,6 +37,8 @@ from alenv.segmenters.threads import THREADS, torch_threads
 
 SOURCE_WEIGHTS = (1.0, 0.1, 0.01)
 """Of a pixel of the source domain, where one of the target counts 1."""
+AT_ONCE = 2304
+"""Cells that are predicted at once: their features stay in the processor's cache."""
 
 
 class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -130,10 +133,14 @@ class Learner:
     def predict(self, regions: Ids) -> Prediction:
         """Predict regions (n,)."""
         with self.settings():
-            x = self._cells.maps(regions)
-            embedding = unit(x.mean((1, 2)))
+            means, probs = [], []
+            for part in self._parts(regions):
+                x = self._cells.maps(part)
+                means.append(x.mean((1, 2)))
+                probs.append(self._probs(x))
+            embedding = unit(torch.cat(means))
             nearest, typical = compare(embedding, regions, self._embedding, self.labelled, self._grid)
-            return Prediction(self._probs(x), embedding.numpy(), nearest, typical)
+            return Prediction(torch.cat(probs, 1).movedim(0, 1).numpy(), embedding.numpy(), nearest, typical)
 
     def passes(self, regions: Ids, rng: np.random.Generator, count: int) -> Iterator[NDArray[np.float32]]:
         """Predict regions again and again, each time with another last layer; the rest is computed once.
@@ -153,12 +160,12 @@ class Learner:
         for layer in layers:
             with self.settings():
                 probs = torch.addmm(layer[:, -1:], layer[:, :-1], hidden).softmax(0)
-            yield _as_maps(probs, x.shape[:3]).numpy()
+            yield probs.view(-1, *x.shape[:3]).movedim(0, 1).numpy()
 
     def maps(self, images: Ids) -> NDArray[np.float32]:
         """Predict all cells of whole images: (m,) -> (m, C, rows, columns)."""
         with self.settings():
-            return self._probs(torch.from_numpy(self._cells.vectors[images]))
+            return self._probs(torch.from_numpy(self._cells.vectors[images])).movedim(0, 1).numpy()
 
     def difficulty(self, images: Ids) -> NDArray[np.float32]:
         """Predict how wrong the model is at each cell of whole images: (m,) -> (m, rows, columns), in [0, 1].
@@ -317,9 +324,15 @@ class Learner:
             found = [mean_iou(self._confusion(self._cells.of_split("reward"), head)) for head in self._heads]
             self._head = self._heads[int(np.argmax(found))]
 
-    def _probs(self, x: Tensor) -> NDArray[np.float32]:
-        """Class probabilities of cells: features (n, rows, columns, D) -> (n, C, rows, columns)."""
-        return _as_maps(self._head.logits(x.flatten(0, 2)).softmax(0), x.shape[:3]).numpy()
+    def _parts(self, regions: Ids) -> list[Ids]:
+        """Cut regions into parts of at most ``AT_ONCE`` cells, or of one region."""
+        cells = max(1, math.prod(self._grid.region) // self._cell**2)
+        step = max(1, AT_ONCE // cells)
+        return np.split(regions, range(step, len(regions), step))
+
+    def _probs(self, x: Tensor) -> Tensor:
+        """Class probabilities of cells: features (n, rows, columns, D) -> (C, n, rows, columns)."""
+        return self._head.logits(x.flatten(0, 2)).softmax(0).view(self._classes, *x.shape[:3])
 
     def _confusion(self, cells: Iterable[tuple[Tensor, Tensor]], head: Head | None = None) -> Confusion:
         """Return the confusion matrix (C, C) over chunks of cells."""
@@ -332,11 +345,6 @@ class Learner:
         unit = 1 if self._grid.pixels else self._cell**2
         head: Head = find_segmenter(self._segmenter).load()(self._cells.vectors.shape[-1], self._classes, unit)
         return head
-
-
-def _as_maps(flat: Tensor, shape: Sequence[int]) -> Tensor:
-    """View (C, n rows columns) as (n, C, rows, columns)."""
-    return flat.view(len(flat), *shape).movedim(0, 1)
 
 
 def unit(x: Tensor) -> Tensor:

@@ -70,11 +70,12 @@ class LinearHead:
 
     def _minimise(self, targets: Tensor) -> int:
         """Go to the minimum from the current weights; return the number of evaluations."""
-        mass = targets.sum(0)
+        mass, residual = targets.sum(0), torch.empty_like(targets)  # one room: new memory costs as much as a product
 
         def gradient(weights: Tensor) -> Tensor:
             # by the logits the loss has the gradient m p - targets
-            residual = (weights @ self._x).softmax(0).mul_(mass).sub_(targets)
+            torch.mm(weights, self._x, out=residual)
+            torch.softmax(residual, 0, out=residual).mul_(mass).sub_(targets)
             return residual @ self._x.T + self.l2 * weights
 
         tolerance = self.tolerance * len(self._counts) ** 0.5
