@@ -110,8 +110,9 @@ class Relation:
             return compare(self._rows, vectors)
         count = self._count
         rows = self._rows[self._middle - count : self._middle + MIDDLE + count]
-        cuts = parts(len(rows), *vectors.shape)
-        products = np.concatenate([rows[cut].dot(vectors.T) for cut in cuts]) if cuts[1:] else rows.dot(vectors.T)
+        products = np.empty((len(rows), len(vectors)), np.float32)
+        for cut in parts(len(rows), *vectors.shape):
+            rows[cut].dot(vectors.T, products[cut])
         # without any label the nearest one is as far as can be: -1
         cosines = products[count + MIDDLE :]
         np.maximum.reduce(cosines[: self._positives], 0, out=products[count + NEAREST_POSITIVE], initial=-1)
