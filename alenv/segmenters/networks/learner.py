@@ -207,7 +207,7 @@ class NetworkLearner:
             for image, logits in zip(images, self._model.logits(images), strict=True):
                 labels = torch.from_numpy(np.array(self._data.masks[image])).to(self._model.device)
                 # 256 columns: IGNORE is counted like a class, and dropped at the end
-                pairs = self._model.winners(logits)[0].long() * 256 + labels
+                pairs = self._model.winners(logits)[0].int() * 256 + labels
                 total += torch.bincount(pairs.flatten(), minlength=len(total))
         return total.view(-1, 256)[:, : self._classes].cpu().numpy()  # without the column of IGNORE
 

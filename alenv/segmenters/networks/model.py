@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alenv.arrays import first_largest
+from alenv.arrays import blocks, first_largest
 from alenv.data import SegmentationData
 from alenv.imports import cause, is_path, source
 from alenv.regions import Ids, RegionGrid
@@ -218,7 +218,9 @@ class NetworkModel:
 
     def winners(self, logits: Tensor) -> Tensor:
         """Return the class with the largest logit at full resolution, the first of equal ones, uint8 (n, h, w)."""
-        return first_largest(self.full(logits).contiguous())  # class by class in memory
+        full = self.full(logits)
+        strips = [full[:, :, rows] for rows in blocks(full.movedim(2, 0))]  # laid out class by class while in the cache
+        return torch.cat([first_largest(strip.contiguous()) for strip in strips], 1)
 
     def mask(self, rng: np.random.Generator, count: int) -> Tensor:
         """Draw dropout masks (count, D)."""
