@@ -102,6 +102,16 @@ def test_predictions_are_probabilities_in_the_order_of_the_ids(scenes, segmenter
         assert (prediction.probs[i].argmax(0) == labels[y : y + h, x : x + w]).mean() > 0.99
 
 
+@every
+def test_many_regions_are_predicted_in_parts(scenes, segmenter, monkeypatch):
+    """To the bit as all at once, the parts being of unequal sizes; 7 regions are no multiple of 3."""
+    learner, regions = scenes.learner(segmenter, scenes.regions[:24]), scenes.regions[48:55]
+    whole = learner.predict(regions)
+    monkeypatch.setattr("alenv.segmenters.probes.learner.AT_ONCE", 3 * whole.probs[0, 0].size)
+    assert [len(part) for part in learner._parts(regions)] == [3, 3, 1]
+    assert_same(whole, learner.predict(regions))
+
+
 def test_similarity_is_the_cosine_of_mean_features(scenes):
     learner = scenes.learner("lda", scenes.regions[:5], scenes.regions[5:9])
     mean = lambda ids: scenes.grid.cut(scenes.cells.vectors, ids, scenes.cell).mean((1, 2), dtype=np.float64)  # noqa: E731

@@ -14,7 +14,7 @@ import torch
 
 from alenv import data as datasets
 from alenv.acquisition import SCORES, entropy
-from alenv.arrays import to_numpy
+from alenv.arrays import BLOCK, to_numpy
 from alenv.data import IGNORE
 from alenv.metrics import Reward
 from alenv.regions import make_grid
@@ -77,6 +77,14 @@ def test_confusion_equals_counting_pixels(case, fitted):
         np.add.at(confusion, (labels[mask != IGNORE], mask[mask != IGNORE]), 1)
     np.testing.assert_array_equal(fitted.evaluate("reward"), confusion)
     assert fitted.evaluate("reward").dtype == np.int64
+
+
+def test_strips_have_the_winners_of_the_whole_image(fitted, monkeypatch):
+    logits = next(fitted._model.logits(np.zeros(1, np.int64)))
+    monkeypatch.setitem(BLOCK, "cpu", 7 * logits.shape[1] * fitted._grid.size[1])  # 7 rows
+    winners = fitted._model.winners(logits)
+    assert winners.dtype == torch.uint8
+    assert torch.equal(winners.long(), fitted._model.full(logits).argmax(1))
 
 
 def test_training_helps(case, fitted):
