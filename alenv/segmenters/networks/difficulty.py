@@ -49,7 +49,8 @@ def _squares(model: NetworkModel, images: Ids) -> tuple[NDArray[np.float32], NDA
     probs = np.empty((len(images), rows, columns, model.network.head.out_channels), np.float32)
     attended = np.empty_like(probs)
     for i, logits in enumerate(model.logits(images)):
-        flat = F.interpolate(model.full(logits).softmax(1), (rows, columns), mode="area").flatten(2).mT.contiguous()
+        whole = model.full(logits).contiguous().softmax(1)
+        flat = F.interpolate(whole, (rows, columns), mode="area").flatten(2).mT.contiguous()
         probs[i] = flat.view(rows, columns, -1).cpu().numpy()
         with torch.autocast(model.device.type, enabled=False):
             attended[i] = attend(flat).view(rows, columns, -1).cpu().numpy()

@@ -173,7 +173,7 @@ class NetworkLearner:
         with self.settings():
             maps = torch.empty(len(images), self._classes, *self._grid.size, device=self._model.device)
             for i, logits in enumerate(self._model.logits(images)):
-                maps[i] = self._model.full(logits).softmax(1)[0]
+                maps[i] = self._model.full(logits).contiguous().softmax(1)[0]
             return maps
 
     def map_passes(self, image: int, rng: np.random.Generator, count: int) -> Iterator[Tensor]:

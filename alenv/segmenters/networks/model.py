@@ -208,9 +208,9 @@ class NetworkModel:
     def logits(self, images: Ids) -> Iterator[Tensor]:
         """Yield logits of whole images at the network's own resolution, (1, C, h', w') each."""
         missing = np.array([i for i in images.tolist() if i not in self._logits], np.int64)
-        fresh = (one for _, features in self._features(missing) for one in self.network.head(features).float())
+        fresh = (one for _, features in self._features(missing) for one in self._apart(features))
         for image in images.tolist():
-            yield (self._logits[image] if image in self._logits else next(fresh))[None]
+            yield self._logits[image] if image in self._logits else next(fresh)
 
     def full(self, logits: Tensor) -> Tensor:
         """Bring logits to full resolution."""
@@ -278,8 +278,15 @@ class NetworkModel:
         for start in range(0, len(images), batch):
             yield start, self.network.body(self.frames.whole(images[start : start + batch]))
 
+    def _apart(self, features: Tensor) -> tuple[Tensor, ...]:
+        """Return the logits of each image, (1, C, h', w').
+
+        They are split off: after ``[None]`` torch does not see that classes lie together, and resizes slowly.
+        """
+        return self.network.head(features).float().split(1)
+
     def _remember(self, images: Ids, features: Tensor) -> None:
-        logits = self.network.head(features).float()
+        logits = self._apart(features)
         room = MEMORY // logits[0].nbytes - len(self._logits)
         self._logits.update(zip(images.tolist()[: max(room, 0)], logits, strict=False))
 
