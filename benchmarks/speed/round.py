@@ -1,4 +1,4 @@
-"""What a labelling round costs, part by part, on one thread, against what its arithmetic must cost.
+"""What a labelling round costs in processor time, part by part, on one thread, against what its arithmetic must cost.
 
 The yardstick is a large float32 matrix product taken in the same run: ``x bound`` says how many times longer a part
 takes than its floating-point operations would at that rate. Parts: *candidates* (predicting the candidate regions),

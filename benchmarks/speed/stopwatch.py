@@ -53,9 +53,10 @@ class Stopwatch:
 
 
 def now(device: str = "cpu") -> float:
-    """Return a clock in seconds, after all work that a GPU was given."""
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
+    """Return a clock in seconds: processor time, as machines are shared; with a GPU, after all work it was given."""
+    if not device.startswith("cuda"):
+        return time.process_time()
+    torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
