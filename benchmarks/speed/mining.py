@@ -126,7 +126,8 @@ def vec_env(env: VecEnv) -> Callable[[], float]:
 def copy_rate() -> float:
     """Return bytes per second of copying 64 MiB, reads and writes together."""
     source, out = np.ones(2**24, np.float32), np.ones(2**24, np.float32)
-    return 2 * source.nbytes / min(timeit.repeat(lambda: np.copyto(out, source), timer=time.process_time, number=1, repeat=5))
+    copying = timeit.Timer(lambda: np.copyto(out, source), timer=time.process_time)
+    return 2 * source.nbytes / min(copying.repeat(5, number=1))
 
 
 def bytes_moved(observation: str, candidates: int = 20, dimensions: int = 64, labels: float = 27.0) -> float:
