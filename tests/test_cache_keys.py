@@ -104,9 +104,9 @@ def test_fingerprint(monkeypatch):
     for path, other in changes(facts):
         keys[path] = state.fingerprint(**other)["sha256"]
     packages = ("gymnasium", "numpy", "scipy", "timm", "torch", "torchvision")
-    for package in (*packages, "code", "alenv", "python", "machine", "simd"):
+    for package in (*packages, "none", "code", "alenv", "python", "machine", "simd"):
         with monkeypatch.context() as patch:
-            if package in packages:
+            if package in (*packages, "none"):  # a package that is left out is as none
                 patch.setattr(state, "_version", lambda name, other=package: "other" if name == other else "same")
             else:
                 name = {
