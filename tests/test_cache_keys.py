@@ -71,7 +71,7 @@ def test_first_training_of_a_network(scenes, asked):
     data, grid = scenes
     image = data.splits["state"][0]
     ids = grid.of_images(data.splits["state"][:1])
-    learner = network_learner.NetworkLearner(data, grid, "tiny")
+    learner = network_learner.NetworkLearner(data, grid, 8, "tiny")
     facts, images, masks = copy.deepcopy(learner.facts), data.images, data.masks
 
     def key(regions=ids, **changes):
@@ -88,7 +88,7 @@ def test_first_training_of_a_network(scenes, asked):
     y, x = grid.corner(ids[0])[1:]
     keys["pixel"] = key(data={"images": changed(images, (image, y, x, 0), images[image, y, x, 0] ^ 1)})
     keys["label"] = key(data={"masks": changed(masks, (image, y, x), (masks[image, y, x] + 1) % len(data.classes))})
-    other = network_learner.NetworkLearner(data, make_grid(grid.size, (48, 16), 8), "tiny")
+    other = network_learner.NetworkLearner(data, make_grid(grid.size, (48, 16), 8), 8, "tiny")
     keys["shape of regions"] = asked(other.fit, ids)
     assert len(set(keys.values())) == len(keys)
     unread = data.splits["train"][0]  # its images and labels are not read

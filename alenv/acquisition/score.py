@@ -22,9 +22,9 @@ def _mean(maps: Array) -> Array:
 WHOLE = frozenset({"image_probs", "difficulty"})
 """What is known of whole images rather than of regions."""
 GRADIENTS = frozenset({"spread", "agreement"})
-"""What is known of heads on frozen features alone."""
+"""What is known of a last layer: a head's on frozen features, or a network's of 1 x 1."""
 POSTERIOR = frozenset({"leverage", "information", "reduction", "pseudo_gain", "possible_gain", "class_gain"})
-"""What is known of the linear head alone, whose loss is convex."""
+"""What is known of the linear head, whose loss is convex, and of a network's last layer, taken for one."""
 CHANGING = frozenset({"nearest", "uncovered", "spread", "agreement", "leverage", "information", "reduction"})
 """What a pick changes of the other candidates."""
 MAPS = frozenset({"probs", "moments", "image_probs", "class_counts"})
@@ -45,9 +45,10 @@ class Score:
             region at most, ``nearest`` (n,) cosine to the nearest labelled or picked region, ``image`` (n,) index,
             ``cluster`` (n,) and ``cluster_distance`` (n,) to its centre, of as many as there are picks, weighted by
             entropy, ``uncovered`` (n,) share of the candidates near to one and to none that is labelled or picked.
-            Of heads on frozen features: ``spread`` (n,) squared distance of a gradient to those of the round's picks,
-            ``agreement`` (n,) cosine to the nearest of these. Of ``linear``: ``leverage``, ``information``,
-            ``reduction``, ``pseudo_gain``, ``possible_gain`` (n,) and ``class_gain`` (n, C), see ``segmenters.probes``.
+            Of heads, and of networks whose last layer is a convolution of 1 x 1: ``spread`` (n,) squared distance of a
+            gradient to those of the round's picks, ``agreement`` (n,) cosine to the nearest of these. Of ``linear`` and
+            such networks: ``leverage``, ``information``, ``reduction``, ``pseudo_gain``, ``possible_gain`` (n,) and
+            ``class_gain`` (n, C), see ``segmenters.probes``.
             Of the pool: ``targets`` (T, m, C), the passes at m places spread over the candidates.
             Of the whole images that hold them: ``image_probs`` (m, C, rows, columns), ``difficulty`` (m, rows,
             columns); what the function makes of these is cut to the regions. And ``class_counts`` (C,).

@@ -20,6 +20,8 @@ from alenv.regions import Ids
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from alenv.segmenters.probes.outlook import Outlook
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -97,6 +99,16 @@ class Segmenter(Protocol):
         """Refuse what ``set_state`` cannot restore."""
 
 
+class LayeredSegmenter(Segmenter, Protocol):
+    """One whose last layer is a softmax of features that are known."""
+
+    def gradients(self, regions: Ids) -> NDArray[np.float32]:
+        """Return gradients of the last layer, (n, C, D)."""
+
+    def outlook(self, regions: Ids) -> Outlook:
+        """Return what labels of regions (n,) would do to the last layer."""
+
+
 class WindowSegmenter(Segmenter, Protocol):
     """One whose regions can be windows of pixels: ``WindowLearner`` or ``NetworkLearner``."""
 
@@ -128,18 +140,23 @@ class Kind:
         return getattr(importlib.import_module(module), name)
 
 
-_NETWORKS = "alenv.segmenters.networks.architectures"
+def _network(name: str, pointwise: bool = True) -> Kind:
+    """A network of ours; its last layer is known if that is a convolution of 1 x 1."""
+    path = f"alenv.segmenters.networks.architectures:{name}"
+    return Kind(path, network=True, gradients=pointwise, posterior=pointwise)
+
+
 SEGMENTERS = {
     "linear": Kind("alenv.segmenters.probes.linear:LinearHead", gains=True, gradients=True, posterior=True),
     "lda": Kind("alenv.segmenters.probes.lda:LdaHead", gains=True, gradients=True),
     "mlp": Kind("alenv.segmenters.probes.mlp:MlpHead", gradients=True),
-    "tiny": Kind(f"{_NETWORKS}:TINY", network=True),
-    "squeezenet_fpn": Kind(f"{_NETWORKS}:SQUEEZENET_FPN", network=True),
-    "lite0_fpn": Kind(f"{_NETWORKS}:LITE0_FPN", network=True),
-    "fpn_resnet50": Kind(f"{_NETWORKS}:FPN_RESNET50", network=True),
-    "deeplabv3_resnet50": Kind(f"{_NETWORKS}:DEEPLABV3_RESNET50", network=True),
-    "deeplabv3_resnet101": Kind(f"{_NETWORKS}:DEEPLABV3_RESNET101", network=True),
-    "deeplabv3_mobilenet_v3_large": Kind(f"{_NETWORKS}:DEEPLABV3_MOBILENET_V3_LARGE", network=True),
+    "tiny": _network("TINY"),
+    "squeezenet_fpn": _network("SQUEEZENET_FPN"),
+    "lite0_fpn": _network("LITE0_FPN"),
+    "fpn_resnet50": _network("FPN_RESNET50", pointwise=False),
+    "deeplabv3_resnet50": _network("DEEPLABV3_RESNET50"),
+    "deeplabv3_resnet101": _network("DEEPLABV3_RESNET101"),
+    "deeplabv3_mobilenet_v3_large": _network("DEEPLABV3_MOBILENET_V3_LARGE"),
 }
 """Segmenters by name."""
 _FORM = "write 'package.module:name' of a function like alenv.segmenters.networks.Build"
@@ -156,7 +173,7 @@ def find_segmenter(name: str) -> Kind:
     """
     if is_path(name):
         find_function("segmenter", name, _FORM)
-        return Kind(name, network=True)
+        return Kind(name, network=True, gradients=True, posterior=True)  # unless its last layer says otherwise
     if name not in SEGMENTERS:
         raise unknown("segmenter", name, SEGMENTERS)
     return SEGMENTERS[name]

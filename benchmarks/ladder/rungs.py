@@ -30,6 +30,7 @@ class Rung(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True
     segmenter: str
     features: str | UnsetType = UNSET
     weights: str | UnsetType = UNSET
+    dimensions: int | UnsetType = UNSET
     precision: str | UnsetType = UNSET
     recipe: str | UnsetType = UNSET
     compile: bool | UnsetType = UNSET

@@ -176,7 +176,9 @@ def test_channels_repeat_whatever_the_number_of_threads(method, monkeypatch):
     assert set(threads) == {1}
 
 
-@pytest.mark.parametrize(("name", "segmenter"), [("leverage", "lda"), ("pseudo_gain", "mlp"), ("spread", "tiny")])
+@pytest.mark.parametrize(
+    ("name", "segmenter"), [("leverage", "lda"), ("pseudo_gain", "mlp"), ("spread", "fpn_resnet50")]
+)
 def test_what_a_segmenter_does_not_know_is_refused(name, segmenter):
     with pytest.raises(ValueError, match=f"score '{name}' is not known for segmenter='{segmenter}'; use .*'linear'"):
         gym.make("RegionSelect-v0", segmenter=segmenter, scores=[name])

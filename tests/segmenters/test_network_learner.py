@@ -43,7 +43,7 @@ class Case:
         self.regions = rng.permutation(self.grid.of_images(data.splits["train"][:20]))
 
     def learner(self, *batches, data=None, name="tiny", **kwargs):
-        learner = NetworkLearner(data or self.data, self.grid, name, **kwargs)
+        learner = NetworkLearner(data or self.data, self.grid, 8, name, **kwargs)
         for regions in batches:
             learner.fit(regions)
         return learner
@@ -154,7 +154,7 @@ def test_first_training_depends_on_pixels_and_labels(case):
 def test_first_training_depends_on_the_shape_of_regions(case):
     """Regions of other shapes can have the same ids, images and labels, but other crops and embeddings."""
     other = make_grid(case.grid.size, (48, 16), 8)
-    learners = [NetworkLearner(case.data, grid, "tiny") for grid in (case.grid, other)]
+    learners = [NetworkLearner(case.data, grid, 8, "tiny") for grid in (case.grid, other)]
     for learner in learners:
         learner.fit(case.first)
     one, two = (learner.get_state() for learner in learners)

@@ -43,7 +43,7 @@ class Case:
         return self.grid.overlapping(np.array([region]))
 
     def learner(self, *batches, data=None, source=None, **kwargs):
-        learner = NetworkLearner(data or self.data, self.grid, "tiny", source=source, **kwargs)
+        learner = NetworkLearner(data or self.data, self.grid, 8, "tiny", source=source, **kwargs)
         for regions in batches:
             learner.fit(regions)
         return learner

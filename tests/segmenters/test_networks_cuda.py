@@ -29,7 +29,7 @@ class Case:
         self.regions = np.random.default_rng(0).permutation(self.grid.of_images(data.splits["train"][:20]))
 
     def learner(self, name, *batches, device="cuda", precision="float32"):
-        learner = NetworkLearner(self.data, self.grid, name, NETWORKS[name], device, precision)
+        learner = NetworkLearner(self.data, self.grid, 8, name, NETWORKS[name], device, precision)
         for regions in batches:
             learner.fit(regions)
         return learner

@@ -15,11 +15,11 @@ from alenv.acquisition import CHANGING, WHOLE, MonteCarloMoments, Score, entropy
 from alenv.arrays import ALL, blocks, in_blocks, to_floats, to_numpy
 from alenv.envs.region.context import Context, Coverage, Gradients, Rows
 from alenv.regions import Ids, RegionGrid, WindowGrid, by_image
-from alenv.segmenters.segmenter import Segmenter
+from alenv.segmenters.segmenter import LayeredSegmenter, Segmenter
 
 if TYPE_CHECKING:
     from alenv.segmenters.probes.design import Design
-    from alenv.segmenters.probes.learner import Learner
+    from alenv.segmenters.probes.outlook import Outlook
 
 Values = NDArray[np.floating]
 Follower = TypeVar("Follower", bound=Context)
@@ -102,12 +102,12 @@ class Evidence:
     @property
     def pseudo_gain(self) -> Values:
         """Gain with predictions in the place of labels, (n,)."""
-        return self._probe.pseudo_gains(self._candidates, possible=False)
+        return self._outlook.pseudo_gains(possible=False)
 
     @property
     def possible_gain(self) -> Values:
         """Gain expected under the predictions where it is positive, (n,)."""
-        return self._probe.pseudo_gains(self._candidates, possible=True)
+        return self._outlook.pseudo_gains(possible=True)
 
     @cached_property
     def image_probs(self) -> Any:
@@ -122,7 +122,7 @@ class Evidence:
     @cached_property
     def class_gain(self) -> Values:
         """Gain of each class with predictions in the place of labels, (n, C)."""
-        return self._probe.class_gains(self._candidates)
+        return self._outlook.class_gains()
 
     def nearest(self, rows: Rows) -> Values:
         """Cosine to the nearest labelled or picked region; of a single pixel, in its own image."""
@@ -232,8 +232,12 @@ class Evidence:
         return follower
 
     @property
-    def _probe(self) -> Learner:
-        return cast("Learner", self._learner)  # arguments that ask networks for what only probes know are refused
+    def _layered(self) -> LayeredSegmenter:
+        return cast(LayeredSegmenter, self._learner)  # arguments that ask others for what only these know are refused
+
+    @cached_property
+    def _outlook(self) -> Outlook:
+        return self._layered.outlook(self._candidates)
 
     @cached_property
     def _clusters(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -247,8 +251,8 @@ class Evidence:
 
     @cached_property
     def _gradients(self) -> Gradients:
-        return self._follow(Gradients(self._probe.gradients(self._candidates)))
+        return self._follow(Gradients(self._layered.gradients(self._candidates)))
 
     @cached_property
     def _design(self) -> Design:
-        return self._follow(self._probe.design(self._candidates))
+        return self._follow(self._outlook.design())

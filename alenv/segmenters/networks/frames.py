@@ -81,6 +81,12 @@ class BoughtLabels:
             bought = self.maps.setdefault(image, np.full(self._grid.size, IGNORE, np.uint8))
             bought[y : y + labels.shape[0], x : x + labels.shape[1]] = labels
 
+    def of_regions(self, regions: Ids) -> NDArray[np.uint8]:
+        """Return the labels of regions (n, region height, region width)."""
+        images, within = self._grid.group(regions)
+        maps = [self.maps[image] for image in images.tolist()]
+        return self._grid.cut(np.stack(maps), within) if maps else np.empty((0, *self._grid.region), np.uint8)
+
     def crops(self, images: Ids, ys: NDArray[np.int64], xs: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the labels of the crops that ``Frames.crops`` returns, (n, height, width)."""
         parts = zip(images.tolist(), ys[:, :, None], xs[:, None, :], strict=True)

@@ -37,12 +37,17 @@ from alenv.errors import unknown
 from alenv.metrics import Confusion, Reward
 from alenv.outside import Count, check_array, decode
 from alenv.regions import Ids, RegionGrid, check_regions
+from alenv.segmenters.features import count_labels
 from alenv.segmenters.networks.difficulty import predict_difficulty
 from alenv.segmenters.networks.frames import BoughtLabels
+from alenv.segmenters.networks.last_layer import LastLayer
 from alenv.segmenters.networks.model import NetworkModel
 from alenv.segmenters.networks.source import Source
 from alenv.segmenters.networks.trainer import Trainer
 from alenv.segmenters.networks.training import TRAININGS
+from alenv.segmenters.probes.design import Rows
+from alenv.segmenters.probes.gains import gradients
+from alenv.segmenters.probes.outlook import Outlook
 from alenv.segmenters.segmenter import Prediction, no_gains
 from alenv.segmenters.similarity import compare
 from alenv.state import fingerprint
@@ -69,6 +74,7 @@ class NetworkLearner:
     Args:
         data: Images and masks.
         grid: The regions.
+        cell: Side in pixels of a cell, of which many make a region: what counts as one observation.
         segmenter: Of a network in ``segmenter.SEGMENTERS``.
         weights: ImageNet weights of its backbone, see ``networks.make_network``.
         device: ``cpu``, ``cuda`` or ``cuda:<n>``.
@@ -87,6 +93,7 @@ class NetworkLearner:
         self,
         data: SegmentationData,
         grid: RegionGrid,
+        cell: int,
         segmenter: str,
         weights: str | None = None,
         device: str = "cpu",
@@ -100,6 +107,7 @@ class NetworkLearner:
         self._data, self._grid = data, grid
         self._segmenter, self._recipe = segmenter, recipe
         self._classes = len(data.classes)
+        self._side = 1 if grid.pixels else cell
         self._model = NetworkModel(data, grid, segmenter, weights, device, precision, SEED, compile)
         self._training = TRAININGS.get(segmenter, self._model.network.schedule)
         self._source = Source(source, self._model.device) if source else None
@@ -112,11 +120,18 @@ class NetworkLearner:
             **({"source_domain": self._source.facts} if self._source else {}),
         }
         """What results depend on besides data and arguments, as JSON values."""
+        self._last: LastLayer | None = None
+        """The last layer as the labels so far have made it, if it was asked for."""
         self.reset()
+
+    @property
+    def reach(self) -> int:
+        """How many features to each side the last layer sees."""
+        return self._model.network.reach
 
     def settings(self) -> AbstractContextManager[None]:
         """Return a block in which results repeat, those computed from predictions too."""
-        return self._model.settings()
+        return self._model.settings(autocast=False)
 
     def reset(self) -> None:
         """Forget all labels; the weights are the initial ones again."""
@@ -138,7 +153,7 @@ class NetworkLearner:
 
     def predict(self, regions: Ids) -> Prediction:
         """Predict regions (n,), pixel by pixel, with one pass of each image through the network."""
-        with self.settings():
+        with self._model.settings():
             probs, embedding, windows = self._model.look(regions)
             self._windows = regions.copy(), windows
             self._met.update(zip(regions.tolist(), embedding, strict=True))
@@ -160,17 +175,15 @@ class NetworkLearner:
         Yields:
             Class probabilities (n, C, rows, columns), on the device.
         """
-        if not np.array_equal(self._windows[0], regions):
-            self.predict(regions)
-        windows = self._windows[1]
+        windows = self._windows_of(regions)
         for _ in range(count):
-            with self.settings():
+            with self._model.settings():
                 probs = self._model.look_again(windows, regions, rng)
             yield probs
 
     def maps(self, images: Ids) -> Tensor:
         """Predict all pixels of whole images, on the device: (m,) -> (m, C, h, w)."""
-        with self.settings():
+        with self._model.settings():
             maps = torch.empty(len(images), self._classes, *self._grid.size, device=self._model.device)
             for i, logits in enumerate(self._model.logits(images)):
                 maps[i] = self._model.full(logits).contiguous().softmax(1)[0]
@@ -178,10 +191,10 @@ class NetworkLearner:
 
     def map_passes(self, image: int, rng: np.random.Generator, count: int) -> Iterator[Tensor]:
         """Predict all pixels of an image again and again, (1, C, h, w): with an equal ``rng``, as ``passes``."""
-        with self.settings():
+        with self._model.settings():
             features = self._model.features(image)
         for _ in range(count):
-            with self.settings():
+            with self._model.settings():
                 probs = self._model.look_again_at_all(features, rng)
             yield probs
 
@@ -190,7 +203,7 @@ class NetworkLearner:
 
         The branch is fitted to the labelled regions on the way, see ``network_difficulty``.
         """
-        with self.settings():
+        with self._model.settings():
             return predict_difficulty(self._model, self._labels.maps, images)
 
     def evaluate(self, split: str) -> Confusion:
@@ -203,7 +216,7 @@ class NetworkLearner:
             raise unknown("split", split, self._data.splits)
         images = self._data.splits[split]
         total = torch.zeros(self._classes * 256, dtype=torch.int64, device=self._model.device)
-        with self.settings():
+        with self._model.settings():
             for image, logits in zip(images, self._model.logits(images), strict=True):
                 labels = torch.from_numpy(np.array(self._data.masks[image])).to(self._model.device)
                 # 256 columns: IGNORE is counted like a class, and dropped at the end
@@ -221,6 +234,24 @@ class NetworkLearner:
         """
         raise no_gains(self._segmenter)
 
+    def gradients(self, regions: Ids) -> NDArray[np.float32]:
+        """Return gradients of the last layer, a convolution of 1 x 1, (n, C, D): see ``gains.gradients``."""
+        with self.settings():
+            last = self._last_layer()
+            cells = self._model.cells_of(self._windows_of(regions), regions, self._side)
+            return last.scale * gradients(last.head, last.seen(cells))
+
+    def outlook(self, regions: Ids) -> Outlook:
+        """Return what labels of some regions would do to the last layer, which has to be a convolution of 1 x 1."""
+        windows = self._windows_of(regions)
+        with self.settings():
+            last = self._last_layer()
+
+        def cut(rows: Rows) -> Tensor:
+            return last.seen(self._model.cells_of(windows[rows], regions[rows], self._side))
+
+        return Outlook(last.head, cut, len(regions))
+
     def replace(self, data: SegmentationData, images: Ids) -> None:
         """Go over to data in which some images are others, for pools that are made anew."""
         self._data = data
@@ -229,7 +260,7 @@ class NetworkLearner:
 
     def label_map(self, image: int) -> NDArray[np.uint8]:
         """Return the predicted labels of one image, uint8 (h, w)."""
-        with self.settings():
+        with self._model.settings():
             logits = next(self._model.logits(np.array([image])))
             return self._model.winners(logits)[0].cpu().numpy()
 
@@ -274,11 +305,26 @@ class NetworkLearner:
         check_array("momentum", saved.momentum, np.empty(momentum, np.float32), LARGEST)
         check_array("embedding", saved.embedding, embedding, LARGEST)
         check_array("weights", saved.weights, self._model.get_weights().numpy(), LARGEST)
-        with self.settings():
+        with self._model.settings():
             self._model.try_weights(torch.tensor(saved.weights))
 
+    def _windows_of(self, regions: Ids) -> Tensor:
+        """Return the features around regions; of those that were predicted last they are at hand."""
+        if not np.array_equal(self._windows[0], regions):
+            self.predict(regions)
+        return self._windows[1]
+
+    def _last_layer(self) -> LastLayer:
+        if self._last is None:
+            labels = count_labels(self._labels.of_regions(self.labelled), self._side, self._classes)
+            counts = torch.from_numpy(labels.astype(np.float32)).flatten(0, 2)
+            with self._model.settings():
+                x = self._model.cells(self.labelled, self._side).flatten(0, 1)
+            self._last = LastLayer(self._model.network.head, x, counts, self._side**2)
+        return self._last
+
     def _learn(self, regions: Ids) -> None:
-        with self.settings():
+        with self._model.settings():
             if self._fits == 0 or self._recipe == "retrain":
                 self._take(regions)
                 self._train_long()
@@ -339,3 +385,4 @@ class NetworkLearner:
         self._model.forget()
         self._windows = np.empty(0, np.int64), torch.empty(0)
         self._met: dict[int, Tensor] = {}
+        self._last = None

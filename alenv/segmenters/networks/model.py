@@ -101,20 +101,23 @@ class NetworkModel:
         return self.network.head.in_channels
 
     @contextmanager
-    def settings(self) -> Iterator[None]:
+    def settings(self, autocast: bool = True) -> Iterator[None]:
         """Run a block with this model's threads, precision and deterministic convolutions.
+
+        Args:
+            autocast: Whether products may be taken in bfloat16, as in the network; otherwise in the types they are of.
 
         Raises:
             RuntimeError: If the GPU runs out of memory; names the arguments to lower.
         """
-        kind = self.device.type
+        kind, fast = self.device.type, autocast and self._bfloat16
         with ExitStack() as stack:
             stack.enter_context(torch_threads(THREADS))
             if kind == "cuda":
                 flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
                 stack.enter_context(flags)
             # without the cache, which would keep the weights from before a step of training
-            stack.enter_context(torch.autocast(kind, torch.bfloat16, enabled=self._bfloat16, cache_enabled=False))
+            stack.enter_context(torch.autocast(kind, torch.bfloat16, enabled=fast, cache_enabled=False))
             try:
                 yield
             except torch.OutOfMemoryError as error:
@@ -183,6 +186,19 @@ class NetworkModel:
         for chosen, cut in self._cut(regions):
             embedding[chosen] = self._embedding(cut, regions[chosen])
         return embedding
+
+    @torch.no_grad()
+    def cells(self, regions: Ids, side: int) -> Tensor:
+        """Return the mean features of the cells, of ``side`` pixels, of regions: (n, cells, D), on the CPU."""
+        height, width = self.grid.region
+        cells = torch.empty(len(regions), height // side * (width // side), self.channels)
+        for chosen, cut in self._cut(regions):
+            cells[chosen] = self.cells_of(cut, regions[chosen], side)
+        return cells
+
+    def cells_of(self, windows: Tensor, regions: Ids, side: int) -> Tensor:
+        """Return the same of windows around the regions, see ``look``."""
+        return self._windows.cells(windows, regions, side).cpu()
 
     @torch.no_grad()
     def look_again(self, windows: Tensor, regions: Ids, rng: np.random.Generator) -> Tensor:

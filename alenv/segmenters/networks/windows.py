@@ -65,6 +65,14 @@ class Windows:
         # not a matrix product: there the bits of a region could depend on how many others there are
         return (windows.float() * rows[:, None, :, None] * columns[:, None, None, :]).sum((2, 3))
 
+    def cells(self, windows: Tensor, regions: Ids, side: int) -> Tensor:
+        """Return the mean features of cells of ``side`` pixels: windows (n, D, ., .) -> (n, cells, D)."""
+        rows, columns = (
+            matrices.view(len(regions), -1, side, matrices.shape[2]).mean(2) for matrices in self._matrices(regions)
+        )
+        with torch.autocast(windows.device.type, enabled=False):
+            return (rows[:, None] @ windows.float() @ columns[:, None].mT).flatten(2).mT
+
     def _matrices(self, regions: Ids) -> tuple[Tensor, Tensor]:
         """For each region, what makes its pixels' rows of the window's rows, and the same for columns."""
         _, row, column = self._grid.locate(regions)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from alenv.segmenters.probes.cells import winners
+from alenv.segmenters.probes.heads import Head
 from alenv.segmenters.probes.lda import LdaHead
 from alenv.segmenters.probes.linear import LinearHead
 
@@ -87,6 +88,25 @@ def pseudo_by_class(head: LinearHead, x: Tensor) -> NDArray[np.float64]:
     """Return what ``pseudo`` estimates for the IoU of each class alone, (groups, C)."""
     every = torch.eye(len(head.affine[0]))
     return np.stack([_without_labels(head, x, one, possible=False) for one in every], 1)
+
+
+def gradients(head: Head, x: Tensor) -> NDArray[np.float32]:
+    """Return gradients of the last layer's log-loss if the most probable classes were right.
+
+    The mean of ``(p - y) h'`` over the cells of a region: BADGE's embedding (Ash et al., "Deep Batch Active Learning by
+    Diverse, Uncertain Gradient Lower Bounds", ICLR 2020, arXiv 1906.03671).
+
+    Args:
+        head: The fitted head.
+        x: Features (groups, cells, D).
+
+    Returns:
+        (groups, C, D'), D' the inputs of the last layer.
+    """
+    logits = head.logits(x.flatten(0, 1))
+    residual = (logits.softmax(0) - winners(logits)).view(-1, *x.shape[:2]).movedim(0, 1)
+    hidden = head.body(x.flatten(0, 1)).view(*x.shape[:2], -1)
+    return (residual @ hidden / x.shape[1]).numpy()
 
 
 def _without_labels(head: LinearHead, x: Tensor, weights: Tensor, possible: bool) -> NDArray[np.float64]:

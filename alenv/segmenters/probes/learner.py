@@ -26,10 +26,10 @@ from alenv.segmenters.difficulty import DifficultyBranch, attend
 from alenv.segmenters.features import cell_features
 from alenv.segmenters.probes import gains
 from alenv.segmenters.probes.cells import Cells, chunks, winners
-from alenv.segmenters.probes.design import Design
 from alenv.segmenters.probes.heads import Head
 from alenv.segmenters.probes.lda import LdaHead
 from alenv.segmenters.probes.linear import LinearHead
+from alenv.segmenters.probes.outlook import Outlook
 from alenv.segmenters.probes.source import source_cells
 from alenv.segmenters.segmenter import Prediction, find_segmenter, no_gains
 from alenv.segmenters.similarity import compare
@@ -227,38 +227,15 @@ class Learner:
             weights = torch.from_numpy(reward.weights(self._confusion(chunks(*scored)))).float()
             return gains.influence(self._head, x, counts, *scored, weights)
 
-    def pseudo_gains(self, regions: Ids, possible: bool) -> NDArray[np.float64]:
-        """Estimate what single regions are worth without any label, (n,); for ``linear`` alone, see ``gains.pseudo``.
-
-        The regions themselves stand for the pool.
-        """
-        assert isinstance(self._head, LinearHead)
-        with self.settings():
-            return gains.pseudo(self._head, self._cells.of_regions(regions), possible)
-
-    def class_gains(self, regions: Ids) -> NDArray[np.float64]:
-        """Estimate the same for the IoU of each class alone, (n, C)."""
-        assert isinstance(self._head, LinearHead)
-        with self.settings():
-            return gains.pseudo_by_class(self._head, self._cells.of_regions(regions))
-
     def gradients(self, regions: Ids) -> NDArray[np.float32]:
-        """Return gradients of the last layer's log-loss if the most probable classes were right, (n, C, D').
-
-        The mean of ``(p - y) h'`` over the cells of a region: BADGE's embedding (Ash et al., "Deep Batch Active
-        Learning by Diverse, Uncertain Gradient Lower Bounds", ICLR 2020, arXiv 1906.03671).
-        """
+        """Return gradients of the last layer (n, C, D'), see ``gains.gradients``."""
         with self.settings():
-            x = self._cells.of_regions(regions)
-            logits = self._head.logits(x.flatten(0, 1))
-            residual = (logits.softmax(0) - winners(logits)).view(-1, *x.shape[:2]).movedim(0, 1)
-            hidden = self._head.body(x.flatten(0, 1)).view(*x.shape[:2], -1)
-            return (residual @ hidden / x.shape[1]).numpy()
+            return gains.gradients(self._head, self._cells.of_regions(regions))
 
-    def design(self, regions: Ids) -> Design:
-        """Return what labels of some regions would tell of the weights; for ``linear`` alone."""
+    def outlook(self, regions: Ids) -> Outlook:
+        """Return what labels of some regions would do; for ``linear`` alone."""
         assert isinstance(self._head, LinearHead)
-        return Design(self._head, lambda rows: self._cells.of_regions(regions[rows]), len(regions))
+        return Outlook(self._head, lambda rows: self._cells.of_regions(regions[rows]), len(regions))
 
     def replace(self, data: SegmentationData, images: Ids) -> None:
         """Go over to data in which some images are others, for pools that are made anew."""

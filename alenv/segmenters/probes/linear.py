@@ -82,6 +82,11 @@ class LinearHead:
         self._weights, evaluations = minimise(gradient, self._weights, self._curvature, tolerance)
         return evaluations
 
+    def stand(self, weights: Tensor) -> None:
+        """Take weights (C, D + 1) that were found elsewhere in the place of the minimum."""
+        self._weights, self._renewed = weights, 0
+        self._update_curvature(self._targets().sum(0))
+
     def logits(self, x: Tensor) -> Tensor:
         """Return the logits (C, n) of features (n, D)."""
         return torch.addmm(*self.affine, x.T)
