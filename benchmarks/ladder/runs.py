@@ -57,9 +57,9 @@ def replayed(ladder: Ladder, out: Path) -> Runs:
     lowest, *others = ladder.rungs
     runs: Runs = {lowest.name: _by_seed(finished(lowest, out / lowest.name)[0])}
     for rung in others:
-        jobs = _replays(ladder, rung, out)
-        again = {policy: find_finished(found).records.values() for policy, found in jobs.items()}
-        runs[rung.name] = {policy: {episode.seed: episode for [episode] in found} for policy, found in again.items()}
+        runs[rung.name] = _alike(ladder, rung, out)
+        for policy, jobs in _replays(ladder, rung, out).items():
+            runs[rung.name][policy] |= {episode.seed: episode for [episode] in find_finished(jobs).records.values()}
     return runs
 
 
@@ -68,9 +68,22 @@ def _by_seed(episodes: Episodes) -> dict[str, dict[int, Episode]]:
 
 
 def _replays(ladder: Ladder, rung: Suite, out: Path) -> dict[str, list[Job[list[Episode]]]]:
-    """The jobs of replaying the lowest rung's traces on another, by policy."""
+    """The jobs of replaying the lowest rung's traces on another, by policy; those that were played there are none."""
     episodes, _ = finished(ladder.rungs[0], out / ladder.rungs[0].name)
-    return {policy: [_job(rung, policy, episode, out) for episode in found] for policy, found in episodes.items()}
+    alike = _alike(ladder, rung, out)
+    return {
+        policy: [_job(rung, policy, episode, out) for episode in found if episode.seed not in alike[policy]]
+        for policy, found in episodes.items()
+    }
+
+
+def _alike(ladder: Ladder, rung: Suite, out: Path) -> dict[str, dict[int, Episode]]:
+    """The episodes of a rung that made the lowest rung's picks, as those of a policy that looks at no model do."""
+    lowest, own = (_by_seed(finished(suite, out / suite.name)[0]) for suite in (ladder.rungs[0], rung))
+    return {
+        policy: {seed: episode for seed, episode in episodes.items() if episode.picked == lowest[policy][seed].picked}
+        for policy, episodes in own.items()
+    }
 
 
 def _job(rung: Suite, policy: str, episode: Episode, out: Path) -> Job[list[Episode]]:

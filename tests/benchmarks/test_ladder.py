@@ -19,7 +19,7 @@ SUITE = """\
 env = "RegionSelect-v0"
 seeds = 2
 splits = ["holdout"]
-policies = ["random", "entropy", "core_set"]
+policies = ["random", "entropy", "margin"]
 [kwargs]
 pool = "eval"
 budget = 4
@@ -135,11 +135,11 @@ def test_whole_ladder_and_what_is_finished_is_not_run_again(start, tmp_path, mon
     assert np.shape(figures["gains"]["trace"]["high"]) == (2, 2)
     before = (out / "ladder.md").read_bytes()
     next((out / "high" / "replays" / "entropy").glob("1-*.json*")).unlink()  # as after a kill
-    other = next((out / "high" / "replays" / "core_set").glob("0-*.json*"))
+    other = next((out / "high" / "replays" / "margin").glob("0-*.json*"))
     other.write_text(json.dumps(json.loads(other.read_text()) | {"actions": [0] * 4, "picked": [[0, 0, 0]] * 4}))
     next((out / "low" / "episodes" / "random").glob("0-*.json*")).write_text("{", encoding="utf-8")
     assert start() == 0
-    assert asked == [12, 6, 1, 2]
+    assert asked == [12, 4, 1, 2]  # random picks the same on both rungs: nothing to replay
     assert (out / "ladder.md").read_bytes() == before
 
 
@@ -172,8 +172,8 @@ def test_failed_replays_leave_no_report(start, tmp_path, monkeypatch, capsys):
         ('segmenter = "lda"', 'segmenter = "lda"\nregion = [8, 8]', "unknown key rungs[0]: 'region'; "),
         ('name = "high"', 'name = "low"', "rungs names 'low' twice"),
         ('name = "high"', 'name = "../high"', "name='../high' names no folder"),
-        ('"core_set"', '"core_st"', "unknown policy 'core_st'; did you mean 'core_set'?"),
-        ('"core_set"', '"look_ahead"', "rung 'tiny': single gains are not known for segmenter='tiny'"),
+        ('"margin"', '"margn"', "unknown policy 'margn'; did you mean 'margin'?"),
+        ('"margin"', '"look_ahead"', "rung 'tiny': single gains are not known for segmenter='tiny'"),
         ("seeds = 2", "seed = 2", "unknown key 'seed'; did you mean 'seeds'?"),
     ],
 )
