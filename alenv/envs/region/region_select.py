@@ -159,7 +159,9 @@ class RegionSelectEnv(ResumableEnv):
     The networks `tiny` (for tests), `squeezenet_fpn`, `lite0_fpn`, `fpn_resnet50`, `deeplabv3_resnet50`,
     `deeplabv3_resnet101` and `deeplabv3_mobilenet_v3_large` are trained end to end: for a fixed number of steps on the
     first labels, cached on disk, and then, unless `recipe` says otherwise, one epoch over each round's regions (with
-    `pooling="ranked"`, a fixed number of steps on all labels so far). Their predictions are pixel by pixel.
+    `pooling="ranked"`, a fixed number of steps on all labels so far). Their predictions are pixel by pixel. Channels
+    that look into the last layer (`leverage`, `reduction`, `spread`, ...) take all before it for fixed, and need a
+    convolution of 1 x 1 there, which `fpn_resnet50` has not.
 
     A backbone is a classification model of torchvision that is a sequence of layers (`squeezenet1_0`, `vgg11`,
     `convnext_tiny`, ...) or, with `pip install 'alenv[timm]'`, any that timm can make `features_only`. The last map of
